@@ -1,0 +1,3 @@
+from power_bert.cli import main
+
+main()

@@ -1,0 +1,175 @@
+"""One frozen value describes one run.
+
+Values come from, in rising order: the built-in default, the task's own default, the environment or the command line
+(the command line reads the environment of run.sh). An empty value means "not given".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from power_bert.errors import UserError
+from power_bert.text.glue_tasks import Task, get_task
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_CHECKPOINT = PROJECT_ROOT / "checkpoints" / "all-MiniLM-L6-v2"
+SAMPLE_FOLDER = PROJECT_ROOT / "glue_data" / "sample"
+RUNS_FOLDER = PROJECT_ROOT / "checkpoints" / "runs"
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "gate": ("visibility", "scale"),
+    "similarity": ("dot", "cosine", "euclidean", "gaussian"),
+    "retention_unit": ("fraction", "tokens"),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides the outcome of a run; written to the run folder before the first step.
+
+    Attributes:
+        task: name of a GLUE task.
+        data_dir: folder with train, dev and test files.
+        checkpoint_path: pretrained checkpoint, in any form that `read_checkpoint` takes.
+        vocab_path: vocabulary, where it does not lie beside the checkpoint.
+        bert_config_path: configuration, where it does not lie beside the checkpoint.
+        output_dir: the run folder.
+        epochs: of phases 1 and 3.
+        search_epochs: of phase 2.
+        batch_size: examples of a batch.
+        lr_bert: peak learning rate of all but the retention parameters.
+        lr_soft_extract: peak learning rate of the retention parameters.
+        regularization: λ, weight of the regulariser λ · Σ_j j · mass(j).
+        max_length: word pieces at most; longer examples are cut.
+        seed: of initialisation, order and dropout.
+        cased: whether the vocabulary is cased; None asks the checkpoint.
+        similarity: attention similarity.
+        gate: of soft extraction.
+        retention_unit: "fraction" of each example's length, or "tokens".
+        warmup: share of a phase's updates in which the rate rises.
+        weight_decay: decoupled, per update and learning rate.
+        clip_norm: largest global norm of the gradient.
+        dropout: on hidden states and attention; None keeps the checkpoint's.
+    """
+
+    task: str
+    data_dir: str
+    checkpoint_path: str
+    output_dir: str
+    epochs: int
+    search_epochs: int
+    batch_size: int
+    lr_bert: float
+    lr_soft_extract: float
+    regularization: float
+    max_length: int
+    vocab_path: str | None = None
+    bert_config_path: str | None = None
+    seed: int = 0
+    cased: bool | None = None
+    similarity: str = "dot"
+    gate: str = "visibility"
+    retention_unit: str = "fraction"
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    dropout: float | None = None
+
+    def __post_init__(self) -> None:
+        get_task(self.task)
+        for name, (low, high, shown) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and low <= value <= high):
+                raise UserError(f"{_VARIABLES.get(name, name.upper())}={value} is out of range: expected {shown}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"{name.upper()}={getattr(self, name)!r} is unknown: expected one of {', '.join(choices)}"
+                )
+
+    @property
+    def task_definition(self) -> Task:
+        return get_task(self.task)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Experiment:
+        """Read what `to_json` wrote; a UserError names `source` where that is damaged or has unknown keys."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{source}, line {error.lineno}: not valid JSON ({error.msg})") from None
+        known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or set(values) - known:
+            unknown = sorted(set(values) - known) if isinstance(values, dict) else []
+            raise UserError(f"{source}: unknown keys {unknown}; known are {', '.join(sorted(known))}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise UserError(f"{source}: {error}") from None
+
+
+# name of a field → (lowest, highest, how to say it)
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "epochs": (1, 1000, "a whole number of epochs from 1"),
+    "search_epochs": (1, 1000, "a whole number of epochs from 1"),
+    "batch_size": (1, 4096, "1 to 4096 examples"),
+    "lr_bert": (1e-9, 0.1, "a learning rate from 1e-9 to 0.1 (usual: 2e-5 to 6e-5)"),
+    "lr_soft_extract": (1e-9, 1.0, "a learning rate from 1e-9 to 1 (usual: 1e-4 to 3e-3)"),
+    "regularization": (0.0, 10.0, "λ from 0 to 10 (usual: 1e-4 to 7e-3)"),
+    "max_length": (5, 4096, "5 to 4096 word pieces"),
+    "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
+    "warmup": (0.0, 0.99, "a share from 0 to 0.99"),
+    "weight_decay": (0.0, 1.0, "0 to 1"),
+    "clip_norm": (1e-6, 1e6, "a positive norm"),
+    "dropout": (0.0, 0.9, "a rate from 0 to 0.9"),
+}
+# Fields whose variable in run.sh has another name.
+_VARIABLES = {
+    "regularization": "LAMBDA",
+    "epochs": "EPOCH",
+    "search_epochs": "SEARCH_EPOCH",
+}
+
+
+def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
+    """The experiment from the values a user gave; None and "" mean not given.
+
+    Raises:
+        UserError: an unknown key, a value of the wrong type or out of range; the message lists what is possible.
+    """
+    types = get_type_hints(Experiment)
+    unknown = sorted(set(given) - set(types))
+    if unknown:
+        raise UserError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(types))}")
+    values = {name: value for name, value in given.items() if value not in (None, "")}
+    task = get_task(values.setdefault("task", "cola"))
+    defaults: dict[str, Any] = {
+        "data_dir": str(SAMPLE_FOLDER / task.folder),
+        "checkpoint_path": str(DEFAULT_CHECKPOINT),
+        "epochs": 3,
+        "batch_size": task.defaults.batch_size,
+        "lr_bert": task.defaults.learning_rate,
+        "lr_soft_extract": task.defaults.soft_extract_learning_rate,
+        "regularization": task.defaults.regularization,
+        "max_length": task.defaults.max_length,
+    }
+    values = {**defaults, **values}
+    values.setdefault("search_epochs", values["epochs"])
+    values.setdefault("output_dir", str(default_output_dir(values)))
+    return Experiment(**values)
+
+
+def default_output_dir(values: Mapping[str, Any]) -> Path:
+    """``checkpoints/runs/<task>/<data>-<checkpoint>``."""
+    data_dir = Path(values["data_dir"]).resolve()
+    checkpoint = str(values["checkpoint_path"]).rstrip("/").split("/")[-1]
+    return RUNS_FOLDER / values["task"] / f"{data_dir.parent.name}-{data_dir.name}-{checkpoint}"

@@ -1,0 +1,200 @@
+"""Reading lines and atomic writing: a reader sees the old or the new content, never half of it.
+
+Everything is first written to a temporary sibling, ``.<name>.<process id>.partial``, forced to the disk and then
+renamed. One process writes a target from one thread at a time; several processes may write the same target (the last
+one wins). What a killed process leaves behind is removed by the next write of the same target.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from power_bert.errors import UserError
+
+_BOM = b"\xef\xbb\xbf"
+_PARTIAL = "partial"
+_REPLACED = "replaced"
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """Reads a UTF-8 text file; only LF (or CR LF) ends a line, U+0085, U+2028 and the like do not.
+
+    A byte order mark and empty lines at the end are left out, so entry ``i`` is line ``i + 1`` of the file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The lines without their ends; at least one.
+
+    Raises:
+        UserError: The file is missing, cannot be read, is empty or is not UTF-8.
+    """
+    try:
+        data = Path(path).read_bytes().removeprefix(_BOM)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}). Expected a text file; check the path and its permissions."
+        ) from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. "
+            "Expected UTF-8 text; convert the file (for example with iconv) or download it again."
+        ) from error
+    lines = text.split("\n")
+    if "\r" in text:
+        lines = [line.removesuffix("\r") for line in lines]
+    while lines and not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise UserError(f"{path}: the file is empty. Expected at least one line; restore it or download it again.")
+    return lines
+
+
+def atomic_write_text(path: str | Path, text: str) -> None:
+    """Writes text as UTF-8, line ends as given; see `atomic_write_bytes`."""
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+    """Writes a file so that it is there either completely or not at all.
+
+    Missing parent folders are made; a symbolic link is followed.
+
+    Args:
+        path: The file to write or replace.
+        data: Its whole content.
+
+    Raises:
+        OSError: The file cannot be written; an older one is untouched.
+    """
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Yields a binary file to write to, for content too large to hold twice; see `atomic_write_bytes`."""
+    target, partial = _prepare(path)
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except BaseException:
+        _remove(partial)
+        raise
+    _sync(target.parent)
+
+
+@contextlib.contextmanager
+def atomic_directory(target: str | Path) -> Iterator[Path]:
+    """Yields an empty temporary folder that becomes `target` when the block ends without an exception.
+
+    An older folder is replaced as a whole (no file of it stays); after an exception it is untouched. No system call
+    of Python replaces a full folder in one step, so between two renames the target is absent; if the process is
+    killed just there, the next call with this target puts the older folder back first.
+
+    Args:
+        target: The folder to make or replace.
+
+    Yields:
+        The temporary folder, a sibling of `target`.
+
+    Raises:
+        NotADirectoryError: `target` is a file.
+        OSError: The folder cannot be written.
+    """
+    final, partial = _prepare(target)
+    if final.exists() and not final.is_dir():
+        raise NotADirectoryError(f"{final} is a file; expected a folder or nothing there")
+    partial.mkdir()
+    try:
+        yield partial
+        _sync_tree(partial)
+        _move_into_place(partial, final)
+    except BaseException:
+        _remove(partial)
+        raise
+    _sync(final.parent)
+
+
+def _move_into_place(partial: Path, final: Path) -> None:
+    if not final.exists():
+        os.rename(partial, final)
+        return
+    replaced = _sibling(final, _REPLACED)
+    os.rename(final, replaced)
+    try:
+        os.rename(partial, final)
+    except BaseException:
+        os.rename(replaced, final)
+        raise
+    _remove(replaced)
+
+
+def _prepare(path: str | Path) -> tuple[Path, Path]:
+    """Makes the parent folder, clears leftovers; returns the real target and the temporary sibling's path."""
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(target)
+    return target, _sibling(target, _PARTIAL)
+
+
+def _sibling(target: Path, kind: str) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.{kind}")
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Removes temporaries of `target` whose process is gone; a folder that was being replaced comes back first."""
+    prefix = f".{target.name}."
+    for entry in sorted(target.parent.iterdir()):
+        owner, _, kind = entry.name.removeprefix(prefix).partition(".")
+        if not entry.name.startswith(prefix) or not owner.isdecimal() or kind not in (_PARTIAL, _REPLACED):
+            continue
+        # This process's own temporaries are leftovers too: of an earlier process that had the same id.
+        if int(owner) != os.getpid() and _is_running(int(owner)):
+            continue
+        if kind == _REPLACED and not target.exists():
+            os.rename(entry, target)
+        else:
+            _remove(entry)
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(root, name))
+        _sync(Path(root))

@@ -1,0 +1,207 @@
+"""The JSON files beside the weights: sizes and constants of the encoder, case of the tokenizer."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from power_bert.errors import UserError
+from power_bert.files import read_lines
+from power_bert.model.checkpoints.types import BertArchitecture
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a value of a config may be: its Python types, a rule, and both in words."""
+
+    types: tuple[type, ...]
+    rule: Callable[[Any], bool]
+    description: str
+
+
+SIZE = Kind((int,), lambda value: value >= 1, "a whole number of at least 1")
+RATE = Kind((int, float), lambda value: 0 <= value < 1, "a number from 0 to below 1")
+POSITIVE = Kind((int, float), lambda value: value > 0, "a number above 0")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One value of a config: field of `BertArchitecture`, key in the file, what it may be, and its default.
+
+    Without a default it must be in the file.
+    """
+
+    field: str
+    key: str
+    kind: Kind
+    default: int | float | None = None
+
+
+# bert_config.json of Google's BERT and config.json of Hugging Face's use the same keys. Defaults are those of both.
+BERT_ENTRIES = (
+    Entry("vocabulary_size", "vocab_size", SIZE),
+    Entry("num_layers", "num_hidden_layers", SIZE),
+    Entry("num_heads", "num_attention_heads", SIZE),
+    Entry("hidden_dim", "hidden_size", SIZE),
+    Entry("intermediate_dim", "intermediate_size", SIZE),
+    Entry("max_sequence_length", "max_position_embeddings", SIZE),
+    Entry("num_segments", "type_vocab_size", SIZE, 2),
+    Entry("dropout", "hidden_dropout_prob", RATE, 0.1),
+    Entry("attention_dropout", "attention_probs_dropout_prob", RATE, 0.1),
+    # Google's config has no such key: tf.contrib.layers.layer_norm always uses 1e-12.
+    Entry("layer_norm_epsilon", "layer_norm_eps", POSITIVE, 1e-12),
+    Entry("initializer_range", "initializer_range", POSITIVE, 0.02),
+)
+
+# keras_hub.models.BertBackbone has one dropout rate, which is also that of the attention.
+KERAS_HUB_ENTRIES = (
+    Entry("vocabulary_size", "vocabulary_size", SIZE),
+    Entry("num_layers", "num_layers", SIZE),
+    Entry("num_heads", "num_heads", SIZE),
+    Entry("hidden_dim", "hidden_dim", SIZE),
+    Entry("intermediate_dim", "intermediate_dim", SIZE),
+    Entry("max_sequence_length", "max_sequence_length", SIZE, 512),
+    Entry("num_segments", "num_segments", SIZE, 2),
+    Entry("dropout", "dropout", RATE, 0.1),
+    Entry("attention_dropout", "dropout", RATE, 0.1),
+)
+
+# Activation in the file -> ours. google-research/bert's modeling.py computes "gelu" with tanh and knows no exact one.
+TF1_ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "tanh": "tanh", "linear": "linear"}
+
+# Hugging Face's "gelu" is the exact one, with erf.
+HUGGING_FACE_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+    "linear": "linear",
+}
+
+# Keys of a Hugging Face config that change what the encoder computes, with the one value that is BERT's. An absent
+# key has that value.
+_HUGGING_FACE_FIXED = {"model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file that holds one object.
+
+    Raises:
+        UserError: It is missing, not UTF-8, not JSON or no object.
+    """
+    text = "\n".join(read_lines(path))
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path}, line {error.lineno}: not JSON ({error.msg}). Expected a JSON object; download it again."
+        ) from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: holds a JSON {type(value).__name__}. Expected an object {{…}}; download it again.")
+    return value
+
+
+def read_tf1_config(path: Path) -> BertArchitecture:
+    """Reads `bert_config.json` of Google's BERT; UserError where a value is missing or impossible."""
+    config = read_json(path)
+    activation = _read_activation(config, path, TF1_ACTIVATIONS)
+    return _read_architecture(config, path, BERT_ENTRIES, activation)
+
+
+def read_hugging_face_config(path: Path) -> BertArchitecture:
+    """Reads `config.json` of a Hugging Face BERT; UserError where it is another model or a value is impossible."""
+    config = read_json(path)
+    for key, expected in _HUGGING_FACE_FIXED.items():
+        if config.get(key, expected) != expected:
+            raise UserError(
+                f'{path}: "{key}" is {json.dumps(config[key])}. Expected {json.dumps(expected)}: only BERT encoders '
+                "with absolute positions can be loaded; give another checkpoint."
+            )
+    activation = _read_activation(config, path, HUGGING_FACE_ACTIVATIONS)
+    return _read_architecture(config, path, BERT_ENTRIES, activation)
+
+
+def read_keras_hub_config(path: Path) -> BertArchitecture:
+    """Reads `config.json` of a keras-hub BertBackbone; UserError where a value is missing or impossible."""
+    config = read_json(path).get("config")
+    if not isinstance(config, dict):
+        raise UserError(f'{path}: no object "config". Expected the config of a keras-hub preset; download it again.')
+    # BertBackbone has the tanh GELU and its layer norms 1e-12, whatever the weights were trained with.
+    return _read_architecture(config, path, KERAS_HUB_ENTRIES, "gelu_tanh")
+
+
+def bert_config(architecture: BertArchitecture, activations: Mapping[str, str]) -> dict[str, Any]:
+    """The config that `read_tf1_config` or `read_hugging_face_config` reads, by the activations of either.
+
+    Raises:
+        UserError: The format has no name for the activation.
+    """
+    # A later synonym must not replace the first name.
+    names = {ours: stored for stored, ours in reversed(list(activations.items()))}
+    if architecture.activation not in names:
+        raise UserError(
+            f'The format has no name for the activation "{architecture.activation}". Expected one of '
+            f"{', '.join(names)}; write another format."
+        )
+    config: dict[str, Any] = {entry.key: getattr(architecture, entry.field) for entry in BERT_ENTRIES}
+    return config | {"hidden_act": names[architecture.activation]}
+
+
+def read_lowercase(path: Path) -> bool | None:
+    """`do_lower_case` of a Hugging Face `tokenizer_config.json`; None where the file or the key is absent."""
+    return _read_flag(read_json(path), "do_lower_case", path) if path.is_file() else None
+
+
+def read_keras_hub_lowercase(path: Path) -> bool | None:
+    """`lowercase` of a keras-hub `tokenizer.json`; None where the file or the key is absent."""
+    config = read_json(path).get("config") if path.is_file() else None
+    return _read_flag(config, "lowercase", path) if isinstance(config, dict) else None
+
+
+def _read_flag(config: Mapping[str, Any], key: str, path: Path) -> bool | None:
+    value = config.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise UserError(f'{path}: "{key}" is {json.dumps(value)}. Expected true or false; correct it.')
+    return value
+
+
+def _read_activation(config: Mapping[str, Any], path: Path, activations: Mapping[str, str]) -> str:
+    name = config.get("hidden_act", "gelu")
+    if not isinstance(name, str) or name not in activations:
+        raise UserError(
+            f'{path}: "hidden_act" is {json.dumps(name)}. Expected one of {", ".join(activations)}; '
+            "give another checkpoint."
+        )
+    return activations[name]
+
+
+def _read_architecture(
+    config: Mapping[str, Any], path: Path, entries: tuple[Entry, ...], activation: str
+) -> BertArchitecture:
+    architecture = BertArchitecture(
+        activation=activation, **{entry.field: _read_value(config, path, entry) for entry in entries}
+    )
+    if architecture.hidden_dim % architecture.num_heads:
+        raise UserError(
+            f"{path}: hidden size {architecture.hidden_dim} with {architecture.num_heads} attention heads. Expected a "
+            "hidden size that is a multiple of the heads; check the config."
+        )
+    return architecture
+
+
+def _read_value(config: Mapping[str, Any], path: Path, entry: Entry) -> Any:
+    value = config.get(entry.key, entry.default)
+    kind = entry.kind
+    # bool is an int to Python, but no number in JSON.
+    if isinstance(value, bool) or not isinstance(value, kind.types) or not kind.rule(value):
+        found = json.dumps(value) if entry.key in config else "missing"
+        raise UserError(
+            f'{path}: "{entry.key}" is {found}. Expected {kind.description}; check that it is the config of a BERT.'
+        )
+    return value

@@ -1,0 +1,164 @@
+"""From what a user gives as a checkpoint to files on this machine, and what kind of checkpoint they are."""
+
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from power_bert.errors import UserError
+from power_bert.model.checkpoints.config import read_json
+from power_bert.text.download import fetch_snapshot
+
+CheckpointKind = Literal["tf1", "hugging_face", "keras_hub", "power_bert"]
+
+ACCEPTED_FORMS = """Expected one of:
+  the prefix of a checkpoint of Google's BERT, such as uncased_L-12_H-768_A-12/bert_model.ckpt, or its folder
+  a Hugging Face folder of a BERT: config.json, model.safetensors, vocab.txt
+  a keras-hub preset of a BertBackbone: a folder, a name such as bert_tiny_en_uncased, or kaggle://owner/model/keras/name
+  hf://owner/name or hf://owner/name@revision: either of the two folders on the Hugging Face hub"""
+
+# Files of the TF1 Saver: PREFIX.index, PREFIX.data-00000-of-00001, PREFIX.meta. Any of them stands for the prefix.
+_TF1_SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
+_TF1_USUAL_NAME = "bert_model.ckpt"
+_HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+_PRESET_KINDS: dict[object, CheckpointKind] = {"BertBackbone": "keras_hub", "PowerBertBackbone": "power_bert"}
+_HUB_PATTERNS = (
+    # Hugging Face
+    *("config.json", "*.safetensors", "*.safetensors.index.json", "vocab.txt", "tokenizer_config.json"),
+    # keras-hub
+    *("metadata.json", "task.json", "preprocessor.json", "tokenizer.json"),
+    *("model*.weights.h5", "model.weights.json", "assets/tokenizer/*"),
+)
+
+
+def fetch_preset(handle: str) -> Path:
+    """Gets a model of Kaggle Models into kagglehub's cache, or takes it from there.
+
+    Args:
+        handle: "owner/model/keras/name" or "owner/model/keras/name/version".
+
+    Returns:
+        Its folder.
+
+    Raises:
+        UserError: No such model, no access or an interrupted download.
+    """
+    import kagglehub
+    from kagglehub import exceptions
+
+    try:
+        return Path(kagglehub.model_download(handle))
+    except (
+        OSError,
+        ValueError,
+        exceptions.BackendError,
+        exceptions.CredentialError,
+        exceptions.DataCorruptionError,
+        exceptions.NotFoundError,
+        exceptions.UnauthenticatedError,
+    ) as error:
+        raise UserError(
+            f"kaggle://{handle}: cannot be downloaded from Kaggle Models ({error}). Check the name, the network and, "
+            "where the model asks for it, your Kaggle credentials; or download the preset elsewhere and give its "
+            "folder."
+        ) from error
+
+
+def locate_checkpoint(
+    checkpoint_path: str | Path,
+    fetch_from_hub: Callable[[str, str | None, tuple[str, ...]], Path] = fetch_snapshot,
+    fetch_from_kaggle: Callable[[str], Path] = fetch_preset,
+) -> Path:
+    """Downloads a checkpoint that is not on this machine; the libraries keep it in their caches.
+
+    Args:
+        checkpoint_path: One of `ACCEPTED_FORMS`.
+        fetch_from_hub: (repository, revision, file patterns) -> folder.
+        fetch_from_kaggle: "owner/model/keras/name[/version]" -> folder.
+
+    Returns:
+        A folder, or a TF1 prefix.
+
+    Raises:
+        UserError: There is no such checkpoint, or it cannot be downloaded.
+    """
+    text = str(checkpoint_path)
+    if not text:
+        raise UserError(f"The checkpoint path is empty.\n{ACCEPTED_FORMS}")
+    if hub := re.fullmatch(r"hf://([^@]+)(?:@(.+))?", text):
+        return fetch_from_hub(hub[1], hub[2], _HUB_PATTERNS)
+    if text.startswith("kaggle://"):
+        return fetch_from_kaggle(text.removeprefix("kaggle://"))
+    path = Path(_TF1_SUFFIX.sub("", text)).expanduser()
+    if path.is_dir() or _index_file(path).is_file():
+        return path
+    if re.fullmatch(r"\w[\w.-]*", text):
+        return fetch_from_kaggle(_preset_handle(text))
+    raise UserError(
+        f"{text}: neither a folder nor the prefix of a checkpoint ({_index_file(path)} is not there).\n{ACCEPTED_FORMS}"
+    )
+
+
+def checkpoint_kind(checkpoint_path: str | Path) -> CheckpointKind:
+    """Tells the format of a checkpoint; downloads it first where it is not on this machine.
+
+    Returns:
+        "tf1", "hugging_face" or "keras_hub" for `read_checkpoint`; "power_bert" for a preset that was saved from a
+        `PowerBertBackbone` and is loaded with its `from_preset`.
+
+    Raises:
+        UserError: As `locate_checkpoint`, or it is none of these formats.
+    """
+    path = locate_checkpoint(checkpoint_path)
+    if not path.is_dir():
+        return "tf1"
+    config_path = path / "config.json"
+    config = read_json(config_path) if config_path.is_file() else {}
+    if "class_name" in config:
+        if config["class_name"] not in _PRESET_KINDS:
+            raise UserError(f"{config_path}: a preset of {config['class_name']}, which is no BERT.\n{ACCEPTED_FORMS}")
+        return _PRESET_KINDS[config["class_name"]]
+    if any((path / name).is_file() for name in _HUGGING_FACE_WEIGHTS):
+        return "hugging_face"
+    if any(path.glob("*.index")):
+        return "tf1"
+    if "model_type" in config:
+        return "hugging_face"
+    raise UserError(f"{path}: a folder without a checkpoint that can be read.\n{ACCEPTED_FORMS}")
+
+
+def tf1_prefix(path: Path) -> Path:
+    """The prefix of the checkpoint in a folder; a prefix stands for itself.
+
+    Raises:
+        UserError: There are several and none has Google's name.
+    """
+    if not path.is_dir():
+        return path
+    names = sorted(index.name.removesuffix(".index") for index in path.glob("*.index"))
+    if _TF1_USUAL_NAME in names:
+        return path / _TF1_USUAL_NAME
+    if len(names) == 1:
+        return path / names[0]
+    raise UserError(f"{path}: {len(names)} checkpoints ({', '.join(names)}). Give the path of one of them.")
+
+
+def _index_file(prefix: Path) -> Path:
+    return Path(f"{prefix}.index")
+
+
+def _preset_handle(name: str) -> str:
+    """Kaggle handle of a preset that keras-hub knows by name."""
+    import keras_hub  # takes seconds, and most checkpoints are folders
+
+    presets = {
+        preset: str(metadata["kaggle_handle"])
+        for preset, metadata in keras_hub.models.BertBackbone.presets.items()
+        if "kaggle_handle" in metadata
+    }
+    if name not in presets:
+        close = difflib.get_close_matches(name, presets)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise UserError(f"{name}: no such file or folder, and no BERT preset of keras-hub.{hint}\n{ACCEPTED_FORMS}")
+    return presets[name].removeprefix("kaggle://")

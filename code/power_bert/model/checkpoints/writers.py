@@ -1,0 +1,91 @@
+"""Writes a canonical `Checkpoint` in the formats of others."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save_file
+
+from power_bert.errors import UserError
+from power_bert.files import atomic_directory, atomic_write_text
+from power_bert.model.checkpoints import tables
+from power_bert.model.checkpoints.config import HUGGING_FACE_ACTIVATIONS, TF1_ACTIVATIONS, bert_config
+from power_bert.model.checkpoints.mapping import to_stored_weights
+from power_bert.model.checkpoints.types import Checkpoint
+
+
+def write_tf1_checkpoint(prefix: Path, checkpoint: Checkpoint) -> None:
+    """Writes PREFIX.index and PREFIX.data-00000-of-00001 under Google's names; needs tensorflow.
+
+    `bert_config.json` and, where the checkpoint has a vocabulary, `vocab.txt` go beside them. The `.index` comes last:
+    without it there is no checkpoint.
+
+    Args:
+        prefix: For example `folder/bert_model.ckpt`; the folder is made, older files are replaced.
+        checkpoint: What to write.
+
+    Raises:
+        UserError: A weight is missing, or Google's format has no name for the activation (it has no exact GELU).
+    """
+    import tensorflow as tf  # only this format needs it
+
+    config = bert_config(checkpoint.architecture, TF1_ACTIVATIONS)
+    weights = to_stored_weights(checkpoint, tables.TF1)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=prefix.parent, prefix=f".{prefix.name}.") as temporary:
+        tf.raw_ops.SaveV2(
+            prefix=os.path.join(temporary, prefix.name),
+            tensor_names=list(weights),
+            shape_and_slices=[""] * len(weights),
+            tensors=[tf.constant(weight) for weight in weights.values()],
+        )
+        _write_json(prefix.parent / "bert_config.json", config)
+        _write_vocabulary(prefix.parent / "vocab.txt", checkpoint)
+        for suffix in (".data-00000-of-00001", ".index"):
+            os.replace(os.path.join(temporary, prefix.name + suffix), f"{prefix}{suffix}")
+
+
+def write_hugging_face(folder: Path, checkpoint: Checkpoint) -> None:
+    """Writes a folder that Hugging Face's BertModel and BertTokenizer load: safetensors, configs, vocabulary.
+
+    Args:
+        folder: Made as a whole; an older folder is replaced.
+        checkpoint: What to write.
+
+    Raises:
+        UserError: A weight is missing, or Hugging Face has no name for the activation.
+    """
+    config = {
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "position_embedding_type": "absolute",
+        "torch_dtype": "float32",
+    } | bert_config(checkpoint.architecture, HUGGING_FACE_ACTIVATIONS)
+    if checkpoint.vocabulary is not None:
+        if "[PAD]" not in checkpoint.vocabulary:
+            raise UserError(f"{checkpoint.source}: the vocabulary has no [PAD]; it cannot be written.")
+        config["pad_token_id"] = checkpoint.vocabulary.index("[PAD]")
+    weights = to_stored_weights(checkpoint, tables.HUGGING_FACE)
+    with atomic_directory(folder) as partial:
+        # transformers refuses files without this mark.
+        save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
+        _write_json(partial / "config.json", config)
+        _write_vocabulary(partial / "vocab.txt", checkpoint)
+        if checkpoint.lowercase is not None:
+            tokenizer = {
+                "do_lower_case": checkpoint.lowercase,
+                "model_max_length": checkpoint.architecture.max_sequence_length,
+                "tokenizer_class": "BertTokenizer",
+            }
+            _write_json(partial / "tokenizer_config.json", tokenizer)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    atomic_write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def _write_vocabulary(path: Path, checkpoint: Checkpoint) -> None:
+    if checkpoint.vocabulary is not None:
+        atomic_write_text(path, "\n".join(checkpoint.vocabulary) + "\n")

@@ -1,0 +1,124 @@
+"""Tokenizer and preprocessor of the classifier as keras-hub layers, on the one tokenizer of the project."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import keras_hub
+import numpy as np
+from keras_hub.src.utils.tensor_utils import in_tf_function
+
+from power_bert.model.backbone import PowerBertBackbone
+from power_bert.text.batches import pad_batch
+from power_bert.text.tokenizer import WordPieceTokenizer
+
+VOCABULARY_FILE = "vocabulary.txt"
+INPUT_NAMES = ("token_ids", "segment_ids", "padding_mask")
+
+
+@keras.saving.register_keras_serializable(package="power_bert")
+class PowerBertTokenizer(keras_hub.tokenizers.Tokenizer):
+    """BERT's WordPiece as a keras-hub tokenizer; differs from keras-hub's in stripping accents, as BERT does.
+
+    Args:
+        vocabulary: tokens in the order of their ids; None where a preset or a ``.keras`` file brings them.
+        lowercase: whether the vocabulary is uncased.
+    """
+
+    backbone_cls = PowerBertBackbone
+
+    def __init__(self, vocabulary: Sequence[str] | None = None, lowercase: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lowercase = lowercase
+        self.file_assets = [VOCABULARY_FILE]
+        self._word_pieces: WordPieceTokenizer | None = None
+        if vocabulary is not None:
+            self._word_pieces = WordPieceTokenizer(vocabulary, lowercase)
+
+    def tokenize(self, inputs: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text, with ``[CLS]`` and ``[SEP]``, not padded."""
+        return self.word_pieces.encode(list(inputs), None, 2**20).token_ids
+
+    @property
+    def word_pieces(self) -> WordPieceTokenizer:
+        """The plain tokenizer inside."""
+        if self._word_pieces is None:
+            raise ValueError("the tokenizer has no vocabulary yet: pass `vocabulary` or load a preset")
+        return self._word_pieces
+
+    def get_vocabulary(self) -> list[str]:
+        return self.word_pieces.vocabulary
+
+    def vocabulary_size(self) -> int:
+        return self.word_pieces.vocabulary_size
+
+    def save_assets(self, dir_path: str) -> None:
+        self.word_pieces.save(os.path.join(dir_path, VOCABULARY_FILE))
+
+    def load_assets(self, dir_path: str) -> None:
+        self._word_pieces = WordPieceTokenizer(os.path.join(dir_path, VOCABULARY_FILE), self.lowercase)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "lowercase": self.lowercase}
+
+
+@keras.saving.register_keras_serializable(package="power_bert")
+class PowerBertTextClassifierPreprocessor(keras_hub.models.Preprocessor):
+    """Raw texts, or pairs of texts, to the three inputs of the model, padded to the longest of the batch.
+
+    Args:
+        tokenizer: a `PowerBertTokenizer`.
+        sequence_length: word pieces at most; longer texts are cut.
+
+    Example:
+        >>> preprocessor(["one sentence", "another one"])        # single sentences
+        >>> preprocessor((["a first one"], ["its second one"]))  # pairs
+    """
+
+    backbone_cls = PowerBertBackbone
+    tokenizer_cls = PowerBertTokenizer
+
+    def __init__(self, tokenizer: PowerBertTokenizer, sequence_length: int = 128, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tokenizer = tokenizer
+        self.sequence_length = sequence_length
+
+    def call(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        parts = x if isinstance(x, tuple) else (x,)
+        inputs = self._encode_in_graph(parts) if in_tf_function() else self._encode(*parts)
+        return keras.utils.pack_x_y_sample_weight(inputs, y, sample_weight)
+
+    def _encode(self, first: Any, second: Any = None) -> dict[str, np.ndarray]:
+        encoded = self.tokenizer.word_pieces.encode(_texts(first), _optional_texts(second), self.sequence_length)
+        return pad_batch(encoded, np.arange(len(encoded)), int(encoded.lengths.max(initial=1)))
+
+    def _encode_in_graph(self, parts: tuple[Any, ...]) -> dict[str, Any]:
+        """The same inside a tf.data pipeline, where texts are symbolic."""
+        import tensorflow as tf
+
+        def encode(*texts: np.ndarray) -> list[np.ndarray]:
+            inputs = self._encode(*texts)
+            return [inputs[name] for name in INPUT_NAMES]
+
+        outputs = tf.numpy_function(encode, list(parts), [tf.int32] * len(INPUT_NAMES))
+        for output in outputs:
+            output.set_shape((None, None))
+        return dict(zip(INPUT_NAMES, outputs, strict=True))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "sequence_length": self.sequence_length}
+
+
+def _optional_texts(texts: Any) -> list[str] | None:
+    return None if texts is None else _texts(texts)
+
+
+def _texts(texts: Any) -> list[str]:
+    """Python strings from a list, a NumPy array or an eager tensor of strings or UTF-8 bytes."""
+    if hasattr(texts, "numpy"):
+        texts = texts.numpy()
+    values = texts.tolist() if isinstance(texts, np.ndarray) else list(texts)
+    return [value.decode("utf-8") if isinstance(value, bytes) else value for value in values]

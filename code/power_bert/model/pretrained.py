@@ -1,0 +1,182 @@
+"""From a pretrained checkpoint of any kind to a classifier that is ready for fine-tuning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from power_bert.errors import UserError
+from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.checkpoints import Checkpoint, checkpoint_kind, locate_checkpoint, read_checkpoint
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
+from power_bert.text.tokenizer import WordPieceTokenizer
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """An encoder with its tokenizer, and what the user should know about how it was loaded."""
+
+    backbone: PowerBertBackbone
+    tokenizer: PowerBertTokenizer
+    notes: tuple[str, ...]
+
+
+def canonical_variables(backbone: PowerBertBackbone) -> dict[str, keras.Variable]:
+    """The variables of an encoder under the canonical names of `power_bert.model.checkpoints`."""
+    embeddings = backbone.embeddings
+    variables = {
+        "embeddings/token": embeddings.token,
+        "embeddings/position": embeddings.position,
+        "embeddings/segment": embeddings.segment,
+        "embeddings/norm/gamma": embeddings.norm.gamma,
+        "embeddings/norm/beta": embeddings.norm.beta,
+    }
+    dense = {"pooler": backbone.pooler}
+    for number, block in enumerate(backbone.blocks):
+        attention = f"block_{number}/attention"
+        for name in ("query", "key", "value"):
+            dense[f"{attention}/{name}"] = getattr(block.attention, name)
+        dense[f"{attention}/output"] = block.attention.output_projection
+        dense[f"block_{number}/feed_forward/intermediate"] = block.intermediate
+        dense[f"block_{number}/feed_forward/output"] = block.output_projection
+        for name, norm in (("attention", block.attention_norm), ("feed_forward", block.output_norm)):
+            variables[f"block_{number}/{name}/norm/gamma"] = norm.gamma
+            variables[f"block_{number}/{name}/norm/beta"] = norm.beta
+    for name, layer in dense.items():
+        variables[f"{name}/kernel"], variables[f"{name}/bias"] = layer.kernel, layer.bias
+    return variables
+
+
+def backbone_from_checkpoint(checkpoint: Checkpoint, **changes: Any) -> PowerBertBackbone:
+    """An encoder with the checkpoint's architecture and weights; `changes` are further constructor arguments."""
+    backbone = PowerBertBackbone(**{**dataclasses.asdict(checkpoint.architecture), **changes})
+    for name, variable in canonical_variables(backbone).items():
+        if name in checkpoint.weights:
+            variable.assign(checkpoint.weights[name])
+    return backbone
+
+
+def load_pretrained(
+    checkpoint_path: str,
+    bert_config_path: str | None = None,
+    vocab_path: str | None = None,
+    cased: bool | None = None,
+    **changes: Any,
+) -> Pretrained:
+    """Load a checkpoint of any kind, a preset of our own among them.
+
+    Args:
+        checkpoint_path: TF1 prefix, Hugging Face folder, keras-hub preset, ``hf://…`` or a preset of ours.
+        bert_config_path: configuration, where it does not lie beside the checkpoint.
+        vocab_path: vocabulary, where it does not lie beside the checkpoint.
+        cased: whether the vocabulary is cased; None asks the checkpoint.
+        changes: arguments of `PowerBertBackbone` that replace the checkpoint's.
+
+    Raises:
+        UserError: a file is missing, damaged or does not fit the others.
+    """
+    location = locate_checkpoint(checkpoint_path)
+    if checkpoint_kind(location) == "power_bert":
+        return _load_own_preset(location, changes)
+    config_path, vocabulary_path = (Path(path) if path else None for path in (bert_config_path, vocab_path))
+    checkpoint = read_checkpoint(checkpoint_path, config_path, vocabulary_path)
+    if checkpoint.vocabulary is None:
+        raise UserError(f"{checkpoint.source}: no vocabulary beside the checkpoint; set VOCAB_PATH to its vocab.txt")
+    lowercase = not cased if cased is not None else checkpoint.lowercase is not False
+    tokenizer = PowerBertTokenizer(checkpoint.vocabulary, lowercase)
+    return Pretrained(backbone_from_checkpoint(checkpoint, **changes), tokenizer, _notes(checkpoint, changes))
+
+
+def _load_own_preset(location: Path, changes: dict[str, Any]) -> Pretrained:
+    backbone = PowerBertBackbone.from_preset(str(location))
+    tokenizer = PowerBertTokenizer.from_preset(str(location))
+    plain = rebuild_backbone(backbone, **{"extraction": None, "retention": None, **changes})
+    return Pretrained(plain, tokenizer, (f"{location}: a preset of this project, {backbone.num_layers} blocks",))
+
+
+def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:
+    architecture = checkpoint.architecture
+    notes = [
+        f"{checkpoint.source}: {architecture.num_layers} blocks, hidden {architecture.hidden_dim}, "
+        f"{architecture.num_heads} heads, activation {architecture.activation}"
+    ]
+    if checkpoint.unused:
+        notes.append(f"weights of the checkpoint that an encoder has no place for: {', '.join(checkpoint.unused)}")
+    if "pooler/kernel" not in checkpoint.weights:
+        notes.append("the checkpoint has no pooler: it starts from random values")
+    similarity = changes.get("similarity", "dot")
+    if similarity != "dot":
+        notes.append(
+            f"the checkpoint was pretrained with dot-product attention and is loaded into {similarity} attention: "
+            "queries and keys keep their weights but now mean something else, so expect a lower score than with "
+            "SIMILARITY=dot unless training is long or the checkpoint was pretrained with this similarity"
+        )
+    return tuple(notes)
+
+
+def rebuild_backbone(backbone: PowerBertBackbone, **changes: Any) -> PowerBertBackbone:
+    """The same encoder, weights included, with other constructor arguments (extraction, retention, gate …)."""
+    config = {**backbone.get_config(), **changes}
+    config.pop("name")
+    twin = PowerBertBackbone.from_config(config)
+    _copy_weights(backbone, twin)
+    return twin
+
+
+def rebuild_classifier(classifier: PowerBertTextClassifier, **changes: Any) -> PowerBertTextClassifier:
+    """The same classifier, weights included, on `rebuild_backbone(classifier.backbone, **changes)`."""
+    twin = PowerBertTextClassifier(
+        rebuild_backbone(classifier.backbone, **changes),
+        classifier.num_classes,
+        classifier.preprocessor,
+        classifier.labels,
+        classifier.dropout,
+    )
+    twin.output_dense.kernel.assign(classifier.output_dense.kernel)
+    twin.output_dense.bias.assign(classifier.output_dense.bias)
+    return twin
+
+
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy all weights but retention parameters, which exist in soft extraction only."""
+    stored, wanted = (
+        [weight for weight in model.weights if not weight.path.endswith("/retention")] for model in (source, target)
+    )
+    for weight, value in zip(wanted, stored, strict=True):
+        weight.assign(value)
+
+
+def check_max_length(max_length: int, backbone: PowerBertBackbone) -> None:
+    """Raise a UserError where `max_length` is over the positions that the checkpoint knows."""
+    positions = backbone.max_sequence_length
+    if max_length > positions:
+        raise UserError(
+            f"MAX_LENGTH={max_length} is over the {positions} positions that the checkpoint knows; "
+            f"set MAX_LENGTH to {positions} or less"
+        )
+
+
+def build_classifier(
+    pretrained: Pretrained, num_classes: int, labels: Sequence[str] | None, max_length: int
+) -> PowerBertTextClassifier:
+    """A classifier with a new head on a pretrained encoder.
+
+    Raises:
+        UserError: `max_length` is over the checkpoint's positions.
+    """
+    check_max_length(max_length, pretrained.backbone)
+    preprocessor = PowerBertTextClassifierPreprocessor(pretrained.tokenizer, max_length)
+    return PowerBertTextClassifier(pretrained.backbone, num_classes, preprocessor, labels)
+
+
+def plain_tokenizer(classifier: PowerBertTextClassifier) -> WordPieceTokenizer:
+    """The tokenizer inside a classifier that takes raw strings."""
+    if classifier.preprocessor is None:
+        raise ValueError("the classifier has no preprocessor, so it has no tokenizer")
+    return classifier.preprocessor.tokenizer.word_pieces

@@ -1,0 +1,104 @@
+"""The retention configuration: how many word-vectors each encoder block keeps.
+
+A configuration is a tuple with one value a block, in one of two units told apart by their type:
+
+* integers: word-vectors, whatever the length of the example (the paper's form): ``(64, 60, 48, …)``;
+* floats in (0, 1]: a share of each example's own words: ``(1.0, 0.8, 0.5, …)``.
+
+The second is what saves time on length-bucketed batches, where most examples are far shorter than the maximum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from power_bert.errors import UserError
+
+Retention = tuple[int, ...] | tuple[float, ...]
+UNITS = ("fraction", "tokens")
+# ceil(0.1 * 30) is 4 in floating point: shares are compared with this slack, in every place that rounds up.
+ROUNDING_SLACK = 1e-4
+
+
+def is_fraction(retention: Sequence[int | float]) -> bool:
+    """Whether the values are shares of the example's length (floats) rather than word-vectors (integers)."""
+    return any(isinstance(value, float) for value in retention)
+
+
+def kept_words(value: int | float, words: int) -> int:
+    """Word-vectors that a block with this retention value keeps of an example with `words` words; at least 1."""
+    if isinstance(value, float):
+        return max(1, min(words, math.ceil(value * words - ROUNDING_SLACK)))
+    return min(value, words)
+
+
+def check_retention(retention: Sequence[int | float], num_layers: int, max_length: int) -> Retention:
+    """The configuration as a tuple, or a UserError that says which rule it breaks.
+
+    Args:
+        retention: one value a block.
+        num_layers: encoder blocks of the model.
+        max_length: the largest number of word-vectors that can be kept.
+    """
+    shown = format_retention(retention)
+    if len(retention) != num_layers:
+        raise UserError(
+            f"retention configuration {shown!r} has {len(retention)} values, but the model has {num_layers} "
+            f"encoder blocks: give {num_layers} values separated by commas"
+        )
+    fraction = is_fraction(retention)
+    highest = 1.0 if fraction else max_length
+    values = tuple(float(value) if fraction else int(value) for value in retention)
+    for block, value in enumerate(values, start=1):
+        if not 0 < value <= highest or (not fraction and value < 1):
+            unit = "a share in (0, 1]" if fraction else f"a number of word-vectors from 1 to {max_length}"
+            raise UserError(f"retention configuration {shown!r}: block {block} has {value}, expected {unit}")
+        if block > 1 and value > values[block - 2]:
+            raise UserError(
+                f"retention configuration {shown!r}: block {block} keeps {value}, more than the block before it "
+                f"({values[block - 2]}); eliminated word-vectors do not come back, so values may not increase"
+            )
+    return values
+
+
+def parse_retention(text: str, num_layers: int, max_length: int) -> Retention:
+    """Parse ``"64,60,48"`` (word-vectors) or ``"1.0,0.8,0.5"`` (shares of each example's length).
+
+    Raises:
+        UserError: a value is no number, or the configuration breaks a rule of `check_retention`.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        if any("." in part for part in parts):
+            return check_retention([float(part) for part in parts], num_layers, max_length)
+        return check_retention([int(part) for part in parts], num_layers, max_length)
+    except ValueError:
+        raise UserError(
+            f"retention configuration {text!r} is not a list of numbers: expected something like "
+            "'64,48,32,16,8,4' (word-vectors) or '1.0,0.8,0.5,0.3,0.2,0.1' (shares of each example's length)"
+        ) from None
+
+
+def format_retention(retention: Sequence[int | float]) -> str:
+    """The text form that `parse_retention` reads back."""
+    if is_fraction(retention):
+        return ",".join(f"{value:.4f}".rstrip("0").ljust(3, "0") for value in retention)
+    return ",".join(str(value) for value in retention)
+
+
+def retention_from_masses(masses: Sequence[float], length: int, unit: str) -> Retention:
+    """Configuration from the mass Σ_k r_j[k] of every block, rounded up and made non-increasing.
+
+    Args:
+        masses: one mass a block, each in [1, length] (Goyal et al. 2020, section 3.3).
+        length: number of retention parameters a block, the maximum length of the search.
+        unit: "tokens" → word-vectors; "fraction" → shares of each example's length.
+    """
+    # A word-vector that an earlier block has eliminated is gone, whatever a later block would have kept.
+    running = np.minimum.accumulate(np.clip(np.asarray(masses, dtype=np.float64), 1.0, length))
+    if unit == "tokens":
+        return tuple(math.ceil(mass - ROUNDING_SLACK) for mass in running)
+    return tuple(math.ceil(mass / length * 1e4 - ROUNDING_SLACK) / 1e4 for mass in running)

@@ -1,0 +1,133 @@
+"""Similarity scores between query and key vectors, before the softmax over keys.
+
+Four pure functions with one signature; d is the head size and the learned scale is one number a head:
+
+| name      | score(q, k)            | learned scale             |
+|-----------|------------------------|---------------------------|
+| dot       | q·k / √d               | none                      |
+| cosine    | cos(q, k) / τ          | τ, temperature, τ ≥ 0.01  |
+| euclidean | −‖q − k‖ · s           | s, sharpness              |
+| gaussian  | −‖q − k‖² / (2σ²)      | σ, width                  |
+
+Each is a single matrix product: the squared distance is the product of the augmented vectors
+[−2q, ‖q‖², 1] and [k, 1, ‖k‖²], so no intermediate of size query × key is made on the way. Distances are
+computed in float32 whatever the compute dtype, because ‖q‖² + ‖k‖² − 2q·k cancels in bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+# Below these a vector counts as zero: gradients of the norm and of the distance stay finite there.
+_SMALLEST_SQUARED_NORM = 1e-6
+_SMALLEST_SQUARED_DISTANCE = 1e-6
+SMALLEST_SCALE = 0.01
+
+
+def dot_scores(query: Tensor, key: Tensor, scale: Tensor | None = None) -> Tensor:
+    """Scaled dot product, q·k / √d (Vaswani et al. 2017, equation 1).
+
+    Args:
+        query: (batch, heads, query, d).
+        key: (batch, heads, key, d).
+        scale: ignored; there so that all similarities share one signature.
+
+    Returns:
+        (batch, heads, query, key), in the dtype of `query`.
+    """
+    return _matmul_transposed(query * (query.shape[-1] ** -0.5), key)
+
+
+def cosine_scores(query: Tensor, key: Tensor, scale: Tensor) -> Tensor:
+    """Cosine of the angle over a temperature, cos(q, k) / τ; zero where either vector is zero.
+
+    Without the learned temperature all scores lie in [−1, 1] and the attention is nearly uniform.
+
+    Args:
+        query: (batch, heads, query, d).
+        key: (batch, heads, key, d).
+        scale: τ, (heads,); values below 0.01 count as 0.01.
+
+    Returns:
+        (batch, heads, query, key), in the dtype of `query`.
+    """
+    temperature = ops.cast(_per_head(scale), query.dtype)
+    return _matmul_transposed(_unit_vectors(query) / temperature, _unit_vectors(key))
+
+
+def euclidean_scores(query: Tensor, key: Tensor, scale: Tensor) -> Tensor:
+    """Negative distance times a sharpness, −‖q − k‖ · s (the distance itself, not its square).
+
+    Args:
+        query: (batch, heads, query, d).
+        key: (batch, heads, key, d).
+        scale: s, (heads,); values below 0.01 count as 0.01.
+
+    Returns:
+        float32 (batch, heads, query, key); distances below 0.001 count as 0.001, where the gradient is zero.
+    """
+    left, right = _augmented(query, key)
+    distance = ops.sqrt(ops.maximum(_matmul_transposed(left, right), _SMALLEST_SQUARED_DISTANCE))
+    return distance * -_per_head(scale)
+
+
+def gaussian_scores(query: Tensor, key: Tensor, scale: Tensor) -> Tensor:
+    """Exponent of a Gaussian kernel, −‖q − k‖² / (2σ²).
+
+    Args:
+        query: (batch, heads, query, d).
+        key: (batch, heads, key, d).
+        scale: σ, (heads,); values below 0.01 count as 0.01.
+
+    Returns:
+        float32 (batch, heads, query, key).
+    """
+    left, right = _augmented(query, key)
+    return _matmul_transposed(left * (-0.5 / ops.square(_per_head(scale))), right)
+
+
+def _matmul_transposed(left: Tensor, right: Tensor) -> Tensor:
+    return ops.matmul(left, ops.transpose(right, (0, 1, 3, 2)))
+
+
+def _per_head(scale: Tensor) -> Tensor:
+    """(heads,) → float32 (heads, 1, 1), kept away from zero."""
+    return ops.reshape(ops.maximum(ops.cast(scale, "float32"), SMALLEST_SCALE), (-1, 1, 1))
+
+
+def _unit_vectors(vectors: Tensor) -> Tensor:
+    squared_norm = ops.sum(ops.square(ops.cast(vectors, "float32")), axis=-1, keepdims=True)
+    return vectors * ops.cast(ops.rsqrt(ops.maximum(squared_norm, _SMALLEST_SQUARED_NORM)), vectors.dtype)
+
+
+def _augmented(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Two float32 tensors, (batch, heads, ·, d + 2), whose product is the squared distance of every pair."""
+    query, key = ops.cast(query, "float32"), ops.cast(key, "float32")
+    query_norm = ops.sum(ops.square(query), axis=-1, keepdims=True)
+    key_norm = ops.sum(ops.square(key), axis=-1, keepdims=True)
+    left = ops.concatenate([-2.0 * query, query_norm, ops.ones_like(query_norm)], axis=-1)
+    right = ops.concatenate([key, ops.ones_like(key_norm), key_norm], axis=-1)
+    return left, right
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A score function and where its learned scale starts; `initial_scale` is None where nothing is learned."""
+
+    scores: Callable[[Tensor, Tensor, Tensor | None], Tensor]
+    initial_scale: Callable[[int], float] | None
+
+
+SIMILARITIES: dict[str, Similarity] = {
+    "dot": Similarity(dot_scores, None),
+    "cosine": Similarity(cosine_scores, lambda head_dim: 0.1),
+    "euclidean": Similarity(euclidean_scores, lambda head_dim: 1.0),
+    # σ² = √d: dot-product attention with a key-norm bias, so a dot-product checkpoint starts close to itself.
+    "gaussian": Similarity(gaussian_scores, lambda head_dim: head_dim**0.25),
+}

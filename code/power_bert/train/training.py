@@ -1,0 +1,202 @@
+"""One training: epochs of updates, each followed by dev predictions, the best checkpoint and the state to resume."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from power_bert.config import Experiment
+from power_bert.errors import UserError
+from power_bert.files import atomic_directory
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.run_dir import PhaseDir, RunDir
+from power_bert.text.batches import TrainingBatches
+from power_bert.text.tokenizer import EncodedTexts, WordPieceTokenizer
+from power_bert.text.tsv import Examples, read_predictions, write_predictions
+from power_bert.train.feeding import keras_data
+from power_bert.train.metrics import compute_scores
+from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
+from power_bert.train.predict import predict_outputs, to_predictions
+from power_bert.train.reporting import Reporter, TrainingProgress
+from power_bert.train.training_state import load_training_state, save_training_state
+
+EVALUATION_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of one file and their token ids."""
+
+    examples: Examples
+    encoded: EncodedTexts
+
+    @classmethod
+    def of(cls, examples: Examples, tokenizer: WordPieceTokenizer, max_length: int) -> Split:
+        return cls(examples, tokenizer.encode(examples.first, examples.second, max_length))
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What every phase of a run shares."""
+
+    experiment: Experiment
+    run_dir: RunDir
+    reporter: Reporter
+    train: Split
+    dev: Split
+    test: Split
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How one phase trains.
+
+    Attributes:
+        title: shown to the user.
+        epochs: passes over the training set.
+        keep: "best" keeps the checkpoint of the epoch with the best dev score, "last" that of the last epoch.
+        status: further text for the progress bar.
+        on_history: told the history after every epoch.
+    """
+
+    title: str
+    epochs: int
+    keep: Literal["best", "last"]
+    status: Callable[[], str] | None
+    on_history: Callable[[list[dict[str, Any]]], None]
+
+
+def compile_for_training(model: PowerBertTextClassifier, experiment: Experiment, total_steps: int) -> None:
+    """AdamW: LR_BERT with linear warm-up and decay, LR_SOFT_EXTRACT for the retention parameters."""
+    schedule = LinearWarmupDecay(experiment.lr_bert, int(experiment.warmup * total_steps), total_steps)
+    optimizer = TwoRateAdamW(
+        schedule,
+        retention_rate=experiment.lr_soft_extract,
+        weight_decay=experiment.weight_decay,
+        global_clipnorm=experiment.clip_norm,
+        epsilon=1e-6,  # as in BERT
+    )
+    model.compile(optimizer=optimizer, metrics=[])
+    model.optimizer.build(model.trainable_variables)
+
+
+def evaluate_dev(context: RunContext, model: keras.Model, phase_dir: PhaseDir) -> dict[str, float]:
+    """Dev scores, computed from a predictions file: ``predictions_dev.candidate.tsv`` of the phase."""
+    task = context.experiment.task_definition
+    outputs = predict_outputs(model, context.dev.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
+    path = phase_dir.predictions("dev.candidate")
+    write_predictions(path, task, to_predictions(task, outputs))
+    labels = context.dev.examples.labels
+    if labels is None:
+        raise ValueError("the dev split has no labels")
+    return compute_scores(task.metrics, labels, read_predictions(path, task))
+
+
+def train(
+    context: RunContext, model: PowerBertTextClassifier, phase_dir: PhaseDir, plan: TrainingPlan
+) -> dict[str, Any]:
+    """Train, or go on after the last finished epoch of an interrupted training.
+
+    Leaves the kept checkpoint in ``model/`` and its ``predictions_dev.tsv`` in the phase folder.
+
+    Returns:
+        {"history": one entry an epoch, "best_epoch": number from 1, "scores": dev scores of the kept checkpoint}.
+
+    Raises:
+        UserError: the loss is not finite, or no epoch has a defined score.
+    """
+    experiment = context.experiment
+    batches = TrainingBatches(
+        context.train.encoded, context.train.examples.labels, experiment.batch_size, experiment.max_length,
+        experiment.seed,
+    )  # fmt: skip
+    steps = batches.steps_per_epoch
+    compile_for_training(model, experiment, steps * plan.epochs)
+    labels_dtype = "float32" if experiment.task_definition.is_regression else "int64"
+    progress = load_training_state(phase_dir.training_state, model) or {"history": [], "best_epoch": None}
+    history = progress["history"]
+    if history:
+        context.reporter.say(f"{plan.title}: resumed after epoch {len(history)} of {plan.epochs}")
+    display = TrainingProgress(context.reporter, plan.title, steps, plan.epochs, plan.status)
+
+    for epoch in range(len(history), plan.epochs):
+        started = time.perf_counter()
+        data = keras_data(lambda epoch=epoch: batches.epoch(epoch), steps, labels_dtype)  # type: ignore[misc]
+        # Not the task's own fit, which maps text preprocessing over batches that are arrays already.
+        fitted = keras.Model.fit(
+            model,
+            data,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[display],
+        )
+        trained = time.perf_counter()
+        entry = {
+            "epoch": epoch + 1,
+            "train_loss": float(fitted.history["loss"][0]),
+            "scores": evaluate_dev(context, model, phase_dir),
+            "train_seconds": trained - started,
+            "train_examples_per_second": len(context.train.encoded) / (trained - started),
+            "eval_seconds": time.perf_counter() - trained,
+        }
+        history.append(entry)
+        if plan.keep == "last" or _is_best(history):
+            progress["best_epoch"] = epoch + 1
+            _keep_checkpoint(model, phase_dir)
+        _report(context, display, entry)
+        plan.on_history(history)
+        save_training_state(phase_dir.training_state, model, progress)
+
+    if progress["best_epoch"] is None:
+        raise UserError(
+            f"{plan.title}: the dev score is undefined after every epoch (all predictions are the same); "
+            "try another LR_BERT or more epochs (EPOCH)"
+        )
+    return {**progress, "scores": history[progress["best_epoch"] - 1]["scores"]}
+
+
+def _is_best(history: list[dict[str, Any]]) -> bool:
+    """Whether the last epoch beats all earlier ones; an undefined score (NaN) never does."""
+    *earlier, last = (next(iter(entry["scores"].values())) for entry in history)
+    return math.isfinite(last) and all(not math.isfinite(score) or last > score for score in earlier)
+
+
+def _keep_checkpoint(model: PowerBertTextClassifier, phase_dir: PhaseDir) -> None:
+    with atomic_directory(phase_dir.model) as folder:
+        model.save_to_preset(str(folder))
+    os.replace(phase_dir.predictions("dev.candidate"), phase_dir.predictions("dev"))
+
+
+def _report(context: RunContext, display: TrainingProgress, entry: dict[str, Any]) -> None:
+    scores = "  ".join(f"{name} {value * 100:.2f}" for name, value in entry["scores"].items())
+    display.score_text = f"  dev {scores}"
+    status = f"  {display.status()}" if display.status else ""
+    context.reporter.say(
+        f"{display.title}: epoch {entry['epoch']}/{display.epochs}  loss {entry['train_loss']:.4f}  dev {scores}"
+        f"  {entry['train_seconds']:.1f} s, {entry['train_examples_per_second']:.0f} examples/s{status}"
+    )
+    for name, value in entry["scores"].items():
+        context.reporter.scalar(f"{display.title}/dev_{name}", value, entry["epoch"] * display.steps_per_epoch)
+
+
+def predict_test(context: RunContext, model: PowerBertTextClassifier, phase_dir: PhaseDir) -> None:
+    """Write the GLUE file of the test split: ``predictions_test.tsv`` of the phase."""
+    task = context.experiment.task_definition
+    outputs = predict_outputs(model, context.test.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
+    write_predictions(phase_dir.predictions("test"), task, to_predictions(task, outputs))
+
+
+def start_bias(model: PowerBertTextClassifier, labels: np.ndarray | None) -> None:
+    """Let a regressor start from the mean training score; otherwise the first updates only learn that constant."""
+    if model.is_regressor and labels is not None:
+        model.output_dense.bias.assign(np.array([labels.mean()], dtype=np.float32))

@@ -1,0 +1,185 @@
+"""Tests of power_bert.analysis.report."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from power_bert.analysis.report import Row, measure_run, summary_rows, summary_table, summary_text
+from power_bert.config import resolve_experiment
+from power_bert.errors import UserError
+from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
+from power_bert.run_dir import RunDir, write_json
+
+WORDS = ("the", "cat", "sat", "on", "mat", "dog", "ran", ".")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)
+MAX_LENGTH = 12
+
+
+def phase_metrics(phase: str, seconds: float, scores: dict[str, float], **more: Any) -> dict[str, Any]:
+    history = [
+        {"epoch": epoch, "train_loss": 0.5, "scores": scores, "train_seconds": 1.0, "eval_seconds": 0.5}
+        | {"train_examples_per_second": rate}
+        for epoch, rate in ((1, 80.0), (2, 100.0), (3, 101.0))
+    ]
+    values = {"phase": phase, "metric": "f1", "best_epoch": 2, "scores": scores, "history": history}
+    return values | {"seconds": seconds, "scores_before_training": None} | more
+
+
+def timing(name: str, seconds: float) -> dict[str, Any]:
+    return {"name": name, "batch_size": 32, "examples": 408, "threads": 2, "device": "cpu"} | {
+        "seconds_per_example": seconds,
+        "examples_per_second": 1 / seconds,
+        "repeats": 5,
+    }
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    """A finished run, without models."""
+    run = RunDir(tmp_path / "run")
+    before, after = {"f1": 0.852, "accuracy": 0.801}, {"f1": 0.84496, "accuracy": 0.801}
+    write_json(run.phase("1_fine_tune").metrics, phase_metrics("1_fine_tune", 45.25, before))
+    write_json(run.phase("2_search").metrics, phase_metrics("2_search", 123.4, before))
+    cut = {"f1": 0.7, "accuracy": 0.6}
+    write_json(run.phase("3_retrain").metrics, phase_metrics("3_retrain", 3725.0, after, scores_before_training=cut))
+    write_json(run.phase("2_search").retention, {"retention": [1.0, 0.6, 0.25], "unit": "fraction"})
+    timings = {
+        "flops_speedup": 2.514,
+        "flops_per_example": {"unpadded": 1.25e9, "unpadded_eliminated": 4.97e8},
+        "timings": {
+            "fixed_padding": timing("fixed_padding", 0.0212),
+            "bucketed": timing("bucketed", 0.0084),
+            "bucketed_eliminated": timing("bucketed_eliminated", 0.004),
+        },
+        "threads": 2,
+        "processor": "A Processor",
+    }
+    write_json(run.timings, timings)
+    run.log.write_text("log\n", encoding="utf-8")
+    run.phase("3_retrain").predictions("test").write_text("index\tprediction\n", encoding="utf-8")
+    return run
+
+
+def value_of(rows: list[Row], label: str) -> str:
+    return next(row.value for row in rows if row.label == label)
+
+
+class TestSummary:
+    def test_scores(self, run_dir: RunDir) -> None:
+        rows = summary_rows(run_dir)
+        assert rows[0] == Row("Dev score, 1_fine_tune → 3_retrain", "F1", "85.20 → 84.50 (−0.70)")
+        assert value_of(rows, "Accuracy") == "80.10 → 80.10 (±0.00)"
+        assert value_of(rows, "cut, not yet re-trained") == "F1 70.00, Accuracy 60.00"
+
+    def test_retention(self, run_dir: RunDir) -> None:
+        shown = value_of(summary_rows(run_dir), "kept after block 1 … 3")
+        assert shown == "1.0,0.6,0.25 (shares of each example's words)"
+        write_json(run_dir.phase("2_search").retention, {"retention": [64, 8, 1]})
+        assert value_of(summary_rows(run_dir), "kept after block 1 … 3") == "64,8,1 (word-vectors)"
+
+    def test_flops_and_clock(self, run_dir: RunDir) -> None:
+        rows = summary_rows(run_dir)
+        assert value_of(rows, "without padding") == "2.51 × fewer (1250 → 497 million an example)"
+        assert value_of(rows, "fixed padding, no elimination") == "21.2 ms an example"
+        assert value_of(rows, "length-bucketed, with elimination") == "4 ms an example"
+        assert value_of(rows, "faster") == "2.1 × against length-bucketed batches, 5.3 × against fixed padding"
+        conditions = "A Processor, cpu, 2 threads, batches of 32, 408 dev examples, median of 5 passes"
+        assert value_of(rows, "measured on") == conditions
+
+    def test_time_of_the_phases(self, run_dir: RunDir) -> None:
+        rows = summary_rows(run_dir)
+        assert value_of(rows, "1_fine_tune") == "45.2 s, 3 epochs, 100 examples/s in training"
+        assert value_of(rows, "2_search") == "2 min 03 s, 3 epochs, 100 examples/s in training"
+        assert value_of(rows, "3_retrain") == "1 h 02 min, 3 epochs, 100 examples/s in training"
+
+    def test_files_that_are_there(self, run_dir: RunDir) -> None:
+        files = {row.label: row.value for row in summary_rows(run_dir) if row.section == "Files"}
+        assert files == {
+            "test predictions": str(run_dir.path / "3_retrain" / "predictions_test.tsv"),
+            "retention configuration": str(run_dir.path / "2_search" / "retention.json"),
+            "log": str(run_dir.log),
+        }
+
+    def test_text_and_table_have_every_row(self, run_dir: RunDir) -> None:
+        console = Console(width=400, record=True, file=io.StringIO())
+        console.print(summary_table(run_dir))
+        for text in (console.export_text(), summary_text(run_dir)):
+            for row in summary_rows(run_dir):
+                assert row.section in text and row.label in text and row.value in text
+        assert summary_text(run_dir).endswith("\n")
+
+    @pytest.mark.parametrize(
+        "name", ["timings.json", "1_fine_tune/metrics.json", "3_retrain/metrics.json", "2_search/retention.json"]
+    )
+    @pytest.mark.parametrize("content", [None, '{"scores": ', "[]", "{}"])
+    def test_missing_or_damaged_file(self, run_dir: RunDir, name: str, content: str | None) -> None:
+        path = run_dir.path / name
+        path.unlink()
+        if content is not None:
+            path.write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=name):
+            summary_rows(run_dir)
+
+    def test_wrong_value(self, run_dir: RunDir) -> None:
+        values = json.loads(run_dir.timings.read_text(encoding="utf-8"))
+        values["timings"]["bucketed"]["seconds_per_example"] = "fast"
+        write_json(run_dir.timings, values)
+        with pytest.raises(UserError, match=r"timings\.json: timings\.bucketed\.seconds_per_example is 'fast'"):
+            summary_rows(run_dir)
+
+
+def save_model(path: Path) -> None:
+    backbone = PowerBertBackbone(
+        vocabulary_size=len(VOCABULARY),
+        num_layers=2,
+        num_heads=3,
+        hidden_dim=12,
+        intermediate_dim=10,
+        max_sequence_length=MAX_LENGTH,
+        extraction="hard",
+        retention=(0.6, 0.2),
+    )
+    tokenizer = PowerBertTokenizer(list(VOCABULARY))
+    preprocessor = PowerBertTextClassifierPreprocessor(tokenizer, sequence_length=MAX_LENGTH)
+    PowerBertTextClassifier(backbone, num_classes=2, preprocessor=preprocessor).save_to_preset(str(path))
+
+
+class TestMeasureRun:
+    @pytest.fixture
+    def run_to_measure(self, run_dir: RunDir, tmp_path: Path) -> RunDir:
+        data_dir = tmp_path / "glue"
+        (data_dir / "CoLA").mkdir(parents=True)
+        lines = [f"x\t1\t\t{' '.join(WORDS[: 1 + row % 8])}" for row in range(9)]
+        (data_dir / "CoLA" / "dev.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        given = {"task": "cola", "data_dir": str(data_dir), "output_dir": str(run_dir.path), "max_length": MAX_LENGTH}
+        run_dir.config.write_text(resolve_experiment(given).to_json(), encoding="utf-8")
+        run_dir.timings.unlink()
+        return run_dir
+
+    def test_what_it_writes_is_what_the_summary_reads(self, run_to_measure: RunDir) -> None:
+        save_model(run_to_measure.phase("3_retrain").model)
+        measure_run(run_to_measure, max_examples=7, batch_size=3, repeats=1)
+        values = json.loads(run_to_measure.timings.read_text(encoding="utf-8"))
+        flops = values["flops_per_example"]
+        assert flops["unpadded"] < flops["bucketed"] < flops["fixed_padding"]
+        assert flops["unpadded_eliminated"] < flops["bucketed_eliminated"] < flops["bucketed"]
+        assert values["flops_speedup"] == pytest.approx(flops["unpadded"] / flops["unpadded_eliminated"])
+        assert values["flops_speedup"] > 1
+        assert {way["examples"] for way in values["timings"].values()} == {7}
+        assert values["threads"] >= 1 and values["processor"]
+        rows = summary_rows(run_to_measure)
+        assert value_of(rows, "model with elimination") == str(run_to_measure.phase("3_retrain").model)
+
+    def test_no_model(self, run_to_measure: RunDir) -> None:
+        with pytest.raises(UserError, match="3_retrain/model: no model there"):
+            measure_run(run_to_measure)
+
+    def test_no_configuration(self, run_dir: RunDir) -> None:
+        with pytest.raises(UserError, match=r"config\.json: no such file"):
+            measure_run(run_dir)

@@ -1,0 +1,62 @@
+"""Fixtures for all tests; the environment variables are set before anything imports keras or tensorflow."""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import numpy as np
+import pytest
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    return PROJECT_ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data sets, read in place."""
+    folder = PROJECT_ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the real data sets in ../shared/data, beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm(request: pytest.FixtureRequest) -> Path:
+    """Folder of all-MiniLM-L6-v2; only a session with slow tests fetches it where it is absent."""
+    folder = Path(os.environ.get("POWER_BERT_MINILM") or PROJECT_ROOT / "checkpoints" / "all-MiniLM-L6-v2")
+    if (folder / "model.safetensors").is_file():
+        return folder
+    advice = "run `bash run.sh fetch`, or set POWER_BERT_MINILM to its folder"
+    if not any(item.get_closest_marker("slow") for item in request.session.items):
+        pytest.skip(f"all-MiniLM-L6-v2 is not in {folder}: {advice}")
+    from power_bert.errors import UserError
+    from power_bert.text.download import fetch_minilm
+
+    try:
+        return fetch_minilm(folder)
+    except UserError as error:
+        pytest.skip(f"all-MiniLM-L6-v2 cannot be fetched to {folder}: {advice}; {error}")
+
+
+@pytest.fixture(scope="session")
+def needs_torch() -> None:
+    """For parity tests: skips where torch and transformers are not installed."""
+    for module in ("torch", "transformers"):
+        pytest.importorskip(module, reason="needs the extra 'parity': EXTRAS=parity bash run.sh test")
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """Every test starts from the same random numbers; keras is seeded where a test's imports have brought it in."""
+    random.seed(0)
+    np.random.seed(0)
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(0)
