@@ -119,50 +119,83 @@ def train(
     )  # fmt: skip
     steps = batches.steps_per_epoch
     compile_for_training(model, experiment, steps * plan.epochs)
-    labels_dtype = "float32" if experiment.task_definition.is_regression else "int64"
     progress = load_training_state(phase_dir.training_state, model) or {"history": [], "best_epoch": None}
-    history = progress["history"]
-    if history:
-        context.reporter.say(f"{plan.title}: resumed after epoch {len(history)} of {plan.epochs}")
-    display = TrainingProgress(context.reporter, plan.title, steps, plan.epochs, plan.status)
-
-    for epoch in range(len(history), plan.epochs):
-        started = time.perf_counter()
-        data = keras_data(lambda epoch=epoch: batches.epoch(epoch), steps, labels_dtype)  # type: ignore[misc]
-        # Not the task's own fit, which maps text preprocessing over batches that are arrays already.
-        fitted = keras.Model.fit(
+    history, first = progress["history"], len(progress["history"])
+    if first:
+        context.reporter.say(f"{plan.title}: resumed after epoch {first} of {plan.epochs}")
+    if first < plan.epochs:
+        display = TrainingProgress(context.reporter, plan.title, steps, plan.epochs, plan.status)
+        data = keras_data(
+            lambda: (batch for epoch in range(first, plan.epochs) for batch in batches.epoch(epoch)),
+            steps * (plan.epochs - first),
+            "float32" if experiment.task_definition.is_regression else "int64",
+        )
+        # One fit for all epochs, as each call of fit traces the graph anew. Not the task's own fit, which maps text
+        # preprocessing over batches that are arrays already.
+        keras.Model.fit(
             model,
             data,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
+            initial_epoch=first,
+            epochs=plan.epochs,
             steps_per_epoch=steps,
             shuffle=False,
             verbose=0,
-            callbacks=[display],
+            callbacks=[display, EpochEnd(context, phase_dir, plan, progress, display)],
         )
-        trained = time.perf_counter()
-        entry = {
-            "epoch": epoch + 1,
-            "train_loss": float(fitted.history["loss"][0]),
-            "scores": evaluate_dev(context, model, phase_dir),
-            "train_seconds": trained - started,
-            "train_examples_per_second": len(context.train.encoded) / (trained - started),
-            "eval_seconds": time.perf_counter() - trained,
-        }
-        history.append(entry)
-        if plan.keep == "last" or _is_best(history):
-            progress["best_epoch"] = epoch + 1
-            _keep_checkpoint(model, phase_dir)
-        _report(context, display, entry)
-        plan.on_history(history)
-        save_training_state(phase_dir.training_state, model, progress)
-
     if progress["best_epoch"] is None:
         raise UserError(
             f"{plan.title}: the dev score is undefined after every epoch (all predictions are the same); "
             "try another LR_BERT or more epochs (EPOCH)"
         )
     return {**progress, "scores": history[progress["best_epoch"] - 1]["scores"]}
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """After every epoch: dev predictions and scores, the kept checkpoint, the state to resume from.
+
+    Args:
+        context: of the run.
+        phase_dir: where to write.
+        plan: what to keep.
+        progress: {"history", "best_epoch"}, updated in place.
+        display: told the scores.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        phase_dir: PhaseDir,
+        plan: TrainingPlan,
+        progress: dict[str, Any],
+        display: TrainingProgress,
+    ) -> None:
+        super().__init__()
+        self.context, self.phase_dir, self.plan = context, phase_dir, plan
+        self.progress, self.display = progress, display
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        trained = time.perf_counter()
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()  # on JAX the variables live outside the model while fit runs
+        history = self.progress["history"]
+        entry = {
+            "epoch": epoch + 1,
+            "train_loss": float((logs or {})["loss"]),
+            "scores": evaluate_dev(self.context, self.model, self.phase_dir),
+            "train_seconds": trained - self._started,
+            "train_examples_per_second": len(self.context.train.encoded) / (trained - self._started),
+            "eval_seconds": time.perf_counter() - trained,
+        }
+        history.append(entry)
+        if self.plan.keep == "last" or _is_best(history):
+            self.progress["best_epoch"] = epoch + 1
+            _keep_checkpoint(self.model, self.phase_dir)
+        _report(self.context, self.display, entry)
+        self.plan.on_history(history)
+        save_training_state(self.phase_dir.training_state, self.model, self.progress)
 
 
 def _is_best(history: list[dict[str, Any]]) -> bool:
