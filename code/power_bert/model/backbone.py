@@ -266,5 +266,10 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         return [float(ops.convert_to_numpy(variable).sum()) for variable in self.retention_variables]
 
     def searched_retention(self) -> Retention:
-        """The retention configuration that the search has arrived at."""
-        return retention_from_masses(self.retention_masses(), self.retention_parameters, self.retention_unit)
+        """The retention configuration that the search has arrived at.
+
+        The last block keeps ``[CLS]`` alone, whatever its mass: after its attention nothing else reaches the
+        classifier, so nothing is lost and its feed-forward layer runs on one word-vector.
+        """
+        masses = [*self.retention_masses()[:-1], 0.0]
+        return retention_from_masses(masses, self.retention_parameters, self.retention_unit)

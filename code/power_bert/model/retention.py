@@ -19,8 +19,8 @@ from power_bert.errors import UserError
 
 Retention = tuple[int, ...] | tuple[float, ...]
 UNITS = ("fraction", "tokens")
-# ceil(0.1 * 30) is 4 in floating point: shares are compared with this slack, in every place that rounds up.
-ROUNDING_SLACK = 1e-4
+# Shares are kept with 4 decimals, so up to 512 words they are exact to 0.03 of a word: rounding up ignores that much.
+ROUNDING_SLACK = 0.03
 
 
 def is_fraction(retention: Sequence[int | float]) -> bool:
@@ -93,7 +93,7 @@ def retention_from_masses(masses: Sequence[float], length: int, unit: str) -> Re
     """Configuration from the mass Σ_k r_j[k] of every block, rounded up and made non-increasing.
 
     Args:
-        masses: one mass a block, each in [1, length] (Goyal et al. 2020, section 3.3).
+        masses: one mass a block; at least 1 counts, the `[CLS]` that is always kept (Goyal et al. 2020, section 3.3).
         length: number of retention parameters a block, the maximum length of the search.
         unit: "tokens" → word-vectors; "fraction" → shares of each example's length.
     """
@@ -101,4 +101,4 @@ def retention_from_masses(masses: Sequence[float], length: int, unit: str) -> Re
     running = np.minimum.accumulate(np.clip(np.asarray(masses, dtype=np.float64), 1.0, length))
     if unit == "tokens":
         return tuple(math.ceil(mass - ROUNDING_SLACK) for mass in running)
-    return tuple(math.ceil(mass / length * 1e4 - ROUNDING_SLACK) / 1e4 for mass in running)
+    return tuple(round(float(mass) / length, 4) for mass in running)

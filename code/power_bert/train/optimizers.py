@@ -36,7 +36,13 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class TwoRateAdamW(keras.optimizers.AdamW):
-    """AdamW that updates retention parameters at a rate of their own and never decays them.
+    """AdamW for a model, and gradient descent at a rate of its own for its retention parameters.
+
+    The retention parameters follow the momentum of their gradient divided by its root mean square over all of them
+    together. Adam would divide each by its own: then λ · j would count by its sign alone, every block would lose
+    word-vectors at the same speed, and neither λ nor the loss would decide which block keeps how many. They take no
+    part in the clipping, are not decayed, and their rate is constant, as a decaying one would bound how much a search
+    of few updates can eliminate.
 
     Biases, layer norms and learned similarity scales are not decayed either (Devlin et al. 2019). On TensorFlow each
     variable is updated by one fused operation, which reads and writes the big embedding table once and not five
@@ -44,41 +50,63 @@ class TwoRateAdamW(keras.optimizers.AdamW):
 
     Args:
         learning_rate: a number or a schedule, for all but the retention parameters.
-        retention_rate: rate of the retention parameters. It is constant: Adam moves a parameter by about the rate
-            an update whatever the size of its gradient, so a decaying rate would bound how much a search of few
-            updates can eliminate, whatever λ.
+        retention_rate: what an average retention parameter moves in one update.
     """
 
     def __init__(self, learning_rate: Any = 3e-5, retention_rate: float = 1e-3, **kwargs: Any) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.retention_rate = retention_rate
         self._retention_indices: set[int] = set()
+        self._is_retention: list[bool] = []  # of the gradients of the update that is being traced
 
     def build(self, variables: list[keras.Variable]) -> None:
+        undecayed = [variable for variable in variables if len(variable.shape) == 1]
+        if undecayed:
+            self.exclude_from_weight_decay(var_list=undecayed)
         super().build(variables)
         self._retention_indices = {
             index for index, variable in enumerate(variables) if variable.path.endswith("/retention")
         }
-        undecayed = [variable for variable in variables if len(variable.shape) == 1]
-        if undecayed:
-            self.exclude_from_weight_decay(var_list=undecayed)
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+    def _backend_apply_gradients(self, grads: list[Any], trainable_variables: list[Any]) -> None:
+        self._is_retention = [
+            self._get_variable_index(variable) in self._retention_indices for variable in trainable_variables
+        ]
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             # The gradient of an embedding table comes as slices; clipping needs its true norm.
-            grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
-        super().apply(grads, trainable_variables)
+            grads = [tf.convert_to_tensor(grad) for grad in grads]
+        super()._backend_apply_gradients(grads, trainable_variables)
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        """Clip all gradients but those of the retention parameters, which are normalised together."""
+        clipped = iter(
+            super()._clip_gradients([grad for grad, own in zip(grads, self._is_retention, strict=True) if not own])
+        )
+        retention = [grad for grad, own in zip(grads, self._is_retention, strict=True) if own]
+        if not retention:
+            return list(clipped)
+        root_mean_square = ops.sqrt(ops.mean(ops.square(ops.concatenate(retention, axis=0))))
+        normalised = iter([grad / (root_mean_square + 1e-12) for grad in retention])
+        return [next(normalised) if own else next(clipped) for own in self._is_retention]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One Adam update of one variable (Kingma & Ba 2015, algorithm 1 with the rate of section 2)."""
+        """One update of one variable: Adam (Kingma & Ba 2015), or momentum for retention parameters."""
         index = self._get_variable_index(variable)
         if index in self._retention_indices:
-            learning_rate = self.retention_rate
-        if keras.backend.backend() != "tensorflow":
+            self._descend(gradient, variable, self._momentums[index])
+        elif keras.backend.backend() == "tensorflow":
+            self._fused_adam(gradient, variable, index, learning_rate)
+        else:
             super().update_step(gradient, variable, learning_rate)
-            return
+
+    def _descend(self, gradient: Any, variable: Any, momentum: Any) -> None:
+        self.assign_add(momentum, (gradient - momentum) * (1.0 - self.beta_1))
+        unbiased = momentum / (1.0 - ops.power(self.beta_1, ops.cast(self.iterations + 1, "float32")))
+        self.assign_sub(variable, unbiased * self.retention_rate)
+
+    def _fused_adam(self, gradient: Any, variable: Any, index: int, learning_rate: Any) -> None:
         import tensorflow as tf
 
         step = tf.cast(self.iterations + 1, variable.dtype)

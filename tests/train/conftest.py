@@ -1,0 +1,137 @@
+"""A checkpoint and data sets so small that a whole run takes seconds."""
+
+import dataclasses
+import io
+import string
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from power_bert.config import Experiment, resolve_experiment
+from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
+
+WORDS = "the a cat dog mouse sat ran saw slept on under mat house tree not very big small and or quickly today".split()
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase, *".,?", *WORDS[2:], "the"]
+ROWS = {"train": 40, "dev": 12, "test": 9}
+FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "sts-b": "STS-B"}
+
+
+def write_tiny_checkpoint(folder: Path) -> Path:
+    architecture = BertArchitecture(len(VOCABULARY), 2, 2, 8, 12, max_sequence_length=40)
+    generator = np.random.default_rng(0)
+    weights = {
+        name: generator.normal(1.0 if name.endswith("gamma") else 0.0, 0.3, shape).astype(np.float32)
+        for name, shape in canonical_shapes(architecture).items()
+    }
+    write_hugging_face(folder, Checkpoint("tiny", architecture, weights, vocabulary=VOCABULARY, lowercase=True))
+    return folder
+
+
+def sentences(count: int, seed: int) -> list[str]:
+    """Sentences of 2 to 9 words."""
+    generator = np.random.default_rng(seed)
+    return [" ".join(generator.choice(WORDS, generator.integers(2, 10))) + "." for _ in range(count)]
+
+
+def write_tiny_data(glue_folder: Path, task: str, rows: dict[str, int] | None = None) -> Path:
+    """The files of one task in GLUE's own layout; a label follows from the words, so that there is something to learn."""
+    folder = glue_folder / FOLDERS[task]
+    folder.mkdir(parents=True)
+    for seed, (split, count) in enumerate((rows or ROWS).items()):
+        first, second = sentences(count, seed), sentences(count, 100 + seed)
+        lines = [_row(task, split, index, *pair) for index, pair in enumerate(zip(first, second, strict=True))]
+        if header := _header(task, split):
+            lines.insert(0, header)
+        (folder / f"{split}.tsv").write_text("\n".join("\t".join(line) for line in lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def _header(task: str, split: str) -> Sequence[str]:
+    if task == "cola":
+        return ["index", "sentence"] if split == "test" else []
+    if task == "mrpc":
+        return ["index" if split == "test" else "Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"]
+    score = [] if split == "test" else ["score"]
+    names = ["index", "genre", "filename", "year", "old_index", "source1", "source2", "sentence1", "sentence2"]
+    return [*names, *score]
+
+
+def _row(task: str, split: str, index: int, first: str, second: str) -> Sequence[str]:
+    words = first.rstrip(".").split()
+    label = str(int(sum(WORDS.index(word) < len(WORDS) // 2 for word in words) > len(words) / 2))
+    if task == "cola":
+        return [str(index), first] if split == "test" else ["tiny", label, "" if label == "1" else "*", first]
+    if task == "mrpc":
+        return [str(index) if split == "test" else label, "11", "12", first, second]
+    shared = set(first.rstrip(".").split()) & set(second.rstrip(".").split())
+    score = [] if split == "test" else [f"{min(5.0, 1.25 * len(shared)):.3f}"]
+    return [str(index), "main", "tiny", "2012", str(index), "none", "none", first, second, *score]
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hugging Face folder of a BERT with 2 blocks, 2 heads, hidden 8 and 40 positions."""
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GLUE folder with CoLA, MRPC and STS-B of 40, 12 and 9 rows each."""
+    folder = tmp_path_factory.mktemp("glue")
+    for task in FOLDERS:
+        write_tiny_data(folder, task)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_experiment(tiny_checkpoint: Path, tiny_glue: Path) -> Callable[..., Experiment]:
+    """An experiment on the tiny data; arguments replace its settings."""
+
+    def make(output_dir: Path, **changes: Any) -> Experiment:
+        settings: dict[str, Any] = {
+            "task": "cola",
+            "data_dir": str(tiny_glue),
+            "checkpoint_path": str(tiny_checkpoint),
+            "output_dir": str(output_dir),
+            "epochs": 3,
+            "batch_size": 8,
+            "max_length": 24,
+            "lr_bert": 2e-2,
+            "lr_soft_extract": 5e-2,
+        }
+        return resolve_experiment(settings | changes)
+
+    return make
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """A run that is done; tests read it and leave it as it is."""
+
+    experiment: Experiment
+    folder: Path
+    output: str
+
+
+@pytest.fixture(scope="session")
+def run_tiny(make_experiment: Callable[..., Experiment]) -> Callable[..., FinishedRun]:
+    """Runs all three phases in this process."""
+
+    def run(output_dir: Path, **changes: Any) -> FinishedRun:
+        from power_bert.train.driver import run_experiment
+
+        console = Console(file=io.StringIO(), width=200)
+        experiment = make_experiment(output_dir, **changes)
+        run_dir = run_experiment(experiment, console=console)
+        return FinishedRun(experiment, run_dir.path, console.file.getvalue())  # type: ignore[attr-defined]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cola_run(run_tiny: Callable[..., FinishedRun], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    return run_tiny(tmp_path_factory.mktemp("cola") / "run")
