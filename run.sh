@@ -38,12 +38,13 @@ EPOCH="${EPOCH-3}"
 # Examples of a training batch: 1 to 4096. Empty: the task's value from the paper (cola 32).
 BATCH_SIZE="${BATCH_SIZE-}"
 
-# Peak learning rate of the retention parameters in the search, up to 1; usual 1e-4 to 3e-3.
-# Empty: the task's value from the paper (cola 1.5e-3).
+# How far an average retention parameter moves in one update of the search, up to 1; usual 1e-4 to 1e-2. They go
+# from 1 (kept) to 0 (eliminated), so this and the number of updates decide how much can be eliminated.
+# Empty: the task's value from the paper (cola 1.5e-3); 3e-3 for the embedded sample.
 LR_SOFT_EXTRACT="${LR_SOFT_EXTRACT-}"
 
 # Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 6e-5.
-# Empty: the task's value from the paper (cola 2e-5).
+# Empty: the task's value from the paper (cola 2e-5); 1e-4 for the embedded sample. Small models want more: 1e-4.
 LR_BERT="${LR_BERT-}"
 
 # Weight λ of the regulariser in the search, 0 to 10; usual 1e-4 to 7e-3; a larger one keeps fewer word-vectors.

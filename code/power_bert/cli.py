@@ -19,6 +19,7 @@ app = typer.Typer(
     help="PoWER-BERT: fine-tune a BERT, search how many word-vectors each block needs, re-train it faster.",
 )
 
+_INTERRUPTED = 130
 _PAPER = "empty: the task's value from the paper"
 
 
@@ -147,6 +148,24 @@ def benchmark(
 
 
 @app.command()
+def benchmark_similarity(
+    length: Annotated[int, typer.Option(help="word-vectors of an example")] = 128,
+    batch_size: Annotated[int, typer.Option(help="examples of a batch")] = 16,
+) -> None:
+    """Measure dot, cosine, Euclidean and Gaussian attention against each other, in inference and in training.
+
+    Example:
+
+        bash run.sh benchmark-similarity --length 512 --batch-size 4
+    """
+    from rich.console import Console
+
+    from power_bert.analysis.similarity_speed import measure_similarities, similarity_table
+
+    Console().print(similarity_table(measure_similarities(length, batch_size)))
+
+
+@app.command()
 def fetch(
     target: Annotated[Path | None, typer.Argument(help="folder; default: checkpoints/all-MiniLM-L6-v2")] = None,
 ) -> None:
@@ -189,6 +208,7 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on after the last finished epoch", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # typer has caught Ctrl-C
+            print("stopped; the same command goes on after the last finished epoch", file=sys.stderr)
+        raise

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from power_bert.errors import UserError
 from power_bert.text.glue_tasks import Task, get_task
@@ -82,6 +82,7 @@ class Experiment:
     dropout: float | None = None
 
     def __post_init__(self) -> None:
+        self._check_types()
         get_task(self.task)
         for name, (low, high, shown) in _RANGES.items():
             value = getattr(self, name)
@@ -92,6 +93,14 @@ class Experiment:
                 raise UserError(
                     f"{name.upper()}={getattr(self, name)!r} is unknown: expected one of {', '.join(choices)}"
                 )
+
+    def _check_types(self) -> None:
+        for name, hint in get_type_hints(Experiment).items():
+            value, parts = getattr(self, name), get_args(hint) or (hint,)
+            accepted = (*parts, int) if float in parts else parts  # a whole number is a number too
+            if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in parts):
+                kinds = " or ".join(_KINDS[part] for part in parts)
+                raise UserError(f"{_VARIABLES.get(name, name.upper())}={value!r}: expected {kinds}")
 
     @property
     def task_definition(self) -> Task:
@@ -107,16 +116,24 @@ class Experiment:
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise UserError(f"{source}, line {error.lineno}: not valid JSON ({error.msg})") from None
-        known = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or set(values) - known:
-            unknown = sorted(set(values) - known) if isinstance(values, dict) else []
-            raise UserError(f"{source}: unknown keys {unknown}; known are {', '.join(sorted(known))}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise UserError(f"{source}: {error}") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{source}: not a JSON object with the settings of a run")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - set(fields)):
+            raise UserError(f"{source}: unknown settings {', '.join(unknown)}; known are {', '.join(sorted(fields))}")
+        required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
+        if missing := [name for name in required if name not in values]:
+            raise UserError(f"{source}: settings are missing: {', '.join(missing)}")
+        return cls(**values)
 
 
+_KINDS: dict[type, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "nothing",
+}
 # name of a field → (lowest, highest, how to say it)
 _RANGES: dict[str, tuple[float, float, str]] = {
     "epochs": (1, 1000, "a whole number of epochs from 1"),
@@ -138,6 +155,10 @@ _VARIABLES = {
     "epochs": "EPOCH",
     "search_epochs": "SEARCH_EPOCH",
 }
+
+
+# The embedded sample has less than half of CoLA's sentences: in as many epochs it must learn faster.
+_SAMPLE_DEFAULTS = {"lr_bert": 1e-4, "lr_soft_extract": 3e-3}
 
 
 def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
@@ -162,6 +183,8 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
         "regularization": task.defaults.regularization,
         "max_length": task.defaults.max_length,
     }
+    if task.name == "cola" and "data_dir" not in values:
+        defaults.update(_SAMPLE_DEFAULTS)
     values = {**defaults, **values}
     values.setdefault("search_epochs", values["epochs"])
     values.setdefault("output_dir", str(default_output_dir(values)))

@@ -43,6 +43,12 @@ class PhaseDir:
     def model(self) -> Path:
         return self.path / "model"
 
+    def existing_model(self) -> Path:
+        """`model`; a UserError where the phase is done but its model has been deleted."""
+        if not (self.model / "config.json").is_file():
+            raise UserError(f"{self.model}: no model there; delete {self.path} to have this phase run again")
+        return self.model
+
     @property
     def training_state(self) -> Path:
         return self.path / "training_state.npz"

@@ -11,7 +11,7 @@ from keras import ops
 
 from power_bert.model.encoder_block import EncoderBlock
 from power_bert.model.extraction import GATES, HardExtraction, RetentionMass, SoftExtraction
-from power_bert.model.retention import UNITS, Retention, check_retention, retention_from_masses
+from power_bert.model.retention import UNITS, Retention, check_retention, keeps_all, retention_from_masses
 from power_bert.model.similarity import SIMILARITIES
 
 EXTRACTIONS = (None, "soft", "hard")
@@ -167,9 +167,9 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         def make_extraction(block: int) -> SoftExtraction | HardExtraction | None:
             if extraction == "soft":
                 return SoftExtraction(parameters, gate, retention_unit, dtype=dtype, name="extraction")
-            if extraction == "hard" and retention is not None and retention[block] != 1.0:
+            if extraction == "hard" and retention is not None and not keeps_all(retention[block]):
                 return HardExtraction(retention[block], dtype=dtype, name="extraction")
-            return None  # a share of 1.0 keeps every word
+            return None
 
         # === Layers ===
         embeddings = BertEmbeddings(

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from power_bert.model.retention import ROUNDING_SLACK, kept_words
+from power_bert.model.retention import kept_words, share_of
 
 Tensor = Any
 GATES = ("visibility", "scale")
@@ -106,8 +106,8 @@ class UnitInterval(keras.constraints.Constraint):
     """Clips retention parameters to [0, 1] and holds the first at 1: rank 0 is always ``[CLS]``."""
 
     def __call__(self, value: Tensor) -> Tensor:
-        first = ops.arange(value.shape[0]) == 0
-        return ops.where(first, ops.ones_like(value), ops.clip(value, 0.0, 1.0))
+        clipped = ops.clip(value, 0.0, 1.0)
+        return ops.where(ops.arange(value.shape[0]) == 0, ops.ones_like(clipped), clipped)
 
 
 class RetentionMass(keras.regularizers.Regularizer):
@@ -193,8 +193,7 @@ class HardExtraction(keras.layers.Layer):
             return kept_words(self.keep, lengths)
         if isinstance(self.keep, int):
             return ops.minimum(lengths, self.keep)
-        exact = ops.cast(lengths, "float32") * self.keep - ROUNDING_SLACK
-        return ops.maximum(ops.cast(ops.ceil(exact), "int32"), 1)
+        return ops.maximum(share_of(self.keep, lengths), 1)
 
     def call(
         self, hidden_states: Tensor, visibility: Tensor, scores: Tensor, padding_mask: Tensor

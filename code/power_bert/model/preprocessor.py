@@ -74,8 +74,8 @@ class PowerBertTextClassifierPreprocessor(keras_hub.models.Preprocessor):
         sequence_length: word pieces at most; longer texts are cut.
 
     Example:
-        >>> preprocessor(["one sentence", "another one"])        # single sentences
-        >>> preprocessor((["a first one"], ["its second one"]))  # pairs
+        >>> preprocessor(["one sentence", "another one"])  # single sentences
+        >>> preprocessor((["a first one"], ["its second one"]), None)  # pairs; a lone tuple is (texts, labels)
     """
 
     backbone_cls = PowerBertBackbone
@@ -85,6 +85,9 @@ class PowerBertTextClassifierPreprocessor(keras_hub.models.Preprocessor):
         super().__init__(**kwargs)
         self.tokenizer = tokenizer
         self.sequence_length = sequence_length
+
+    def build(self, input_shape: Any) -> None:
+        self.built = True  # without this Keras warns that the tokenizer might have weights
 
     def call(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
         parts = x if isinstance(x, tuple) else (x,)

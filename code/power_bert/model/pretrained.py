@@ -97,7 +97,9 @@ def _load_own_preset(location: Path, changes: dict[str, Any]) -> Pretrained:
     backbone = PowerBertBackbone.from_preset(str(location))
     tokenizer = PowerBertTokenizer.from_preset(str(location))
     plain = rebuild_backbone(backbone, **{"extraction": None, "retention": None, **changes})
-    return Pretrained(plain, tokenizer, (f"{location}: a preset of this project, {backbone.num_layers} blocks",))
+    notes = [f"{location}: a preset of this project, {backbone.num_layers} blocks"]
+    notes += _similarity_notes(backbone.similarity, plain.similarity)
+    return Pretrained(plain, tokenizer, tuple(notes))
 
 
 def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:
@@ -110,14 +112,18 @@ def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:
         notes.append(f"weights of the checkpoint that an encoder has no place for: {', '.join(checkpoint.unused)}")
     if "pooler/kernel" not in checkpoint.weights:
         notes.append("the checkpoint has no pooler: it starts from random values")
-    similarity = changes.get("similarity", "dot")
-    if similarity != "dot":
-        notes.append(
-            f"the checkpoint was pretrained with dot-product attention and is loaded into {similarity} attention: "
-            "queries and keys keep their weights but now mean something else, so expect a lower score than with "
-            "SIMILARITY=dot unless training is long or the checkpoint was pretrained with this similarity"
-        )
+    notes += _similarity_notes("dot", changes.get("similarity", "dot"))
     return tuple(notes)
+
+
+def _similarity_notes(pretrained: str, loaded: str) -> list[str]:
+    if pretrained == loaded:
+        return []
+    return [
+        f"the checkpoint was pretrained with {pretrained} attention and is loaded into {loaded} attention: "
+        "queries and keys keep their weights but now mean something else, so expect a lower score than with "
+        f"SIMILARITY={pretrained} unless training is long or the checkpoint was pretrained with this similarity"
+    ]
 
 
 def rebuild_backbone(backbone: PowerBertBackbone, **changes: Any) -> PowerBertBackbone:
@@ -143,10 +149,11 @@ def rebuild_classifier(classifier: PowerBertTextClassifier, **changes: Any) -> P
     return twin
 
 
-def _copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copy all weights but retention parameters, which exist in soft extraction only."""
+def _copy_weights(source: PowerBertBackbone, target: PowerBertBackbone) -> None:
+    """Copy all weights but retention parameters (soft extraction has them) and the scales of another similarity."""
+    left_out = ("/retention",) if source.similarity == target.similarity else ("/retention", "/similarity_scale")
     stored, wanted = (
-        [weight for weight in model.weights if not weight.path.endswith("/retention")] for model in (source, target)
+        [weight for weight in model.weights if not weight.path.endswith(left_out)] for model in (source, target)
     )
     for weight, value in zip(wanted, stored, strict=True):
         weight.assign(value)

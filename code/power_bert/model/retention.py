@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,8 @@ Retention = tuple[int, ...] | tuple[float, ...]
 UNITS = ("fraction", "tokens")
 # Shares are kept with 4 decimals, so up to 512 words they are exact to 0.03 of a word: rounding up ignores that much.
 ROUNDING_SLACK = 0.03
+_SHARE_STEPS = 10_000
+_IGNORED_STEPS = 300  # the slack in steps of a share
 
 
 def is_fraction(retention: Sequence[int | float]) -> bool:
@@ -28,10 +31,20 @@ def is_fraction(retention: Sequence[int | float]) -> bool:
     return any(isinstance(value, float) for value in retention)
 
 
+def keeps_all(value: int | float) -> bool:
+    """Whether a block with this retention value keeps every word: a share of 1.0 does, the integer 1 does not."""
+    return isinstance(value, float) and value >= 1.0
+
+
+def share_of(share: float, words: Any) -> Any:
+    """`share` · `words`, rounded up; of an integer or of an integer tensor, in integers so that both round alike."""
+    return (round(share * _SHARE_STEPS) * words - _IGNORED_STEPS + _SHARE_STEPS - 1) // _SHARE_STEPS
+
+
 def kept_words(value: int | float, words: int) -> int:
     """Word-vectors that a block with this retention value keeps of an example with `words` words; at least 1."""
     if isinstance(value, float):
-        return max(1, min(words, math.ceil(value * words - ROUNDING_SLACK)))
+        return max(1, share_of(value, words))
     return min(value, words)
 
 

@@ -21,7 +21,7 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import Pretrained, check_max_length, load_pretrained
-from power_bert.run_dir import PHASES, RunDir, write_json
+from power_bert.run_dir import PHASES, RunDir, read_json, write_json
 from power_bert.text.download import fetch_minilm
 from power_bert.text.glue_tasks import Split as SplitName
 from power_bert.text.sample_cola import write_sample
@@ -62,13 +62,15 @@ def run_experiment(experiment: Experiment, resume: bool = True, console: Console
         )
 
     first_phase = run_dir.phase(PHASES[0])
-    if first_phase.is_done:
-        tokenizer = PowerBertTokenizer.from_preset(str(first_phase.model)).word_pieces
+    if resume and first_phase.is_done:
+        tokenizer = PowerBertTokenizer.from_preset(str(first_phase.existing_model())).word_pieces
     else:
         tokenizer = pretrained().tokenizer.word_pieces
         check_max_length(experiment.max_length, pretrained().backbone)
     splits = {name: Split.of(part, tokenizer, experiment.max_length) for name, part in examples.items()}
     # All input has been read and checked: only now does the run leave a trace.
+    if not resume:
+        set_aside(run_dir)
     write_run_description(experiment, run_dir)
 
     with Reporter(run_dir.log, run_dir.tensorboard, console) as reporter:
@@ -106,7 +108,9 @@ def _make_deterministic() -> None:
 
 
 def check_run_dir(experiment: Experiment, resume: bool) -> RunDir:
-    """The run folder, if this experiment may use it; writes nothing, but sets an older run aside without `resume`.
+    """The run folder, if this experiment may use it; writes nothing.
+
+    Without `resume` it may hold any older run, which `set_aside` then moves out of the way.
 
     Raises:
         UserError: the folder holds another run, or something that is no run.
@@ -121,19 +125,24 @@ def check_run_dir(experiment: Experiment, resume: bool) -> RunDir:
             f"OUTPUT_DIR={run_dir.path} is not empty and holds no run of this project (no config.json); "
             "choose another OUTPUT_DIR"
         )
-    if not resume:
-        os.rename(run_dir.path, run_dir.path.with_name(f"{run_dir.path.name}.{time.strftime('%Y%m%d-%H%M%S')}"))
-    elif any(run_dir.phase(name).path.exists() for name in PHASES):
+    if resume and any(run_dir.phase(name).path.exists() for name in PHASES):
         _refuse_other_run(experiment, run_dir)
     return run_dir
+
+
+def set_aside(run_dir: RunDir) -> None:
+    """Rename the folder of an older run, if there is one, to its name with the present time."""
+    if run_dir.config.exists():
+        os.rename(run_dir.path, run_dir.path.with_name(f"{run_dir.path.name}.{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
 def write_run_description(experiment: Experiment, run_dir: RunDir) -> None:
     """``config.json`` and ``environment.json``."""
     try:
         run_dir.path.mkdir(parents=True, exist_ok=True)
-        write_json(run_dir.environment, describe_environment(experiment))
+        # config.json first: a folder without it is taken for somebody else's.
         atomic_write_text(run_dir.config, experiment.to_json())
+        write_json(run_dir.environment, describe_environment(experiment))
     except OSError as error:
         raise UserError(
             f"OUTPUT_DIR={run_dir.path} cannot be written ({error.strerror}); choose another folder"
@@ -152,7 +161,7 @@ def _refuse_other_run(experiment: Experiment, run_dir: RunDir) -> None:
             "set that run aside and start anew"
         )
     if run_dir.environment.exists():
-        recorded = json.loads(run_dir.environment.read_text(encoding="utf-8")).get("data_sha256", {})
+        recorded = read_json(run_dir.environment).get("data_sha256", {})
         for name, digest in _data_digests(experiment).items():
             if recorded.get(name, digest) != digest:
                 raise UserError(

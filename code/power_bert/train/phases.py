@@ -39,8 +39,8 @@ class PhaseResult:
 
 
 def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
-    """The checkpoint that a phase kept."""
-    return PowerBertTextClassifier.from_preset(str(phase_dir.model))
+    """The checkpoint that a phase kept; a UserError where it has been deleted."""
+    return PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
 
 
 def fine_tune(context: RunContext, pretrained: Callable[[], Pretrained]) -> PhaseResult:

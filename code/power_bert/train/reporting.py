@@ -111,7 +111,8 @@ class TrainingProgress(keras.callbacks.Callback):
             self._bar.stop()
             raise UserError(
                 f"{self.title}: the loss became {loss} at update {done}. Nothing finished is lost. "
-                "Try a smaller LR_BERT or LR_SOFT_EXTRACT, and RESUME=0 with another OUTPUT_DIR."
+                "Try a smaller LR_BERT or LR_SOFT_EXTRACT, with another OUTPUT_DIR or with RESUME=0, which sets this "
+                "run aside."
             )
         line_due = not self._bar.disable or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
         if batch % _STEPS_BETWEEN_SCALARS == 0 or line_due:

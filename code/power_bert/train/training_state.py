@@ -44,7 +44,7 @@ def load_training_state(path: Path, model: keras.Model) -> dict[str, Any] | None
         with np.load(path) as stored:
             progress = json.loads(str(stored["progress"]))
             values = {name: stored[name] for name in stored.files if name != "progress"}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: damaged ({error}); delete it, and the phase starts anew") from None
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     if {name: value.shape for name, value in values.items()} != shapes:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from power_bert.model.checkpoints import (
 from power_bert.model.checkpoints.mapping import to_stored_weights
 from power_bert.text.tokenizer import WordPieceTokenizer
 
-PROJECT_ROOT = Path(__file__).parents[2]
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Odd sizes, so that swapped axes cannot hide. The square kernels are told apart by their values.
 ARCHITECTURE = BertArchitecture(
@@ -241,12 +239,10 @@ def test_remote_checkpoints_go_to_the_right_place(tmp_path: Path) -> None:
     assert asked[3][0].startswith("keras/bert/keras/bert_tiny_en_uncased")
 
 
-def test_minilm_is_used_entirely_and_gives_the_published_similarities() -> None:
+@pytest.mark.slow
+def test_minilm_is_used_entirely_and_gives_the_published_similarities(minilm: Path) -> None:
     """Cosines that the authors of sentence-transformers print in their quick start for this model."""
-    folder = Path(os.environ.get("POWER_BERT_MINILM") or PROJECT_ROOT / "checkpoints" / "all-MiniLM-L6-v2")
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there (set POWER_BERT_MINILM)")
-    checkpoint = read_checkpoint(str(folder))
+    checkpoint = read_checkpoint(str(minilm))
     assert checkpoint.unused == ("embeddings.position_ids",)
     assert checkpoint.weights.keys() == canonical_shapes(checkpoint.architecture).keys()
     assert (checkpoint.architecture.activation, checkpoint.lowercase) == ("gelu", True)

@@ -1,0 +1,133 @@
+"""An interrupted run goes on to exactly the weights that it would have come to."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from power_bert.config import Experiment
+from power_bert.run_dir import PHASES, RunDir, read_json
+from power_bert.train.reporting import TrainingProgress
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+SCORES = ("best_epoch", "scores", "scores_before_training")
+
+
+def arrays(model: Path) -> dict[str, np.ndarray]:
+    """All data sets of the weights of a preset."""
+    found: dict[str, np.ndarray] = {}
+    for path in sorted(model.glob("*.h5")):
+        with h5py.File(path) as file:
+
+            def keep(name: str, item: Any, prefix: str = path.name) -> None:
+                if isinstance(item, h5py.Dataset):
+                    found[f"{prefix}/{name}"] = item[()]
+
+            file.visititems(keep)
+    return found
+
+
+def assert_same_outcome(left: RunDir, right: RunDir) -> None:
+    for name in PHASES:
+        one, other = arrays(left.phase(name).model), arrays(right.phase(name).model)
+        assert one and one.keys() == other.keys()
+        assert [key for key in one if not np.array_equal(one[key], other[key])] == [], f"weights of {name} differ"
+        metrics = [read_json(run.phase(name).metrics) for run in (left, right)]
+        for key in SCORES:
+            np.testing.assert_equal(metrics[0][key], metrics[1][key])
+        losses = [[entry["train_loss"] for entry in values["history"]] for values in metrics]
+        assert losses[0] == losses[1]
+        for split in ("dev", "test"):
+            paths = [run.phase(name).predictions(split) for run in (left, right)]
+            assert [path.exists() for path in paths] in ([True, True], [False, False])
+            assert not paths[0].exists() or paths[0].read_bytes() == paths[1].read_bytes()
+    assert read_json(left.phase("2_search").retention) == read_json(right.phase("2_search").retention)
+    rows = [[line.split(",")[:4] for line in run.metrics_csv.read_text().splitlines()] for run in (left, right)]
+    assert rows[0] == rows[1], "no epoch is there twice"
+
+
+def test_interrupted_in_the_middle_of_an_epoch(
+    cola_run: Any,
+    run_tiny: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    show = TrainingProgress.on_train_batch_end
+    # title of a phase → what stops its epoch 2
+    stops: dict[str, BaseException] = {"1 fine-tune": KeyboardInterrupt(), "3 re-train": SystemExit(1)}
+
+    def stop_once(self: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
+        show(self, batch, logs)
+        if self._epoch == 1 and batch == 2 and self.title in stops:
+            raise stops.pop(self.title)
+
+    monkeypatch.setattr(TrainingProgress, "on_train_batch_end", stop_once)
+    run_dir = RunDir(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(run_dir.path)
+    assert run_dir.phase("1_fine_tune").training_state.exists() and not run_dir.phase("1_fine_tune").is_done
+    with pytest.raises(SystemExit):
+        run_tiny(run_dir.path)
+    assert run_dir.phase("2_search").is_done and not run_dir.phase("3_retrain").is_done
+    run_tiny(run_dir.path)
+    log = run_dir.log.read_text(encoding="utf-8")
+    assert "1 fine-tune: resumed after epoch 1 of 3" in log and "3 re-train: resumed after epoch 1 of 3" in log
+    assert "2 search: resumed" not in log
+    assert_same_outcome(run_dir, RunDir(cola_run.folder))
+
+
+def start(experiment: Experiment) -> subprocess.Popen[str]:
+    settings = {
+        **{"TASK": experiment.task, "DATA_DIR": experiment.data_dir, "CHECKPOINT_PATH": experiment.checkpoint_path},
+        **{"OUTPUT_DIR": experiment.output_dir, "EPOCH": str(experiment.epochs), "LR_BERT": str(experiment.lr_bert)},
+        **{"BATCH_SIZE": str(experiment.batch_size), "MAX_LENGTH": str(experiment.max_length)},
+        **{"LR_SOFT_EXTRACT": str(experiment.lr_soft_extract)},
+    }
+    environment = {**os.environ, **settings, "PYTHONPATH": str(PROJECT_ROOT / "code"), "PYTHONUTF8": "1"}
+    arguments = [sys.executable, "-m", "power_bert", "run"]
+    return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def kill_at(experiment: Experiment, row: str) -> None:
+    """Start the run and send SIGKILL as soon as metrics.csv has a row that starts with `row`."""
+    process, table = start(experiment), RunDir(Path(experiment.output_dir)).metrics_csv
+    try:
+        while not (table.exists() and f"\n{row}," in table.read_text(encoding="utf-8")):
+            assert process.poll() is None, f"the run ended before {row}: {process.communicate()[0]}"
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def finish(experiment: Experiment) -> str:
+    process = start(experiment)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals of POSIX")
+def test_killed_in_every_phase(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    # Small batches: an epoch of 40 updates lasts long enough to be killed in.
+    whole, killed = (make_experiment(tmp_path / name, batch_size=1) for name in ("whole", "killed"))
+    for row in ("1_fine_tune,1", "2_search,1", "3_retrain,2"):
+        kill_at(killed, row)
+        phase = RunDir(Path(killed.output_dir)).phase(row.split(",")[0])
+        assert not phase.is_done, "killed in time"
+    output = finish(killed)
+    assert "Dev score" in output and (tmp_path / "killed" / "summary.txt").is_file()
+    assert "already done" not in finish(whole)
+    assert_same_outcome(RunDir(tmp_path / "killed"), RunDir(tmp_path / "whole"))
+    leftovers = [path for path in (tmp_path / "killed").rglob("*") if path.name.endswith(("partial", "replaced"))]
+    assert leftovers == [] and not list((tmp_path / "killed").rglob("training_state.npz"))
