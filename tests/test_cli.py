@@ -100,8 +100,9 @@ class TestSettings:
         assert set(settings) == set(SETTINGS)
         assert call("run", **settings).code == 0
         expected = Experiment(
-            **{"task": "mrpc", "data_dir": "some/MRPC", "checkpoint_path": "some/bert", "vocab_path": "v.txt"},
-            **{"bert_config_path": "c.json", "output_dir": "some/run", "epochs": 4, "batch_size": 16},
+            **{"task": "mrpc", "data_dir": os.path.abspath("some/MRPC"), "checkpoint_path": "some/bert"},
+            **{"vocab_path": os.path.abspath("v.txt"), "bert_config_path": os.path.abspath("c.json")},
+            **{"output_dir": os.path.abspath("some/run"), "epochs": 4, "batch_size": 16},
             **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004, "max_length": 99, "seed": 7},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from power_bert.config import CHOICES, RUNS_FOLDER, Experiment, resolve_experiment
+from power_bert.config import CHOICES, RUNS_FOLDER, SAMPLE_FOLDER, Experiment, resolve_experiment
 from power_bert.errors import UserError
 
 # Goyal et al. 2020: maximum length, LR_BERT, LR_SOFT_EXTRACT, LAMBDA, BATCH_SIZE.
@@ -167,3 +167,23 @@ class TestJson:
     def test_a_damaged_file_is_named(self, text: str, message: str) -> None:
         with pytest.raises(UserError, match=message):
             Experiment.from_json(text, "run/config.json")
+
+
+def test_local_paths_become_absolute_and_names_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bert").mkdir()
+    local = resolve_experiment({"data_dir": "data", "checkpoint_path": "bert", "output_dir": "run"})
+    assert (local.data_dir, local.checkpoint_path, local.output_dir) == (
+        str(tmp_path / "data"),
+        str(tmp_path / "bert"),
+        str(tmp_path / "run"),
+    )
+    assert resolve_experiment({"checkpoint_path": "hf://owner/name"}).checkpoint_path == "hf://owner/name"
+    assert resolve_experiment({"checkpoint_path": "bert_tiny_en_uncased"}).checkpoint_path == "bert_tiny_en_uncased"
+
+
+def test_the_sample_has_rates_of_its_own_however_it_is_named() -> None:
+    named = resolve_experiment({"data_dir": str(SAMPLE_FOLDER / "CoLA")})
+    assert named == resolve_experiment({})
+    assert named.lr_bert == 1e-4
+    assert resolve_experiment({"data_dir": "elsewhere/CoLA"}).lr_bert == 2e-5

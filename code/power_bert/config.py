@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,7 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     unknown = sorted(set(given) - set(types))
     if unknown:
         raise UserError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(types))}")
-    values = {name: value for name, value in given.items() if value not in (None, "")}
+    values = {name: _absolute(name, value) for name, value in given.items() if value not in (None, "")}
     task = get_task(values.setdefault("task", "cola"))
     defaults: dict[str, Any] = {
         "data_dir": str(SAMPLE_FOLDER / task.folder),
@@ -183,12 +184,21 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
         "regularization": task.defaults.regularization,
         "max_length": task.defaults.max_length,
     }
-    if task.name == "cola" and "data_dir" not in values:
+    if values.get("data_dir", defaults["data_dir"]) == str(SAMPLE_FOLDER / "CoLA"):
         defaults.update(_SAMPLE_DEFAULTS)
     values = {**defaults, **values}
     values.setdefault("search_epochs", values["epochs"])
     values.setdefault("output_dir", str(default_output_dir(values)))
     return Experiment(**values)
+
+
+def _absolute(name: str, value: Any) -> Any:
+    """A path that means the same from another working folder; anything else, a preset's name among them, as it is."""
+    if name == "checkpoint_path":
+        is_path = Path(value).exists() or Path(f"{value}.index").exists()
+    else:
+        is_path = name in ("data_dir", "output_dir", "vocab_path", "bert_config_path")
+    return os.path.abspath(value) if is_path else value
 
 
 def default_output_dir(values: Mapping[str, Any]) -> Path:

@@ -126,14 +126,6 @@ class TestAdamW:
         np.testing.assert_allclose(values(table), expected[0].value, atol=2e-6)
         np.testing.assert_allclose(values(kernel), expected[1].value, atol=2e-6)
 
-    def test_minimises(self) -> None:
-        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        inputs = random(64, 2)
-        targets = inputs @ np.array([[2.0], [-1.0]], np.float32) + 0.5
-        model.compile(make_optimizer(weight_decay=0.0, global_clipnorm=None), "mse")
-        model.fit(inputs, targets, batch_size=16, epochs=40, verbose=0)
-        assert model.evaluate(inputs, targets, verbose=0) < 1e-2
-
 
 class TestRetention:
     def test_follows_the_momentum_over_the_common_root_mean_square(self) -> None:

@@ -1,6 +1,7 @@
 """An interrupted run goes on to exactly the weights that it would have come to."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,34 +55,30 @@ def assert_same_outcome(left: RunDir, right: RunDir) -> None:
     assert rows[0] == rows[1], "no epoch is there twice"
 
 
-def test_interrupted_in_the_middle_of_an_epoch(
-    cola_run: Any,
-    run_tiny: Callable[..., Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_search_that_was_interrupted_in_the_middle_of_an_epoch(
+    cola_run: Any, run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole, run_dir = RunDir(cola_run.folder), RunDir(tmp_path / "run")
+    for name in ("config.json", "environment.json"):
+        run_dir.path.mkdir(exist_ok=True)
+        shutil.copy(whole.path / name, run_dir.path)
+    shutil.copytree(whole.phase("1_fine_tune").path, run_dir.phase("1_fine_tune").path)
     show = TrainingProgress.on_train_batch_end
-    # title of a phase → what stops its epoch 2
-    stops: dict[str, BaseException] = {"1 fine-tune": KeyboardInterrupt(), "3 re-train": SystemExit(1)}
 
-    def stop_once(self: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def stop(self: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
         show(self, batch, logs)
-        if self._epoch == 1 and batch == 2 and self.title in stops:
-            raise stops.pop(self.title)
+        if self._epoch == 1 and batch == 2:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainingProgress, "on_train_batch_end", stop_once)
-    run_dir = RunDir(tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrainingProgress, "on_train_batch_end", stop)
         run_tiny(run_dir.path)
-    assert run_dir.phase("1_fine_tune").training_state.exists() and not run_dir.phase("1_fine_tune").is_done
-    with pytest.raises(SystemExit):
-        run_tiny(run_dir.path)
-    assert run_dir.phase("2_search").is_done and not run_dir.phase("3_retrain").is_done
-    run_tiny(run_dir.path)
-    log = run_dir.log.read_text(encoding="utf-8")
-    assert "1 fine-tune: resumed after epoch 1 of 3" in log and "3 re-train: resumed after epoch 1 of 3" in log
-    assert "2 search: resumed" not in log
-    assert_same_outcome(run_dir, RunDir(cola_run.folder))
+    phase = run_dir.phase("2_search")
+    assert phase.training_state.exists() and not phase.is_done and not phase.retention.exists()
+    output = run_tiny(run_dir.path).output
+    assert "2 search: resumed after epoch 1 of 3" in output and "fine-tuning: already done" in output
+    assert not phase.training_state.exists()
+    assert_same_outcome(run_dir, whole)
 
 
 def start(experiment: Experiment) -> subprocess.Popen[str]:

@@ -20,8 +20,8 @@ from power_bert.train.training_state import load_training_state, save_training_s
 PROGRESS = {"history": [{"epoch": 1, "scores": {"spearman": 0.25}}], "best_epoch": None}
 
 
-@pytest.fixture
-def make_model(make_experiment: Callable[..., Experiment], tmp_path: Path) -> Callable[..., PowerBertTextClassifier]:
+@pytest.fixture(scope="module")
+def make_model(make_experiment: Callable[..., Experiment]) -> Callable[..., PowerBertTextClassifier]:
     """Compiled models with retention parameters and dropout, each with other random values."""
 
     def make(seed: int = 0, **changes: Any) -> PowerBertTextClassifier:
@@ -29,7 +29,7 @@ def make_model(make_experiment: Callable[..., Experiment], tmp_path: Path) -> Ca
         sizes = {"num_layers": 2, "num_heads": 3, "hidden_dim": 6, "intermediate_dim": 10, "max_sequence_length": 9}
         settings: dict[str, Any] = sizes | {"extraction": "soft"} | changes
         model = PowerBertTextClassifier(PowerBertBackbone(11, **settings), 2)
-        compile_for_training(model, make_experiment(tmp_path / "run"), total_steps=10)
+        compile_for_training(model, make_experiment(Path("run")), total_steps=10)
         generator = np.random.default_rng(seed)
         for variable in (*model.variables, *model.optimizer.variables):
             if "int" in str(variable.dtype):
@@ -49,10 +49,23 @@ def equal(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
     return len(left) == len(right) and all(map(np.array_equal, left, right))
 
 
-@pytest.fixture
-def saved(tmp_path: Path, make_model: Callable[..., PowerBertTextClassifier]) -> Path:
-    path = tmp_path / "training_state.npz"
+@pytest.fixture(scope="module")
+def model(make_model: Callable[..., PowerBertTextClassifier]) -> PowerBertTextClassifier:
+    """A model that no test changes."""
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def saved_bytes(make_model: Callable[..., PowerBertTextClassifier], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("state") / "training_state.npz"
     save_training_state(path, make_model(1), PROGRESS)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def saved(tmp_path: Path, saved_bytes: bytes) -> Path:
+    path = tmp_path / "training_state.npz"
+    path.write_bytes(saved_bytes)
     return path
 
 
@@ -66,8 +79,7 @@ def test_everything_comes_back_exactly(make_model: Callable[..., PowerBertTextCl
     assert [entry.name for entry in tmp_path.iterdir()] == ["training_state.npz"], "no temporary file is left"
 
 
-def test_seeds_moments_and_updates_are_among_it(make_model: Callable[..., PowerBertTextClassifier]) -> None:
-    model = make_model()
+def test_seeds_moments_and_updates_are_among_it(model: PowerBertTextClassifier) -> None:
     paths = [variable.path for variable in (*model.variables, *model.optimizer.variables)]
     # Embeddings, both places of each block and its attention, head.
     assert sum("seed_generator_state" in path for path in paths) >= 6
@@ -91,8 +103,7 @@ def test_dropout_goes_on_where_it_was(make_model: Callable[..., PowerBertTextCla
     assert not np.array_equal(*expected)
 
 
-def test_nothing_to_restore(make_model: Callable[..., PowerBertTextClassifier], tmp_path: Path) -> None:
-    model = make_model()
+def test_nothing_to_restore(model: PowerBertTextClassifier, tmp_path: Path) -> None:
     before = state(model)
     assert load_training_state(tmp_path / "absent.npz", model) is None
     assert equal(before, state(model))
@@ -140,16 +151,15 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_file(damage: str, saved: Path, make_model: Callable[..., PowerBertTextClassifier]) -> None:
+def test_damaged_file(damage: str, saved: Path, model: PowerBertTextClassifier) -> None:
     saved.write_bytes(DAMAGES[damage](saved.read_bytes()))
-    model = make_model()
     before = state(model)
     with pytest.raises(UserError, match=r"training_state\.npz: (damaged .*|belongs to another model); delete it"):
         load_training_state(saved, model)
     assert equal(before, state(model)), "nothing was overwritten"
 
 
-def test_a_folder_in_its_place(tmp_path: Path, make_model: Callable[..., PowerBertTextClassifier]) -> None:
+def test_a_folder_in_its_place(tmp_path: Path, model: PowerBertTextClassifier) -> None:
     (tmp_path / "training_state.npz").mkdir()
     with pytest.raises(UserError, match="damaged"):
-        load_training_state(tmp_path / "training_state.npz", make_model())
+        load_training_state(tmp_path / "training_state.npz", model)
