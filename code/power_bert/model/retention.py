@@ -20,10 +20,10 @@ from power_bert.errors import UserError
 
 Retention = tuple[int, ...] | tuple[float, ...]
 UNITS = ("fraction", "tokens")
+_MASS_SLACK = 1e-3  # a sum of float32 parameters is not exact
 # Shares are kept with 4 decimals, so up to 512 words they are exact to 0.03 of a word: rounding up ignores that much.
-ROUNDING_SLACK = 0.03
 _SHARE_STEPS = 10_000
-_IGNORED_STEPS = 300  # the slack in steps of a share
+_IGNORED_STEPS = 300
 
 
 def is_fraction(retention: Sequence[int | float]) -> bool:
@@ -113,5 +113,5 @@ def retention_from_masses(masses: Sequence[float], length: int, unit: str) -> Re
     # A word-vector that an earlier block has eliminated is gone, whatever a later block would have kept.
     running = np.minimum.accumulate(np.clip(np.asarray(masses, dtype=np.float64), 1.0, length))
     if unit == "tokens":
-        return tuple(math.ceil(mass - ROUNDING_SLACK) for mass in running)
+        return tuple(math.ceil(mass - _MASS_SLACK) for mass in running)
     return tuple(round(float(mass) / length, 4) for mass in running)
