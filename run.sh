@@ -71,6 +71,10 @@ GATE="${GATE-visibility}"
 # What the search counts: fraction (shares of each example's own length) or tokens (word-vectors, as in the paper).
 RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 
+# What the search learns in each block: step (the share of its words to keep) or free (a parameter for each rank of
+# significance, as in the paper; they can sink together at no cost, and hard extraction then loses more).
+RETENTION_PROFILE="${RETENTION_PROFILE-step}"
+
 # Epochs of the search: 1 to 1000. Empty: as EPOCH.
 SEARCH_EPOCH="${SEARCH_EPOCH-}"
 

@@ -25,6 +25,7 @@ COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
 SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
     *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "MAX_LENGTH", "SEED", "CASED", "SIMILARITY", "GATE", "RETENTION_UNIT"),
+    "RETENTION_PROFILE",
     *("SEARCH_EPOCH", "WARMUP", "WEIGHT_DECAY", "DROPOUT", "RESUME"),
 )
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase, "the", "cat", "sat", "."]
@@ -95,6 +96,7 @@ class TestSettings:
             **{"BERT_CONFIG_PATH": "c.json", "OUTPUT_DIR": "some/run", "EPOCH": "4", "BATCH_SIZE": "16"},
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
+            **{"RETENTION_PROFILE": "free"},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
         }
         assert set(settings) == set(SETTINGS)
@@ -105,6 +107,7 @@ class TestSettings:
             **{"output_dir": os.path.abspath("some/run"), "epochs": 4, "batch_size": 16},
             **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004, "max_length": 99, "seed": 7},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
+            **{"retention_profile": "free"},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3},
         )
         assert resolved == [(expected, False)]

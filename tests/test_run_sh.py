@@ -19,7 +19,17 @@ MAIN_SETTINGS = (
     *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA"),
 )
 FURTHER_SETTINGS = (
-    *("MAX_LENGTH", "SEED", "CASED", "SIMILARITY", "GATE", "RETENTION_UNIT", "SEARCH_EPOCH", "WARMUP"),
+    *(
+        "MAX_LENGTH",
+        "SEED",
+        "CASED",
+        "SIMILARITY",
+        "GATE",
+        "RETENTION_UNIT",
+        "RETENTION_PROFILE",
+        "SEARCH_EPOCH",
+        "WARMUP",
+    ),
     *("WEIGHT_DECAY", "DROPOUT", "BACKEND", "THREADS", "RESUME"),
 )
 

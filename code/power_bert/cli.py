@@ -57,6 +57,9 @@ def run(
     retention_unit: Annotated[
         str | None, _option("RETENTION_UNIT", "search shares of each example (fraction) or word-vectors (tokens)")
     ] = None,
+    retention_profile: Annotated[
+        str | None, _option("RETENTION_PROFILE", "search one share a block (step) or every rank (free, the paper)")
+    ] = None,
     search_epoch: Annotated[int | None, _option("SEARCH_EPOCH", "epochs of phase 2; empty: EPOCH")] = None,
     warmup: Annotated[float | None, _option("WARMUP", "share of updates with rising rate; empty: 0.1")] = None,
     weight_decay: Annotated[float | None, _option("WEIGHT_DECAY", "decoupled weight decay; empty: 0.01")] = None,
@@ -76,6 +79,7 @@ def run(
         bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
     """
     from power_bert.config import resolve_experiment
+    from power_bert.quiet import import_backend
 
     experiment = resolve_experiment(
         {
@@ -97,11 +101,13 @@ def run(
             "similarity": similarity,
             "gate": gate,
             "retention_unit": retention_unit,
+            "retention_profile": retention_profile,
             "warmup": warmup,
             "weight_decay": weight_decay,
             "dropout": dropout,
         }
     )
+    import_backend()
     from power_bert.analysis.report import finish_run
     from power_bert.train.driver import run_experiment
 
@@ -124,6 +130,9 @@ def summary(run_folder: Annotated[Path, typer.Argument(help="run folder (OUTPUT_
 
         bash run.sh summary checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
     """
+    from power_bert.quiet import import_backend
+
+    import_backend()
     from power_bert.analysis.report import finish_run
     from power_bert.run_dir import RunDir
 
@@ -140,6 +149,9 @@ def benchmark(
 
         bash run.sh benchmark checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
     """
+    from power_bert.quiet import import_backend
+
+    import_backend()
     from power_bert.analysis.report import finish_run, measure_run
     from power_bert.run_dir import RunDir
 
@@ -160,6 +172,9 @@ def benchmark_similarity(
     """
     from rich.console import Console
 
+    from power_bert.quiet import import_backend
+
+    import_backend()
     from power_bert.analysis.similarity_speed import measure_similarities, similarity_table
 
     Console().print(similarity_table(measure_similarities(length, batch_size)))

@@ -27,6 +27,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "gate": ("visibility", "scale"),
     "similarity": ("dot", "cosine", "euclidean", "gaussian"),
     "retention_unit": ("fraction", "tokens"),
+    "retention_profile": ("step", "free"),
 }
 
 
@@ -53,6 +54,7 @@ class Experiment:
         similarity: attention similarity.
         gate: of soft extraction.
         retention_unit: "fraction" of each example's length, or "tokens".
+        retention_profile: of soft extraction: "step", or "free" (the paper).
         warmup: share of a phase's updates in which the rate rises.
         weight_decay: decoupled, per update and learning rate.
         clip_norm: largest global norm of the gradient.
@@ -77,6 +79,7 @@ class Experiment:
     similarity: str = "dot"
     gate: str = "visibility"
     retention_unit: str = "fraction"
+    retention_profile: str = "step"
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0

@@ -12,7 +12,6 @@ from power_bert.analysis.latency import (
     Forward,
     Timing,
     compare_on_clock,
-    compiled_forward,
     configured_threads,
     measure,
     measure_interleaved,
@@ -23,6 +22,7 @@ from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.text.batches import Batch, evaluation_batches
 from power_bert.text.tokenizer import EncodedTexts
+from power_bert.train.forward import compiled_forward
 
 MAX_LENGTH = 11
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.extraction import (
+    STEP_WINDOW,
     HardExtraction,
     RetentionMass,
     SoftExtraction,
@@ -18,6 +19,7 @@ from power_bert.model.extraction import (
     ranks,
     select_words,
     soft_gates,
+    step_profile,
 )
 from power_bert.model.retention import kept_words
 
@@ -151,7 +153,7 @@ def test_retention_mass_by_value_and_gradient(gradients: Any) -> None:
     values = np.array([1.0, 0.5, 0.25], "float32")
     assert float(regularizer(values)) == pytest.approx(0.5 * 3 * 1.75)
     np.testing.assert_allclose(gradients(regularizer, values)[0], np.full(3, 1.5))
-    assert RetentionMass(**regularizer.get_config()).get_config() == {"strength": 0.5, "block": 3}
+    assert RetentionMass(**regularizer.get_config()).get_config() == regularizer.get_config()
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("tokens", 1.0), ("fraction", 5.5 / 7)])
@@ -233,3 +235,44 @@ def test_soft_gates_act_on_visibility_or_on_the_vector(gate: str) -> None:
     else:
         np.testing.assert_array_equal(scaled, hidden_states)
         np.testing.assert_allclose(visibility, VISIBILITY * gates, rtol=1e-6)
+
+
+class TestStepProfile:
+    def test_all_are_kept_at_share_1_and_none_at_share_0(self) -> None:
+        assert (ops.convert_to_numpy(step_profile(ops.convert_to_tensor([1.0]), 7)) == 1).all()
+        assert (ops.convert_to_numpy(step_profile(ops.convert_to_tensor([0.0]), 7)) == 0).all()
+
+    def test_falls_from_1_to_0_over_the_window(self) -> None:
+        profile = ops.convert_to_numpy(step_profile(ops.convert_to_tensor([0.5]), 100))
+        boundary = 0.5 * (1 + STEP_WINDOW)  # where it has reached 0
+        ranks_in_share = (np.arange(100) + 1) / 100
+        np.testing.assert_array_equal(profile[ranks_in_share < boundary - STEP_WINDOW - 1e-6], 1)
+        np.testing.assert_array_equal(profile[ranks_in_share > boundary + 1e-6], 0)
+        assert (np.diff(profile) <= 0).all()
+        assert profile.mean() == pytest.approx(0.5, abs=0.01)
+
+    def test_only_the_words_at_the_boundary_have_a_gradient(self) -> None:
+        layer = SoftExtraction(20, profile="step")
+        layer.build()
+        layer.retention.assign([0.5])
+        nudged = []
+        for share in (0.5, 0.51):
+            layer.retention.assign([share])
+            nudged.append(ops.convert_to_numpy(layer.retention_by_rank()))
+        moved = np.flatnonzero(nudged[1] - nudged[0])
+        assert moved.min() >= 8 and moved.max() <= 12
+
+    def test_the_search_can_leave_share_1(self, gradients: Any) -> None:
+        regularizer = RetentionMass(1.0, 1, step_parameters=50)
+        assert gradients(regularizer, np.ones(1, "float32"))[0] > 0
+
+    def test_mass_is_regularised_not_the_share(self) -> None:
+        regularizer = RetentionMass(0.1, 3, step_parameters=50)
+        share = ops.convert_to_tensor([0.4])
+        expected = 0.1 * 3 * float(ops.sum(step_profile(share, 50)))
+        for same in (regularizer, RetentionMass.from_config(regularizer.get_config())):
+            assert float(same(share)) == pytest.approx(expected)
+
+    def test_share_is_clipped(self) -> None:
+        np.testing.assert_array_equal(UnitInterval()(ops.convert_to_tensor([-0.2])), [0.0])
+        np.testing.assert_array_equal(UnitInterval()(ops.convert_to_tensor([1.2])), [1.0])

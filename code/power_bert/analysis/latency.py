@@ -17,26 +17,22 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.preprocessor import INPUT_NAMES
 from power_bert.model.pretrained import rebuild_classifier
 from power_bert.text.batches import Batch, evaluation_batches
 from power_bert.text.tokenizer import EncodedTexts
+from power_bert.train.forward import Forward, compiled_forward
 
 FIXED_PADDING = "fixed_padding"
 BUCKETED = "bucketed"
 BUCKETED_ELIMINATED = "bucketed_eliminated"
-
-# The inputs of the model (three int32 arrays (batch, length)) → the backend's tensor of results.
-Forward = Callable[[dict[str, np.ndarray]], Any]
 
 
 @dataclass(frozen=True)
@@ -94,25 +90,6 @@ def measure_interleaved(variants: Mapping[str, tuple[Forward, Sequence[Batch]]],
         for name, (forward, batches) in variants.items():
             seconds[name].append(_pass_seconds(forward, batches))
     return {name: _timing(name, batches, seconds[name]) for name, (_, batches) in variants.items()}
-
-
-def compiled_forward(model: keras.Model) -> Forward:
-    """The model's forward pass (inference), compiled by the backend in use.
-
-    TensorFlow traces it once for all shapes; JAX compiles it for each shape of a batch.
-
-    Args:
-        model: takes the dict of token_ids, segment_ids and padding_mask, int32 (batch, length).
-
-    Raises:
-        NotImplementedError: the backend is neither TensorFlow nor JAX.
-    """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return _compiled_by_tensorflow(model)
-    if backend == "jax":
-        return _compiled_by_jax(model)
-    raise NotImplementedError(f"no compiled forward pass for the Keras backend {backend!r}: use tensorflow or jax")
 
 
 def without_elimination(classifier: PowerBertTextClassifier) -> PowerBertTextClassifier:
@@ -199,25 +176,3 @@ def _timing(name: str, batches: Sequence[Batch], seconds: Sequence[float]) -> Ti
         examples_per_second=examples / median,
         repeats=len(seconds),
     )
-
-
-def _compiled_by_tensorflow(model: keras.Model) -> Forward:
-    import tensorflow as tf
-
-    signature = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in INPUT_NAMES}
-    compiled: Forward = tf.function(
-        lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False
-    )
-    return compiled
-
-
-def _compiled_by_jax(model: keras.Model) -> Forward:
-    import jax
-
-    def outputs(trainable: list[Any], non_trainable: list[Any], inputs: dict[str, Any]) -> Any:
-        return model.stateless_call(trainable, non_trainable, inputs, training=False)[0]
-
-    compiled = jax.jit(outputs)
-    trainable = [variable.value for variable in model.trainable_variables]
-    non_trainable = [variable.value for variable in model.non_trainable_variables]
-    return lambda inputs: compiled(trainable, non_trainable, inputs)

@@ -306,5 +306,8 @@ def finish_run(run_dir: RunDir, console: Console | None = None) -> None:
     if not run_dir.timings.exists():
         console.print("measuring on the clock …")
         measure_run(run_dir)
-    console.print(summary_table(run_dir))
+    # Without a terminal there is no width to fit a table into, and paths must stay in one piece.
+    console.print(
+        summary_table(run_dir) if console.is_terminal else summary_text(run_dir), soft_wrap=True, markup=False
+    )
     atomic_write_text(run_dir.summary, summary_text(run_dir))

@@ -8,11 +8,12 @@ import keras
 import numpy as np
 from rich.table import Table
 
-from power_bert.analysis.latency import Forward, Timing, compiled_forward, measure_interleaved
+from power_bert.analysis.latency import Timing, measure_interleaved
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.similarity import SIMILARITIES
 from power_bert.text.batches import Batch
+from power_bert.train.forward import Forward, compiled_forward
 from power_bert.train.optimizers import TwoRateAdamW
 
 

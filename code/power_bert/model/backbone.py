@@ -10,7 +10,7 @@ import keras_hub
 from keras import ops
 
 from power_bert.model.encoder_block import EncoderBlock
-from power_bert.model.extraction import GATES, HardExtraction, RetentionMass, SoftExtraction
+from power_bert.model.extraction import GATES, PROFILES, HardExtraction, RetentionMass, SoftExtraction
 from power_bert.model.retention import UNITS, Retention, check_retention, keeps_all, retention_from_masses
 from power_bert.model.similarity import SIMILARITIES
 
@@ -123,6 +123,7 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         retention: of hard extraction, one value a block (`power_bert.model.retention`).
         retention_parameters: of soft extraction, parameters a block: the maximum length of the search.
         retention_unit: of soft extraction, "fraction" or "tokens".
+        retention_profile: of soft extraction, "free" or "step" (`SoftExtraction`).
 
     Example:
         >>> backbone = PowerBertBackbone(100, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16,
@@ -149,6 +150,7 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         retention: Sequence[int | float] | None = None,
         retention_parameters: int | None = None,
         retention_unit: str = "fraction",
+        retention_profile: str = "free",
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -156,6 +158,7 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         _check_choice("extraction", extraction, EXTRACTIONS)
         _check_choice("gate", gate, GATES)
         _check_choice("retention_unit", retention_unit, UNITS)
+        _check_choice("retention_profile", retention_profile, PROFILES)
         if extraction == "hard" and retention is None:
             raise ValueError("extraction='hard' needs `retention`, one value a block")
         if hidden_dim % num_heads:
@@ -166,7 +169,9 @@ class PowerBertBackbone(keras_hub.models.Backbone):
 
         def make_extraction(block: int) -> SoftExtraction | HardExtraction | None:
             if extraction == "soft":
-                return SoftExtraction(parameters, gate, retention_unit, dtype=dtype, name="extraction")
+                return SoftExtraction(
+                    parameters, gate, retention_unit, retention_profile, dtype=dtype, name="extraction"
+                )
             if extraction == "hard" and retention is not None and not keeps_all(retention[block]):
                 return HardExtraction(retention[block], dtype=dtype, name="extraction")
             return None
@@ -231,19 +236,24 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         self.similarity, self.extraction, self.gate = similarity, extraction, gate
         self.retention = None if retention is None else tuple(retention)
         self.retention_parameters, self.retention_unit = parameters, retention_unit
+        self.retention_profile = retention_profile
 
     def get_config(self) -> dict[str, Any]:
         names = (
             "vocabulary_size num_layers num_heads hidden_dim intermediate_dim max_sequence_length num_segments "
             "dropout attention_dropout activation layer_norm_epsilon initializer_range similarity extraction gate "
-            "retention retention_parameters retention_unit"
+            "retention retention_parameters retention_unit retention_profile"
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
 
     @property
     def retention_variables(self) -> list[keras.Variable]:
-        """Retention parameters of every block, each (parameters,); empty unless `extraction` is "soft"."""
-        return [block.extraction.retention for block in self.blocks if isinstance(block.extraction, SoftExtraction)]
+        """What soft extraction learns in every block: (parameters,), or (1,) with a step profile; else empty."""
+        return [extraction.retention for extraction in self._soft_extractions]
+
+    @property
+    def _soft_extractions(self) -> list[SoftExtraction]:
+        return [block.extraction for block in self.blocks if isinstance(block.extraction, SoftExtraction)]
 
     def set_regularization(self, strength: float, words_per_example: float) -> None:
         """Regularise the search with λ · Σ_j j · mass(j), mass counted in word-vectors. Call before compiling.
@@ -259,11 +269,12 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         if self.retention_unit == "fraction":
             strength = strength * words_per_example / self.retention_parameters
         for number, variable in enumerate(self.retention_variables, start=1):
-            variable.regularizer = RetentionMass(strength, number)
+            step_parameters = self.retention_parameters if self.retention_profile == "step" else None
+            variable.regularizer = RetentionMass(strength, number, step_parameters)
 
     def retention_masses(self) -> list[float]:
         """Mass Σ_k r_j[k] of every block, each in [1, retention_parameters]."""
-        return [float(ops.convert_to_numpy(variable).sum()) for variable in self.retention_variables]
+        return [float(ops.convert_to_numpy(layer.retention_by_rank()).sum()) for layer in self._soft_extractions]
 
     def searched_retention(self) -> Retention:
         """The retention configuration that the search has arrived at.

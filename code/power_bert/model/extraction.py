@@ -16,6 +16,9 @@ from power_bert.model.retention import kept_words, share_of
 
 Tensor = Any
 GATES = ("visibility", "scale")
+PROFILES = ("free", "step")
+# Share of all ranks over which a step profile falls from 1 to 0.
+STEP_WINDOW = 0.2
 
 
 def ranks(scores: Tensor, visibility: Tensor) -> Tensor:
@@ -102,31 +105,49 @@ def _interpolate(values: Tensor, position: Tensor) -> Tensor:
     return low + (position - lower) * (high - low)
 
 
+def step_profile(share: Tensor, parameters: int) -> Tensor:
+    """Retention parameters of a block that keeps the `share` of its words that are most significant: (parameters,).
+
+    1 for the words before the boundary, 0 for those after it, falling linearly over a window of STEP_WINDOW of all
+    ranks. Only the words at the boundary have a gradient: what they are worth to the loss against λ · j.
+
+    Args:
+        share: (1,), in [0, 1]; all parameters are 1 at 1, and 0 at 0.
+        parameters: number of ranks.
+    """
+    before_last = 1.0 - (ops.arange(parameters, dtype="float32") + 1.0) / parameters
+    # Written so that at share 1 the last parameter is exactly 1 and not clipped: the search starts from its gradient.
+    return ops.clip(1.0 + ((share - 1.0) * (1.0 + STEP_WINDOW) + before_last) / STEP_WINDOW, 0.0, 1.0)
+
+
 class UnitInterval(keras.constraints.Constraint):
-    """Clips retention parameters to [0, 1] and holds the first at 1: rank 0 is always ``[CLS]``."""
+    """Clips retention parameters to [0, 1] and holds the first of many at 1: rank 0 is always ``[CLS]``."""
 
     def __call__(self, value: Tensor) -> Tensor:
+        if value.shape[0] == 1:  # the share of a step profile
+            return ops.clip(value, 0.0, 1.0)
         clipped = ops.clip(value, 0.0, 1.0)
         return ops.where(ops.arange(value.shape[0]) == 0, ops.ones_like(clipped), clipped)
 
 
 class RetentionMass(keras.regularizers.Regularizer):
-    """λ · j · Σ_k r_j[k], the regulariser of block j (Goyal et al. 2020, equation 3).
+    """λ · j · mass(j), the regulariser of block j (Goyal et al. 2020, equation 3).
 
     Args:
         strength: λ.
         block: j, counted from 1: word-vectors eliminated early are saved in all later blocks.
+        step_parameters: of a step profile, whose share is what is regularised, the number of its ranks.
     """
 
-    def __init__(self, strength: float, block: int) -> None:
-        self.strength = strength
-        self.block = block
+    def __init__(self, strength: float, block: int, step_parameters: int | None = None) -> None:
+        self.strength, self.block, self.step_parameters = strength, block, step_parameters
 
     def __call__(self, value: Tensor) -> Tensor:
-        return self.strength * self.block * ops.sum(value)
+        parameters = value if self.step_parameters is None else step_profile(value, self.step_parameters)
+        return self.strength * self.block * ops.sum(parameters)
 
     def get_config(self) -> dict[str, Any]:
-        return {"strength": self.strength, "block": self.block}
+        return {"strength": self.strength, "block": self.block, "step_parameters": self.step_parameters}
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
@@ -139,17 +160,33 @@ class SoftExtraction(keras.layers.Layer):
             elimination as far as ``[CLS]`` can see); "scale": the word-vector is multiplied by r (the paper;
             the next layer norm can undo the scaling).
         unit: "fraction" or "tokens", see `soft_gates`.
+        profile: "free": every parameter is learned by itself (the paper); "step": one share is learned, see
+            `step_profile`. Under either gate free parameters can sink together at little cost, as attention and
+            layer norm divide a common factor out, and then say nothing of what hard extraction will cost.
     """
 
-    def __init__(self, parameters: int, gate: str = "visibility", unit: str = "fraction", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        parameters: int,
+        gate: str = "visibility",
+        unit: str = "fraction",
+        profile: str = "free",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.parameters, self.gate, self.unit = parameters, gate, unit
+        self.parameters, self.gate, self.unit, self.profile = parameters, gate, unit, profile
 
     def build(self, hidden_states_shape: Any = None) -> None:
+        learned = 1 if self.profile == "step" else self.parameters
         self.retention = self.add_weight(
-            shape=(self.parameters,), initializer="ones", constraint=UnitInterval(), name="retention", dtype="float32"
+            shape=(learned,), initializer="ones", constraint=UnitInterval(), name="retention", dtype="float32"
         )
         self.built = True
+
+    def retention_by_rank(self) -> Tensor:
+        """The retention parameters r_j[k], float32 (parameters,)."""
+        learned = ops.cast(ops.convert_to_tensor(self.retention), "float32")
+        return step_profile(learned, self.parameters) if self.profile == "step" else learned
 
     def call(
         self, hidden_states: Tensor, visibility: Tensor, scores: Tensor, padding_mask: Tensor
@@ -157,8 +194,7 @@ class SoftExtraction(keras.layers.Layer):
         """Returns hidden states (batch, length, hidden) and visibility (batch, length), lengths unchanged."""
         word_counts = ops.sum(ops.cast(padding_mask, "int32"), axis=1)
         rank = ranks(scores, padding_mask)
-        retention = ops.cast(ops.convert_to_tensor(self.retention), "float32")
-        gates = ops.cast(soft_gates(retention, rank, word_counts, self.unit), visibility.dtype)
+        gates = ops.cast(soft_gates(self.retention_by_rank(), rank, word_counts, self.unit), visibility.dtype)
         if self.gate == "scale":
             return hidden_states * ops.cast(ops.expand_dims(gates, -1), hidden_states.dtype), visibility
         return hidden_states, visibility * gates
@@ -170,7 +206,13 @@ class SoftExtraction(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "parameters": self.parameters, "gate": self.gate, "unit": self.unit}
+        return {
+            **super().get_config(),
+            "parameters": self.parameters,
+            "gate": self.gate,
+            "unit": self.unit,
+            "profile": self.profile,
+        }
 
 
 @keras.saving.register_keras_serializable(package="power_bert")

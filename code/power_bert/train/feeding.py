@@ -12,8 +12,8 @@ from power_bert.model.preprocessor import INPUT_NAMES
 from power_bert.text.batches import Batch
 
 
-def keras_data(batches: Callable[[], Iterator[Batch]], num_batches: int, labels_dtype: str | None) -> Any:
-    """What `keras.Model.fit` and `predict` take for x.
+def training_data(batches: Callable[[], Iterator[Batch]], num_batches: int, labels_dtype: str) -> Any:
+    """What `keras.Model.fit` takes for x.
 
     On TensorFlow a tf.data pipeline whose batch and length are left open, so that one graph serves all lengths; on
     other backends a plain generator, and one compilation a bucket length.
@@ -21,22 +21,18 @@ def keras_data(batches: Callable[[], Iterator[Batch]], num_batches: int, labels_
     Args:
         batches: starts a pass over the data.
         num_batches: batches of a pass.
-        labels_dtype: "int64", "float32", or None where there are no labels (prediction).
+        labels_dtype: "int64" for classes, "float32" for scores.
     """
 
     def examples() -> Iterator[Any]:
         for batch in batches():
-            if labels_dtype is None:
-                yield (batch.inputs,)
-            else:
-                yield batch.inputs, np.asarray(batch.labels, dtype=labels_dtype)
+            yield batch.inputs, np.asarray(batch.labels, dtype=labels_dtype)
 
     if keras.backend.backend() != "tensorflow":
         return examples()
     import tensorflow as tf
 
-    signature: tuple[Any, ...] = ({name: tf.TensorSpec((None, None), tf.int32) for name in INPUT_NAMES},)
-    if labels_dtype is not None:
-        signature = (*signature, tf.TensorSpec((None,), labels_dtype))
+    inputs = {name: tf.TensorSpec((None, None), tf.int32) for name in INPUT_NAMES}
+    signature = (inputs, tf.TensorSpec((None,), labels_dtype))
     data = tf.data.Dataset.from_generator(examples, output_signature=signature)
     return data.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2)

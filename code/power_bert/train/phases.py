@@ -20,6 +20,7 @@ from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
 from power_bert.model.retention import check_retention, format_retention
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json, write_json
+from power_bert.train.forward import compiled_forward
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
@@ -70,6 +71,7 @@ def search(context: RunContext, previous: PhaseResult) -> PhaseResult:
         gate=experiment.gate,
         retention_parameters=experiment.max_length,
         retention_unit=experiment.retention_unit,
+        retention_profile=experiment.retention_profile,
     )
     backbone = model.backbone
     backbone.set_regularization(experiment.regularization, float(context.train.encoded.lengths.mean()))
@@ -105,7 +107,7 @@ def _train_phase(
     started, is_search = time.perf_counter(), bool(model.backbone.retention_variables)
     before = None
     if model.backbone.extraction == "hard":
-        before = evaluate_dev(context, model, phase_dir)
+        before = evaluate_dev(context, compiled_forward(model), phase_dir)
         context.reporter.say(f"{title}: dev before the first update  {_percent(before)}")
     # The end of the search is its result: an earlier epoch with a better score has eliminated less.
     plan = TrainingPlan(

@@ -20,7 +20,8 @@ from power_bert.run_dir import PhaseDir, RunDir
 from power_bert.text.batches import TrainingBatches
 from power_bert.text.tokenizer import EncodedTexts, WordPieceTokenizer
 from power_bert.text.tsv import Examples, read_predictions, write_predictions
-from power_bert.train.feeding import keras_data
+from power_bert.train.feeding import training_data
+from power_bert.train.forward import Forward, compiled_forward
 from power_bert.train.metrics import compute_scores
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
 from power_bert.train.predict import predict_outputs, to_predictions
@@ -87,10 +88,10 @@ def compile_for_training(model: PowerBertTextClassifier, experiment: Experiment,
     model.optimizer.build(model.trainable_variables)
 
 
-def evaluate_dev(context: RunContext, model: keras.Model, phase_dir: PhaseDir) -> dict[str, float]:
+def evaluate_dev(context: RunContext, forward: Forward, phase_dir: PhaseDir) -> dict[str, float]:
     """Dev scores, computed from a predictions file: ``predictions_dev.candidate.tsv`` of the phase."""
     task = context.experiment.task_definition
-    outputs = predict_outputs(model, context.dev.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
+    outputs = predict_outputs(forward, context.dev.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
     path = phase_dir.predictions("dev.candidate")
     write_predictions(path, task, to_predictions(task, outputs))
     labels = context.dev.examples.labels
@@ -125,7 +126,7 @@ def train(
         context.reporter.say(f"{plan.title}: resumed after epoch {first} of {plan.epochs}")
     if first < plan.epochs:
         display = TrainingProgress(context.reporter, plan.title, steps, plan.epochs, plan.status)
-        data = keras_data(
+        data = training_data(
             lambda: (batch for epoch in range(first, plan.epochs) for batch in batches.epoch(epoch)),
             steps * (plan.epochs - first),
             "float32" if experiment.task_definition.is_regression else "int64",
@@ -173,6 +174,9 @@ class EpochEnd(keras.callbacks.Callback):
         self.context, self.phase_dir, self.plan = context, phase_dir, plan
         self.progress, self.display = progress, display
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._forward = compiled_forward(self.model)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._started = time.perf_counter()
 
@@ -184,7 +188,7 @@ class EpochEnd(keras.callbacks.Callback):
         entry = {
             "epoch": epoch + 1,
             "train_loss": float((logs or {})["loss"]),
-            "scores": evaluate_dev(self.context, self.model, self.phase_dir),
+            "scores": evaluate_dev(self.context, self._forward, self.phase_dir),
             "train_seconds": trained - self._started,
             "train_examples_per_second": len(self.context.train.encoded) / (trained - self._started),
             "eval_seconds": time.perf_counter() - trained,
@@ -225,7 +229,9 @@ def _report(context: RunContext, display: TrainingProgress, entry: dict[str, Any
 def predict_test(context: RunContext, model: PowerBertTextClassifier, phase_dir: PhaseDir) -> None:
     """Write the GLUE file of the test split: ``predictions_test.tsv`` of the phase."""
     task = context.experiment.task_definition
-    outputs = predict_outputs(model, context.test.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
+    outputs = predict_outputs(
+        compiled_forward(model), context.test.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length
+    )
     write_predictions(phase_dir.predictions("test"), task, to_predictions(task, outputs))
 
 
