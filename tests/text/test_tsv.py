@@ -103,13 +103,18 @@ class TestReadExamples:
             read_examples(COLA, "test", tmp_path)
 
     def test_missing_folders_and_file(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"absent: no such folder\. Expected .*CoLA/dev\.tsv: put the GLUE files"):
+        with pytest.raises(UserError, match=r"absent: no such folder\. Expected .*dev\.tsv: put the GLUE files"):
             read_examples(COLA, "dev", tmp_path / "absent")
-        with pytest.raises(UserError, match=r"it has no folder CoLA\. Expected"):
+        with pytest.raises(UserError, match=r"dev\.tsv: no such file\. Expected"):
             read_examples(COLA, "dev", tmp_path)
         put(tmp_path, "CoLA/train.tsv", "a\t1\t\tb\n")
         with pytest.raises(UserError, match=r"dev\.tsv: no such file\. Expected"):
             read_examples(COLA, "dev", tmp_path)
+
+    def test_the_folder_of_the_task_or_the_one_above(self, tmp_path: Path) -> None:
+        put(tmp_path, "CoLA/train.tsv", "a\t1\t\tb\n")
+        for folder in (tmp_path, tmp_path / "CoLA"):
+            assert read_examples(COLA, "train", folder).first == ["b"]
 
     def test_unknown_split(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="unknown split 'validation'"):
