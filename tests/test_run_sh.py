@@ -151,7 +151,13 @@ def test_defaults(project: Project) -> None:
     filled = {name: seen[name] for name in MAIN_SETTINGS + FURTHER_SETTINGS if seen[name]}
     assert filled == {
         **{"TASK": "cola", "EPOCH": "3", "SEED": "0", "CASED": "auto", "SIMILARITY": "dot", "GATE": "visibility"},
-        **{"RETENTION_UNIT": "fraction", "WARMUP": "0.1", "WEIGHT_DECAY": "0.01", "BACKEND": "tensorflow"},
+        **{
+            "RETENTION_UNIT": "fraction",
+            "RETENTION_PROFILE": "step",
+            "WARMUP": "0.1",
+            "WEIGHT_DECAY": "0.01",
+            "BACKEND": "tensorflow",
+        },
         "RESUME": "1",
     }
     assert (seen["KERAS_BACKEND"], seen["PYTHONUTF8"], seen["TF_CPP_MIN_LOG_LEVEL"]) == ("tensorflow", "1", "3")
