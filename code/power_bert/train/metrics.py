@@ -32,3 +32,8 @@ def compute_scores(names: Sequence[str], labels: np.ndarray, predictions: np.nda
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         return {name: float(METRICS[name](labels, predictions)) for name in names}
+
+
+def format_scores(scores: dict[str, float]) -> str:
+    """Scores in percent, as shown to the user: ``f1 85.62  accuracy 78.43``."""
+    return "  ".join(f"{name} {value * 100:.2f}" for name, value in scores.items())

@@ -21,6 +21,7 @@ from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_cl
 from power_bert.model.retention import check_retention, format_retention
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json, write_json
 from power_bert.train.forward import compiled_forward
+from power_bert.train.metrics import format_scores
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
@@ -108,7 +109,7 @@ def _train_phase(
     before = None
     if model.backbone.extraction == "hard":
         before = evaluate_dev(context, compiled_forward(model), phase_dir)
-        context.reporter.say(f"{title}: dev before the first update  {_percent(before)}")
+        context.reporter.say(f"{title}: dev before the first update  {format_scores(before)}")
     # The end of the search is its result: an earlier epoch with a better score has eliminated less.
     plan = TrainingPlan(
         title,
@@ -137,7 +138,7 @@ def _train_phase(
     # Only now is the state to resume from no longer needed.
     phase_dir.training_state.unlink(missing_ok=True)
     context.reporter.say(
-        f"{title}: done in {time.perf_counter() - started:.0f} s, dev {_percent(outcome['scores'])} "
+        f"{title}: done in {time.perf_counter() - started:.0f} s, dev {format_scores(outcome['scores'])} "
         f"(epoch {outcome['best_epoch']})"
     )
     return PhaseResult(phase_dir, metrics)
@@ -161,12 +162,8 @@ def _write_retention(context: RunContext, phase_dir: PhaseDir) -> None:
 
 def _already_done(context: RunContext, phase_dir: PhaseDir, title: str) -> PhaseResult:
     metrics = read_json(phase_dir.metrics)
-    context.reporter.say(f"{title}: already done, dev {_percent(metrics['scores'])}")
+    context.reporter.say(f"{title}: already done, dev {format_scores(metrics['scores'])}")
     return PhaseResult(phase_dir, metrics)
-
-
-def _percent(scores: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value * 100:.2f}" for name, value in scores.items())
 
 
 def _write_metrics_csv(run_dir: RunDir, current: PhaseDir, history: list[dict[str, Any]]) -> None:

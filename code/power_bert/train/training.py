@@ -22,7 +22,7 @@ from power_bert.text.tokenizer import EncodedTexts, WordPieceTokenizer
 from power_bert.text.tsv import Examples, read_predictions, write_predictions
 from power_bert.train.feeding import training_data
 from power_bert.train.forward import Forward, compiled_forward
-from power_bert.train.metrics import compute_scores
+from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
 from power_bert.train.predict import predict_outputs, to_predictions
 from power_bert.train.reporting import Reporter, TrainingProgress
@@ -215,7 +215,7 @@ def _keep_checkpoint(model: PowerBertTextClassifier, phase_dir: PhaseDir) -> Non
 
 
 def _report(context: RunContext, display: TrainingProgress, entry: dict[str, Any]) -> None:
-    scores = "  ".join(f"{name} {value * 100:.2f}" for name, value in entry["scores"].items())
+    scores = format_scores(entry["scores"])
     display.score_text = f"  dev {scores}"
     status = f"  {display.status()}" if display.status else ""
     context.reporter.say(
