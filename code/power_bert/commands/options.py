@@ -1,0 +1,24 @@
+"""What the commands' options have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from power_bert.errors import UserError
+
+PAPER_DEFAULT = "empty: the task's value from the paper"
+
+
+def option(variable: str, help_text: str) -> Any:
+    """An option that can also come from the environment variable of run.sh with that name."""
+    return typer.Option(f"--{variable.lower().replace('_', '-')}", envvar=variable, help=help_text)
+
+
+def parse_cased(value: str | None) -> bool | None:
+    """CASED of run.sh: None for "" and "auto"."""
+    choices = {None: None, "": None, "auto": None, "1": True, "true": True, "0": False, "false": False}
+    if value is not None and value.lower() not in choices:
+        raise UserError(f"CASED={value!r} is unknown: expected 1 (cased), 0 (uncased) or auto")
+    return choices[value.lower() if value else value]

@@ -1,0 +1,63 @@
+"""Commands that report on finished runs, and benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def summary(run_folder: Annotated[Path, typer.Argument(help="run folder (OUTPUT_DIR)")]) -> None:
+    """Print the summary table of a finished run again.
+
+    Example:
+
+        bash run.sh summary checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+    """
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.report import finish_run
+    from power_bert.run_dir import RunDir
+
+    finish_run(RunDir(run_folder))
+
+
+def benchmark(
+    run_folder: Annotated[Path, typer.Argument(help="run folder (OUTPUT_DIR)")],
+) -> None:
+    """Measure a finished run on the clock again: fixed padding, length buckets, length buckets with elimination.
+
+    Example:
+
+        bash run.sh benchmark checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+    """
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.report import finish_run, measure_run
+    from power_bert.run_dir import RunDir
+
+    measure_run(RunDir(run_folder))
+    finish_run(RunDir(run_folder))
+
+
+def benchmark_similarity(
+    length: Annotated[int, typer.Option(help="word-vectors of an example")] = 128,
+    batch_size: Annotated[int, typer.Option(help="examples of a batch")] = 16,
+) -> None:
+    """Measure dot, cosine, Euclidean and Gaussian attention against each other, in inference and in training.
+
+    Example:
+
+        bash run.sh benchmark-similarity --length 512 --batch-size 4
+    """
+    from rich.console import Console
+
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.similarity_speed import measure_similarities, similarity_table
+
+    Console().print(similarity_table(measure_similarities(length, batch_size)))

@@ -1,0 +1,94 @@
+"""Commands that train."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from power_bert.commands.options import PAPER_DEFAULT, option, parse_cased
+
+
+def run(
+    task: Annotated[str, option("TASK", "GLUE task: cola, sst-2, mrpc, sts-b, wnli")] = "cola",
+    data_dir: Annotated[str | None, option("DATA_DIR", "folder with train, dev and test .tsv; empty: sample")] = None,
+    checkpoint_path: Annotated[
+        str | None, option("CHECKPOINT_PATH", "pretrained BERT; empty: all-MiniLM-L6-v2, fetched on first use")
+    ] = None,
+    vocab_path: Annotated[str | None, option("VOCAB_PATH", "vocab.txt, where not beside the checkpoint")] = None,
+    bert_config_path: Annotated[
+        str | None, option("BERT_CONFIG_PATH", "bert_config.json, where not beside the checkpoint")
+    ] = None,
+    output_dir: Annotated[str | None, option("OUTPUT_DIR", "run folder; empty: checkpoints/runs/TASK/…")] = None,
+    epoch: Annotated[int | None, option("EPOCH", "epochs of phases 1 and 3; empty: 3")] = None,
+    batch_size: Annotated[int | None, option("BATCH_SIZE", f"examples of a batch; {PAPER_DEFAULT}")] = None,
+    lr_soft_extract: Annotated[
+        float | None, option("LR_SOFT_EXTRACT", f"learning rate of the retention parameters; {PAPER_DEFAULT}")
+    ] = None,
+    lr_bert: Annotated[float | None, option("LR_BERT", f"learning rate of all other weights; {PAPER_DEFAULT}")] = None,
+    regularization: Annotated[float | None, option("LAMBDA", f"weight λ of the regulariser; {PAPER_DEFAULT}")] = None,
+    max_length: Annotated[int | None, option("MAX_LENGTH", f"word pieces at most; {PAPER_DEFAULT}")] = None,
+    seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
+    cased: Annotated[str | None, option("CASED", "1 cased, 0 uncased; empty or auto: as the checkpoint says")] = None,
+    similarity: Annotated[
+        str | None, option("SIMILARITY", "attention: dot, cosine, euclidean or gaussian; empty: dot")
+    ] = None,
+    gate: Annotated[str | None, option("GATE", "soft extraction: visibility or scale (the paper)")] = None,
+    retention_unit: Annotated[
+        str | None, option("RETENTION_UNIT", "search shares of each example (fraction) or word-vectors (tokens)")
+    ] = None,
+    retention_profile: Annotated[
+        str | None, option("RETENTION_PROFILE", "search one share a block (step) or every rank (free, the paper)")
+    ] = None,
+    search_epoch: Annotated[int | None, option("SEARCH_EPOCH", "epochs of phase 2; empty: EPOCH")] = None,
+    warmup: Annotated[float | None, option("WARMUP", "share of updates with rising rate; empty: 0.1")] = None,
+    weight_decay: Annotated[float | None, option("WEIGHT_DECAY", "decoupled weight decay; empty: 0.01")] = None,
+    dropout: Annotated[float | None, option("DROPOUT", "rate; empty: the checkpoint's")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", envvar="RESUME", help="go on with an interrupted run, or start anew")
+    ] = True,
+) -> None:
+    """Run all three phases on one task and print the summary.
+
+    Examples:
+
+        bash run.sh                                                # the embedded default
+
+        TASK=mrpc DATA_DIR=glue_data/MRPC bash run.sh
+
+        bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
+    """
+    from power_bert.config import resolve_experiment
+    from power_bert.quiet import import_backend
+
+    experiment = resolve_experiment(
+        {
+            "task": task,
+            "data_dir": data_dir,
+            "checkpoint_path": checkpoint_path,
+            "vocab_path": vocab_path,
+            "bert_config_path": bert_config_path,
+            "output_dir": output_dir,
+            "epochs": epoch,
+            "search_epochs": search_epoch,
+            "batch_size": batch_size,
+            "lr_bert": lr_bert,
+            "lr_soft_extract": lr_soft_extract,
+            "regularization": regularization,
+            "max_length": max_length,
+            "seed": seed,
+            "cased": parse_cased(cased),
+            "similarity": similarity,
+            "gate": gate,
+            "retention_unit": retention_unit,
+            "retention_profile": retention_profile,
+            "warmup": warmup,
+            "weight_decay": weight_decay,
+            "dropout": dropout,
+        }
+    )
+    import_backend()
+    from power_bert.analysis.report import finish_run
+    from power_bert.train.driver import run_experiment
+
+    finish_run(run_experiment(experiment, resume))
