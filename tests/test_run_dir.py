@@ -48,6 +48,12 @@ def test_json_round_trip(tmp_path: Path) -> None:
     assert (tmp_path / "folder" / "file.json").read_bytes().endswith(b"}\n")
 
 
+def test_what_is_not_finite_becomes_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "metrics.json", {"scores": {"spearman": float("nan")}, "all": [(1.5, float("inf"))]})
+    assert (tmp_path / "metrics.json").read_text(encoding="utf-8").count("null") == 2
+    assert read_json(tmp_path / "metrics.json") == {"scores": {"spearman": None}, "all": [[1.5, None]]}
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics\.json: no such file; is this the folder of a finished run\?"):
         read_json(tmp_path / "metrics.json")

@@ -77,6 +77,15 @@ class TestSummary:
         assert value_of(rows, "Accuracy") == "80.10 → 80.10 (±0.00)"
         assert value_of(rows, "cut, not yet re-trained") == "F1 70.00, Accuracy 60.00"
 
+    def test_an_undefined_score(self, run_dir: RunDir) -> None:
+        path = run_dir.phase("3_retrain").metrics
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["scores"]["f1"] = values["scores_before_training"]["accuracy"] = float("nan")
+        write_json(path, values)
+        rows = summary_rows(run_dir)
+        assert value_of(rows, "F1") == "85.20 → undefined"
+        assert value_of(rows, "cut, not yet re-trained") == "F1 70.00, Accuracy undefined"
+
     def test_retention(self, run_dir: RunDir) -> None:
         shown = value_of(summary_rows(run_dir), "kept after block 1 … 3")
         assert shown == "1.0,0.6,0.25 (shares of each example's words)"

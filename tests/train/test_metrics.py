@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from power_bert.text.glue_tasks import TASKS
-from power_bert.train.metrics import METRICS, compute_scores
+from power_bert.train.metrics import METRICS, compute_scores, format_scores, is_defined
 
 LABELS = np.array([1, 1, 1, 1, 0, 0, 0, 1])
 PREDICTIONS = np.array([1, 1, 0, 1, 1, 0, 0, 0])  # 3 true and 1 false positive, 2 true and 2 false negatives
@@ -48,6 +48,13 @@ def test_correlation_of_constant_predictions_is_nan_without_a_warning() -> None:
         warnings.simplefilter("error")
         scores = compute_scores(["spearman", "pearson"], np.array([1.0, 2.0, 3.0]), np.full(3, 2.5))
     assert all(math.isnan(score) for score in scores.values())
+
+
+def test_undefined_scores_are_named() -> None:
+    assert format_scores({"spearman": math.nan, "pearson": None, "f1": 0.85624}) == (
+        "spearman undefined  pearson undefined  f1 85.62"
+    )
+    assert [is_defined(score) for score in (0.0, -1.0, math.nan, None)] == [True, True, False, False]
 
 
 def test_every_metric_of_every_task_is_there() -> None:

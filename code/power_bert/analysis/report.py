@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from power_bert.analysis.document import REMEDY, Document
 from power_bert.analysis.flops import Shape, forward_flops, speedup
 from power_bert.analysis.latency import (
     BUCKETED,
@@ -35,15 +36,15 @@ from power_bert.model.pretrained import plain_tokenizer
 from power_bert.model.retention import format_retention
 from power_bert.run_dir import PHASES, RunDir, read_json, write_json
 from power_bert.text.batches import evaluation_batches
+from power_bert.text.examples import Examples, read_examples
 from power_bert.text.tokenizer import EncodedTexts
-from power_bert.text.tsv import Examples, read_examples
+from power_bert.train.metrics import format_score
 
 MAX_EXAMPLES = 500
 UNPADDED = "unpadded"
 UNPADDED_ELIMINATED = "unpadded_eliminated"
 
 _FINE_TUNE, _SEARCH, _RETRAIN = PHASES
-_REMEDY = "delete the file and run again, and it is made anew"
 _WAYS = {
     FIXED_PADDING: "fixed padding, no elimination",
     BUCKETED: "length-bucketed, no elimination",
@@ -106,53 +107,23 @@ def summary_text(run_dir: RunDir) -> str:
     return "\n".join(lines) + "\n"
 
 
-class _Document:
-    """A JSON object of the run; a missing value, or one of the wrong type, is a UserError that names the file."""
-
-    def __init__(self, path: Path, values: Any, place: str = "") -> None:
-        if not isinstance(values, dict):
-            raise UserError(f"{path}: {place or 'the file'} is not a JSON object; {_REMEDY}")
-        self.path, self.values, self.place = path, values, place
-
-    @classmethod
-    def read(cls, path: Path) -> _Document:
-        return cls(path, read_json(path))
-
-    def number(self, name: str) -> float:
-        return float(self._value(name, int | float))
-
-    def part(self, name: str) -> _Document:
-        return _Document(self.path, self._value(name, dict), self._named(name))
-
-    def items(self, name: str) -> list[Any]:
-        return list(self._value(name, list))
-
-    def _value(self, name: str, kind: Any) -> Any:
-        value = self.values.get(name)
-        if isinstance(value, kind):
-            return value
-        found = "is missing" if value is None else f"is {value!r}"
-        raise UserError(f"{self.path}: {self._named(name)} {found}; {_REMEDY}")
-
-    def _named(self, name: str) -> str:
-        return f"{self.place}.{name}" if self.place else name
-
-
 def _score_rows(run_dir: RunDir) -> list[Row]:
-    before = _Document.read(run_dir.phase(_FINE_TUNE).metrics).part("scores")
-    retrained = _Document.read(run_dir.phase(_RETRAIN).metrics)
+    before = Document.read(run_dir.phase(_FINE_TUNE).metrics).part("scores")
+    retrained = Document.read(run_dir.phase(_RETRAIN).metrics)
     after = retrained.part("scores")
     section = f"Dev score, {_FINE_TUNE} → {_RETRAIN}"
-    rows = [Row(section, name.capitalize(), _change(before.number(name), after.number(name))) for name in before.values]
+    rows = [Row(section, name.capitalize(), _change(before.score(name), after.score(name))) for name in before.values]
     if retrained.values.get("scores_before_training"):
         cut = retrained.part("scores_before_training")
-        shown = ", ".join(f"{name.capitalize()} {100 * cut.number(name):.2f}" for name in cut.values)
+        shown = ", ".join(f"{name.capitalize()} {format_score(cut.score(name))}" for name in cut.values)
         rows.append(Row(section, "cut, not yet re-trained", shown))
     return rows
 
 
-def _change(before: float, after: float) -> str:
+def _change(before: float | None, after: float | None) -> str:
     """`41.20 → 40.85 (−0.35)`: two scores in percent; the difference is that of the rounded scores."""
+    if before is None or after is None:
+        return f"{format_score(before)} → {format_score(after)}"
     first, second = round(100 * before, 2), round(100 * after, 2)
     difference = round(second - first, 2)
     shown = f"{difference:+.2f}".replace("-", "−") if difference else "±0.00"
@@ -160,17 +131,17 @@ def _change(before: float, after: float) -> str:
 
 
 def _retention_rows(run_dir: RunDir) -> list[Row]:
-    document = _Document.read(run_dir.phase(_SEARCH).retention)
+    document = Document.read(run_dir.phase(_SEARCH).retention)
     values = document.items("retention")
     if not values or not all(isinstance(value, int | float) for value in values):
-        raise UserError(f"{document.path}: retention is not a list of numbers; {_REMEDY}")
+        raise UserError(f"{document.path}: retention is not a list of numbers; {REMEDY}")
     shares = any(isinstance(value, float) for value in values)
     unit = "shares of each example's words" if shares else "word-vectors"
     return [Row("Elimination", f"kept after block 1 … {len(values)}", f"{format_retention(values)} ({unit})")]
 
 
 def _cost_rows(run_dir: RunDir) -> list[Row]:
-    document = _Document.read(run_dir.timings)
+    document = Document.read(run_dir.timings)
     flops, timings = document.part("flops_per_example"), document.part("timings")
     seconds = {name: timings.part(name).number("seconds_per_example") for name in _WAYS}
     ours = timings.part(BUCKETED_ELIMINATED)
@@ -196,8 +167,8 @@ def _cost_rows(run_dir: RunDir) -> list[Row]:
 def _phase_rows(run_dir: RunDir) -> list[Row]:
     rows = []
     for phase in PHASES:
-        document = _Document.read(run_dir.phase(phase).metrics)
-        epochs = [_Document(document.path, values, "history") for values in document.items("history")]
+        document = Document.read(run_dir.phase(phase).metrics)
+        epochs = [Document(document.path, values, "history") for values in document.items("history")]
         shown = f"{_duration(document.number('seconds'))}, {len(epochs)} epochs"
         if epochs:
             rate = statistics.median(epoch.number("train_examples_per_second") for epoch in epochs)

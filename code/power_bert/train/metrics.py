@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard
 
 import numpy as np
 from scipy import stats
@@ -34,6 +36,16 @@ def compute_scores(names: Sequence[str], labels: np.ndarray, predictions: np.nda
         return {name: float(METRICS[name](labels, predictions)) for name in names}
 
 
-def format_scores(scores: dict[str, float]) -> str:
+def is_defined(score: float | None) -> TypeGuard[float]:
+    """Whether a score is a number; an undefined one is NaN in memory and null (None) in a JSON file."""
+    return score is not None and math.isfinite(score)
+
+
+def format_score(score: float | None) -> str:
+    """A score in percent, or the word "undefined"."""
+    return f"{100 * score:.2f}" if is_defined(score) else "undefined"
+
+
+def format_scores(scores: Mapping[str, float | None]) -> str:
     """Scores in percent, as shown to the user: ``f1 85.62  accuracy 78.43``."""
-    return "  ".join(f"{name} {value * 100:.2f}" for name, value in scores.items())
+    return "  ".join(f"{name} {format_score(score)}" for name, score in scores.items())

@@ -21,7 +21,7 @@ from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_cl
 from power_bert.model.retention import check_retention, format_retention
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json, write_json
 from power_bert.train.forward import compiled_forward
-from power_bert.train.metrics import format_scores
+from power_bert.train.metrics import format_scores, is_defined
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
@@ -180,7 +180,7 @@ def _write_metrics_csv(run_dir: RunDir, current: PhaseDir, history: list[dict[st
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["phase", "epoch", "train_loss", *score_names, "train_seconds", "eval_seconds"])
     for name, entry in entries:
-        scores = [entry["scores"][score] for score in score_names]
+        scores = [score if is_defined(score) else "" for score in map(entry["scores"].get, score_names)]
         writer.writerow(
             [name, entry["epoch"], entry["train_loss"], *scores, entry["train_seconds"], entry["eval_seconds"]]
         )
