@@ -18,7 +18,7 @@ from power_bert import cli
 from power_bert.config import Experiment, resolve_experiment
 from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
 from power_bert.run_dir import PHASES, RunDir
-from power_bert.text.tsv import read_examples
+from power_bert.text.examples import read_examples
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from power_bert.errors import UserError
-from power_bert.text.glue_tasks import Task, get_task
+from power_bert.text.glue_tasks import get_task
+from power_bert.text.task import Task
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CHECKPOINT = PROJECT_ROOT / "checkpoints" / "all-MiniLM-L6-v2"

@@ -6,6 +6,7 @@ one wins). What a killed process leaves behind is removed by the next write of t
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,28 +34,54 @@ def read_lines(path: str | Path) -> list[str]:
     Raises:
         UserError: The file is missing, cannot be read, is empty or is not UTF-8.
     """
+    return [line for chunk in read_line_chunks(path) for line in chunk]
+
+
+def read_line_chunks(path: str | Path, lines_per_chunk: int = 8192) -> Iterator[list[str]]:
+    """Reads a text file as `read_lines` does, without ever holding all of it.
+
+    Yields:
+        Consecutive lines, one or more; usually `lines_per_chunk` of them.
+    """
+    line_number, empty_lines = 1, 0
+    for raw in _raw_line_chunks(path, lines_per_chunk):
+        data = b"".join(raw)
+        if line_number == 1:
+            data = data.removeprefix(_BOM)
+        lines = _decode(path, data, line_number).removesuffix("\n").split("\n")
+        if b"\r" in data:
+            lines = [line.removesuffix("\r") for line in lines]
+        line_number += len(lines)
+        # Empty lines count only if another line comes after them.
+        lines = [""] * empty_lines + lines
+        filled = next((index for index in range(len(lines), 0, -1) if lines[index - 1]), 0)
+        empty_lines = len(lines) - filled
+        if filled:
+            yield lines[:filled]
+    if line_number - 1 == empty_lines:
+        raise UserError(f"{path}: the file is empty. Expected at least one line; restore it or download it again.")
+
+
+def _raw_line_chunks(path: str | Path, lines_per_chunk: int) -> Iterator[list[bytes]]:
     try:
-        data = Path(path).read_bytes().removeprefix(_BOM)
+        with open(path, "rb") as file:
+            while lines := list(itertools.islice(file, lines_per_chunk)):
+                yield lines
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}). Expected a text file; check the path and its permissions."
         ) from error
+
+
+def _decode(path: str | Path, data: bytes, first_line: int) -> str:
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = first_line + data.count(b"\n", 0, error.start)
         raise UserError(
             f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. "
             "Expected UTF-8 text; convert the file (for example with iconv) or download it again."
         ) from error
-    lines = text.split("\n")
-    if "\r" in text:
-        lines = [line.removesuffix("\r") for line in lines]
-    while lines and not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise UserError(f"{path}: the file is empty. Expected at least one line; restore it or download it again.")
-    return lines
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:

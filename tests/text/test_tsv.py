@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from power_bert.errors import UserError
+from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import TASKS, Split
-from power_bert.text.tsv import read_examples, read_predictions, write_predictions
+from power_bert.text.predictions import read_predictions, write_predictions
 
 COLA, SST2, MRPC, STSB = (TASKS[name] for name in ("cola", "sst-2", "mrpc", "sts-b"))
 GLUE = Path(__file__).parents[3] / "shared" / "data" / "glue"
@@ -64,7 +65,10 @@ class TestReadExamples:
             ("a\t1\t\tb\na\t1\tb\n", r"train\.tsv, line 2: expected 4 columns separated by tabs, found 3\. Correct"),
             ("a\t1\t\tb\n\na\t1\t\tb\n", r"line 2: expected 4 columns separated by tabs, found 1\."),
             ("a\t1\t\tb\tc\n", r"line 1: expected 4 columns separated by tabs, found 5\."),
-            ("a\t1\t\tb\na\t2\t\tb\n", r"train\.tsv, line 2: unknown label '2'\. Expected one of: 0, 1\. Correct"),
+            (
+                "a\t1\t\tb\na\t2\t\tb\n",
+                r"train\.tsv, line 2: unknown label '2'\. Expected one of: 0, 1 \(the labels of cola\)\. Correct",
+            ),
             ("a\t1\t\tb\na\t\t\tb\n", r"line 2: unknown label ''"),
             (b"a\t1\t\tb\na\t1\t\tcaf\xe9\n", r"train\.tsv, line 2: byte 0xe9 is not UTF-8"),
             ("", r"train\.tsv: the file is empty"),
@@ -103,7 +107,7 @@ class TestReadExamples:
             read_examples(COLA, "test", tmp_path)
 
     def test_missing_folders_and_file(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"absent: no such folder\. Expected .*dev\.tsv: put the GLUE files"):
+        with pytest.raises(UserError, match=r"absent: no such folder\. Expected .*dev\.tsv: put the files of cola"):
             read_examples(COLA, "dev", tmp_path / "absent")
         with pytest.raises(UserError, match=r"dev\.tsv: no such file\. Expected"):
             read_examples(COLA, "dev", tmp_path)

@@ -19,8 +19,9 @@ from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
 from power_bert.run_dir import PhaseDir, RunDir
+from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import get_task
-from power_bert.text.tsv import read_examples, read_predictions, write_predictions
+from power_bert.text.predictions import read_predictions, write_predictions
 from power_bert.train import training
 from power_bert.train.forward import compiled_forward
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW

@@ -1,113 +1,45 @@
-"""The GLUE tasks as a table: where the text and the label stand in the files, how a task is scored, its defaults.
+"""The GLUE tasks as a table. To add a task, add a row to `_TASK_ROWS`.
 
-To add a task, add a row to `_TASK_ROWS`.
-
+Source of the layouts, metrics and row counts: the files and the guidelines of https://gluebenchmark.com.
 Source of the defaults: Goyal et al., PoWER-BERT, ICML 2020 (arXiv 2001.08950), BERT-base on GLUE.
 """
 
 import difflib
-from dataclasses import dataclass
-from typing import Literal
 
 from power_bert.errors import UserError
-
-Split = Literal["train", "dev", "test"]
-
-
-@dataclass(frozen=True)
-class TaskDefaults:
-    """Settings of a task where the user gives none.
-
-    Attributes:
-        max_length: Word pieces of an example at most, with [CLS] and [SEP].
-        learning_rate: Learning rate of the encoder and the head.
-        soft_extract_learning_rate: Learning rate of the retention parameters in the search.
-        regularization: Lambda, the weight of the retention regulariser in the search.
-        batch_size: Examples of a training batch.
-    """
-
-    max_length: int
-    learning_rate: float
-    soft_extract_learning_rate: float
-    regularization: float
-    batch_size: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The columns of one file: all by header name (str), or all by position from 0 where there is no header (int).
-
-    Attributes:
-        text_columns: One column, or two for a task on sentence pairs.
-        label_column: The label or score; None where the file has none.
-        index_column: A column that must be there although only the row order counts (test files); None otherwise.
-        num_columns: Columns of a file without a header; None where the header says it.
-    """
-
-    text_columns: tuple[str | int, ...]
-    label_column: str | int | None = None
-    index_column: str | None = None
-    num_columns: int | None = None
-
-    @property
-    def has_header(self) -> bool:
-        """Whether the first line of the file names the columns."""
-        return self.num_columns is None
-
-
-@dataclass(frozen=True)
-class Task:
-    """One GLUE task.
-
-    Attributes:
-        name: As the user gives it, in lower case.
-        folder: Folder of the task inside the GLUE folder.
-        labels: The label strings in the order of their class indices; None for regression on scores in [0, 5].
-        metrics: Names of the dev metrics; the first one picks the best checkpoint.
-        train_layout: Columns of train.tsv and dev.tsv.
-        test_layout: Columns of test.tsv.
-        prediction_file: Name of the task's file in a GLUE submission.
-        test_rows: Rows of the official test set.
-        defaults: Settings where the user gives none.
-    """
-
-    name: str
-    folder: str
-    labels: tuple[str, ...] | None
-    metrics: tuple[str, ...]
-    train_layout: Layout
-    test_layout: Layout
-    prediction_file: str
-    test_rows: int
-    defaults: TaskDefaults
-
-    @property
-    def is_regression(self) -> bool:
-        """Whether the target is a score and not a class."""
-        return self.labels is None
-
-    @property
-    def num_outputs(self) -> int:
-        """Outputs of the model's head: the number of classes, or 1 for regression."""
-        return 1 if self.labels is None else len(self.labels)
-
-    def layout(self, split: Split) -> Layout:
-        """The columns of a split's file."""
-        return self.test_layout if split == "test" else self.train_layout
-
+from power_bert.text.task import Layout, Split, Task, TaskDefaults
 
 _BINARY = ("0", "1")
+_ENTAILMENT = ("entailment", "not_entailment")
+_MNLI_LABELS = ("contradiction", "entailment", "neutral")
+_MNLI_TRAIN = Layout(text_columns=("sentence1", "sentence2"), label_column="gold_label")
+_SENTENCE_PAIR = ("sentence1", "sentence2")
+
+
+def _test_layout(*text_columns: str, index_column: str = "index") -> Layout:
+    return Layout(text_columns=text_columns, index_column=index_column)
+
+
+def _rows(train: int, dev: int, test: int) -> dict[Split, int]:
+    return {"train": train, "dev": dev, "test": test}
+
+
+def _mnli_files(section: str) -> dict[Split, tuple[str, ...]]:
+    """GLUE names MNLI's files after the section; some copies have one section alone, named as in the other tasks."""
+    return {"train": ("train",), "dev": (f"dev_{section}", "dev"), "test": (f"test_{section}", "test")}
+
 
 _TASK_ROWS = (
     Task(
         name="cola",
         folder="CoLA",
+        family="cola",
         labels=_BINARY,
         metrics=("matthews",),
         train_layout=Layout(text_columns=(3,), label_column=1, num_columns=4),
-        test_layout=Layout(text_columns=("sentence",), index_column="index"),
+        test_layout=_test_layout("sentence"),
         prediction_file="CoLA.tsv",
-        test_rows=1063,
+        rows=_rows(8551, 1043, 1063),
         defaults=TaskDefaults(
             max_length=64,
             learning_rate=2e-5,
@@ -119,12 +51,13 @@ _TASK_ROWS = (
     Task(
         name="sst-2",
         folder="SST-2",
+        family="sst-2",
         labels=_BINARY,
         metrics=("accuracy",),
         train_layout=Layout(text_columns=("sentence",), label_column="label"),
-        test_layout=Layout(text_columns=("sentence",), index_column="index"),
+        test_layout=_test_layout("sentence"),
         prediction_file="SST-2.tsv",
-        test_rows=1821,
+        rows=_rows(67349, 872, 1821),
         defaults=TaskDefaults(
             max_length=64,
             learning_rate=3e-5,
@@ -136,12 +69,13 @@ _TASK_ROWS = (
     Task(
         name="mrpc",
         folder="MRPC",
+        family="mrpc",
         labels=_BINARY,
         metrics=("f1", "accuracy"),
         train_layout=Layout(text_columns=("#1 String", "#2 String"), label_column="Quality"),
-        test_layout=Layout(text_columns=("#1 String", "#2 String"), index_column="index"),
+        test_layout=_test_layout("#1 String", "#2 String"),
         prediction_file="MRPC.tsv",
-        test_rows=1725,
+        rows=_rows(3668, 408, 1725),
         defaults=TaskDefaults(
             max_length=128,
             learning_rate=6e-5,
@@ -153,12 +87,14 @@ _TASK_ROWS = (
     Task(
         name="sts-b",
         folder="STS-B",
+        family="sts-b",
         labels=None,
+        score_range=(0.0, 5.0),
         metrics=("spearman", "pearson"),
-        train_layout=Layout(text_columns=("sentence1", "sentence2"), label_column="score"),
-        test_layout=Layout(text_columns=("sentence1", "sentence2"), index_column="index"),
+        train_layout=Layout(text_columns=_SENTENCE_PAIR, label_column="score"),
+        test_layout=_test_layout(*_SENTENCE_PAIR),
         prediction_file="STS-B.tsv",
-        test_rows=1379,
+        rows=_rows(5749, 1500, 1379),
         defaults=TaskDefaults(
             max_length=64,
             learning_rate=3e-5,
@@ -168,14 +104,107 @@ _TASK_ROWS = (
         ),
     ),
     Task(
+        name="qqp",
+        folder="QQP",
+        family="qqp",
+        labels=_BINARY,
+        metrics=("f1", "accuracy"),
+        train_layout=Layout(text_columns=("question1", "question2"), label_column="is_duplicate"),
+        test_layout=_test_layout("question1", "question2", index_column="id"),
+        prediction_file="QQP.tsv",
+        rows=_rows(363846, 40430, 390965),
+        defaults=TaskDefaults(
+            max_length=128,
+            learning_rate=3e-5,
+            soft_extract_learning_rate=1e-4,
+            regularization=3e-4,
+            batch_size=64,
+        ),
+    ),
+    Task(
+        name="mnli-m",
+        folder="MNLI",
+        family="mnli",
+        labels=_MNLI_LABELS,
+        metrics=("accuracy",),
+        train_layout=_MNLI_TRAIN,
+        test_layout=_test_layout(*_SENTENCE_PAIR),
+        files=_mnli_files("matched"),
+        prediction_file="MNLI-m.tsv",
+        rows=_rows(392702, 9815, 9796),
+        defaults=TaskDefaults(
+            max_length=128,
+            learning_rate=3e-5,
+            soft_extract_learning_rate=2e-4,
+            regularization=1e-4,
+            batch_size=64,
+        ),
+    ),
+    Task(
+        name="mnli-mm",
+        folder="MNLI",
+        family="mnli",
+        labels=_MNLI_LABELS,
+        metrics=("accuracy",),
+        train_layout=_MNLI_TRAIN,
+        test_layout=_test_layout(*_SENTENCE_PAIR),
+        files=_mnli_files("mismatched"),
+        prediction_file="MNLI-mm.tsv",
+        rows=_rows(392702, 9832, 9847),
+        defaults=TaskDefaults(
+            max_length=128,
+            learning_rate=3e-5,
+            soft_extract_learning_rate=1e-4,
+            regularization=1e-4,
+            batch_size=64,
+        ),
+    ),
+    Task(
+        name="qnli",
+        folder="QNLI",
+        family="qnli",
+        labels=_ENTAILMENT,
+        metrics=("accuracy",),
+        train_layout=Layout(text_columns=("question", "sentence"), label_column="label"),
+        test_layout=_test_layout("question", "sentence"),
+        prediction_file="QNLI.tsv",
+        rows=_rows(104743, 5463, 5463),
+        defaults=TaskDefaults(
+            max_length=128,
+            learning_rate=3e-5,
+            soft_extract_learning_rate=2e-4,
+            regularization=1.5e-4,
+            batch_size=16,
+        ),
+    ),
+    Task(
+        name="rte",
+        folder="RTE",
+        family="rte",
+        labels=_ENTAILMENT,
+        metrics=("accuracy",),
+        train_layout=Layout(text_columns=_SENTENCE_PAIR, label_column="label"),
+        test_layout=_test_layout(*_SENTENCE_PAIR),
+        prediction_file="RTE.tsv",
+        rows=_rows(2490, 277, 3000),
+        defaults=TaskDefaults(
+            max_length=256,
+            learning_rate=3e-5,
+            soft_extract_learning_rate=3e-3,
+            regularization=1e-3,
+            batch_size=16,
+        ),
+    ),
+    Task(
         name="wnli",
         folder="WNLI",
+        family="wnli",
         labels=_BINARY,
         metrics=("accuracy",),
-        train_layout=Layout(text_columns=("sentence1", "sentence2"), label_column="label"),
-        test_layout=Layout(text_columns=("sentence1", "sentence2"), index_column="index"),
+        train_layout=Layout(text_columns=_SENTENCE_PAIR, label_column="label"),
+        test_layout=_test_layout(*_SENTENCE_PAIR),
         prediction_file="WNLI.tsv",
-        test_rows=146,
+        rows=_rows(635, 71, 146),
         # The paper has no row for WNLI. These are its settings of RTE, the other small inference task, but for the
         # length: the longest example of WNLI has 108 word pieces, so 128 cuts nothing.
         defaults=TaskDefaults(
@@ -186,13 +215,34 @@ _TASK_ROWS = (
             batch_size=16,
         ),
     ),
+    Task(
+        name="ax",
+        folder="AX",
+        family="mnli",
+        labels=_MNLI_LABELS,
+        metrics=("matthews",),
+        train_layout=_MNLI_TRAIN,
+        test_layout=_test_layout(*_SENTENCE_PAIR),
+        # The usual download script writes diagnostic.tsv; the file on GLUE's server is AX.tsv.
+        files={"test": ("diagnostic", "AX")},
+        prediction_file="AX.tsv",
+        rows={"test": 1104},
+        # Never trained: the model of an MNLI run predicts it. These are the settings of mnli-m.
+        defaults=TaskDefaults(
+            max_length=128,
+            learning_rate=3e-5,
+            soft_extract_learning_rate=2e-4,
+            regularization=1e-4,
+            batch_size=64,
+        ),
+    ),
 )
 
 TASKS: dict[str, Task] = {task.name: task for task in _TASK_ROWS}
 
 
 def get_task(name: str) -> Task:
-    """Looks a task up by its name.
+    """Looks a task of GLUE up by its name.
 
     Args:
         name: One of the keys of `TASKS`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -23,14 +22,13 @@ from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import Pretrained, check_max_length, load_pretrained
 from power_bert.run_dir import PHASES, RunDir, read_json, write_json
 from power_bert.text.download import fetch_minilm
-from power_bert.text.glue_tasks import Split as SplitName
+from power_bert.text.examples import data_fingerprint, read_examples
 from power_bert.text.sample_cola import write_sample
-from power_bert.text.tsv import read_examples, task_folder
+from power_bert.text.task import SPLITS
 from power_bert.train.phases import fine_tune, retrain, search
 from power_bert.train.reporting import Reporter
 from power_bert.train.training import RunContext, Split
 
-SPLITS: tuple[SplitName, ...] = ("train", "dev", "test")
 _RECORDED_PACKAGES = ("tensorflow", "jax", "keras", "keras-hub", "tokenizers", "numpy", "scikit-learn", "scipy")
 
 
@@ -162,17 +160,12 @@ def _refuse_other_run(experiment: Experiment, run_dir: RunDir) -> None:
         )
     if run_dir.environment.exists():
         recorded = read_json(run_dir.environment).get("data_sha256", {})
-        for name, digest in _data_digests(experiment).items():
+        for name, digest in data_fingerprint(experiment.task_definition, experiment.data_dir).items():
             if recorded.get(name, digest) != digest:
                 raise UserError(
                     f"{Path(experiment.data_dir) / name} has changed since the run in {run_dir.path} began; "
                     "restore it, choose another OUTPUT_DIR, or set RESUME=0 to start anew"
                 )
-
-
-def _data_digests(experiment: Experiment) -> dict[str, str]:
-    files = sorted(task_folder(experiment.task_definition, experiment.data_dir).glob("*.tsv"))
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def describe_environment(experiment: Experiment) -> dict[str, Any]:
@@ -189,5 +182,5 @@ def describe_environment(experiment: Experiment) -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cpu_count": os.cpu_count(),
         "seed": experiment.seed,
-        "data_sha256": _data_digests(experiment),
+        "data_sha256": data_fingerprint(experiment.task_definition, experiment.data_dir),
     }

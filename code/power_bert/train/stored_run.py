@@ -10,7 +10,7 @@ from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.run_dir import PHASES, PhaseDir, RunDir
-from power_bert.text.glue_tasks import Task
+from power_bert.text.task import Task
 from power_bert.text.tokenizer import WordPieceTokenizer
 
 _FINE_TUNE, _, _RETRAIN = PHASES

@@ -1,0 +1,85 @@
+"""Examples of a task: texts with class indices or scores, from any source. A bad row stops the reading."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from power_bert.text.row_readers import REMEDY, RawRows
+from power_bert.text.sources import open_source
+from power_bert.text.targets import parse_targets
+from power_bert.text.task import SPLITS, Split, Task
+
+CHUNK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of a split, in the order of its source.
+
+    Attributes:
+        first: First (or only) sentences, (examples,).
+        second: Second sentences, (examples,); None for a task on single sentences.
+        labels: (examples,); int64 class indices, or float64 scores for regression; None where the source has none, as
+            GLUE's test files.
+    """
+
+    first: list[str]
+    second: list[str] | None
+    labels: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
+    """Reads a split as a whole; see `stream_examples`."""
+    chunks = list(stream_examples(task, split, data_dir))
+    return Examples(
+        first=[text for chunk in chunks for text in chunk.first],
+        second=[text for chunk in chunks for text in chunk.second or ()] if task.is_pair else None,
+        labels=None if chunks[0].labels is None else np.concatenate([chunk.labels for chunk in chunks]),
+    )
+
+
+def stream_examples(task: Task, split: Split, data_dir: str | Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[Examples]:
+    """Reads a split chunk by chunk: memory does not grow with the data.
+
+    Args:
+        task: The task.
+        split: "train", "dev" or "test".
+        data_dir: The task's folder (`…/CoLA`), or a GLUE folder with one folder a task.
+        chunk_rows: Examples of a chunk, at most.
+
+    Yields:
+        Consecutive examples, one or more.
+
+    Raises:
+        UserError: The data are missing, or a row is not as the task's layout says.
+        ValueError: `split` is none of the three.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; expected one of {SPLITS}")
+    for rows in open_source(data_dir).rows(task, split, chunk_rows):
+        yield _to_examples(task, rows)
+
+
+def count_examples(task: Task, split: Split, data_dir: str | Path) -> int:
+    """Reads and checks a split without holding it; returns its number of examples."""
+    return sum(len(chunk) for chunk in stream_examples(task, split, data_dir))
+
+
+def has_split(task: Task, split: Split, data_dir: str | Path) -> bool:
+    """Whether there are data of a split; only the test split of a task of the user may be missing in a run."""
+    return open_source(data_dir).has(task, split)
+
+
+def data_fingerprint(task: Task, data_dir: str | Path) -> dict[str, str]:
+    """Name of each part of the data -> its sha256 or version: what must be the same for the same run."""
+    return open_source(data_dir).fingerprint(task)
+
+
+def _to_examples(task: Task, rows: RawRows) -> Examples:
+    labels = None if rows.targets is None else parse_targets(task, rows.targets, rows.where, REMEDY)
+    return Examples(rows.texts[0], rows.texts[1] if len(rows.texts) > 1 else None, labels)

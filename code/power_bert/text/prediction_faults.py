@@ -1,0 +1,142 @@
+"""Finds every fault of a prediction file, where `read_predictions` stops at the first."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from power_bert.text.predictions import HEADER
+from power_bert.text.task import Task
+
+MAX_LISTED = 20
+_BOM = b"\xef\xbb\xbf"
+_HEADER = "\t".join(HEADER).encode()
+_INDEX = re.compile(rb"0|[1-9][0-9]{0,8}")
+# float() alone would also take "1_0", " 1" and digits of other scripts.
+_SCORE = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+@dataclass
+class FaultList:
+    """The faults of one file: the first `MAX_LISTED` of them, and how many there are.
+
+    Attributes:
+        file: Its name.
+        listed: Each with file and, where it has one, line.
+        count: Of all faults.
+    """
+
+    file: str
+    listed: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, fault: str, line: int | None = None) -> None:
+        """Counts a fault; lists it where there is still room."""
+        self.count += 1
+        if self.count <= MAX_LISTED:
+            self.listed.append(f"{self.file}{'' if line is None else f', line {line}'}: {fault}")
+
+    def lines(self) -> list[str]:
+        """The list for a user; says how many faults are left out."""
+        rest = self.count - len(self.listed)
+        return self.listed + ([f"{self.file}: {rest} more faults"] if rest else [])
+
+
+def find_prediction_faults(file: str, lines: Iterable[bytes], task: Task) -> FaultList:
+    """Checks a prediction file as the GLUE server wants it; memory does not grow with it.
+
+    Header, two columns, indices from 0 without gap or repetition, as many rows as the official test set, labels of the
+    task or finite scores in range, LF, no byte order mark. A missing last line end is no fault.
+
+    Args:
+        file: Its name, for the list.
+        lines: Its lines with their ends.
+        task: Whose predictions.
+    """
+    check = _Check(FaultList(file), task)
+    for number, line in enumerate(lines, start=1):
+        check.add_line(number, line)
+    check.finish()
+    return check.faults
+
+
+@dataclass
+class _Check:
+    """What is known after some lines of a file."""
+
+    faults: FaultList
+    task: Task
+    rows: int = 0
+    next_index: int = 0
+    carriage_returns: int = 0
+    first_carriage_return: int = 0
+
+    def add_line(self, number: int, line: bytes) -> None:
+        if line.endswith(b"\r\n"):
+            self.carriage_returns += 1
+            self.first_carriage_return = self.first_carriage_return or number
+        content = line.rstrip(b"\r\n")
+        if number > 1:
+            self._add_row(number, content)
+            return
+        if content.startswith(_BOM):
+            self.faults.add("begins with a byte order mark; expected none", number)
+            content = content.removeprefix(_BOM)
+        if content != _HEADER:
+            self.faults.add(f"expected the header 'index<TAB>prediction', found {_shown(content)}", number)
+            if content[:1].isdigit():  # the header is missing, and this is a row
+                self._add_row(number, content)
+
+    def finish(self) -> None:
+        expected = self.task.test_rows
+        if self.carriage_returns:
+            more = self.carriage_returns - 1
+            others = f", and so do {more} more lines" if more else ""
+            self.faults.add(f"ends with CR LF{others}; expected LF alone", self.first_carriage_return)
+        if self.rows != expected:
+            self.faults.add(f"{self.rows} rows; expected {expected}, as in the official test set")
+        if self.next_index < expected:
+            self.faults.add(f"no row after index {self.next_index - 1}; expected rows up to index {expected - 1}")
+
+    def _add_row(self, number: int, content: bytes) -> None:
+        self.rows += 1
+        columns = content.split(b"\t")
+        if len(columns) != len(HEADER):
+            found = f"{len(columns)} columns" if content else "an empty line"
+            self.faults.add(f"expected 2 columns separated by a tab, found {found}", number)
+            self.next_index += 1
+            return
+        self._check_index(number, columns[0])
+        if (expected := _expectation(self.task, columns[1])) is not None:
+            self.faults.add(f"prediction {_shown(columns[1])}: expected {expected}", number)
+
+    def _check_index(self, number: int, text: bytes) -> None:
+        expected, last = self.next_index, self.task.test_rows - 1
+        if not _INDEX.fullmatch(text):
+            self.faults.add(f"index {_shown(text)}: expected {expected}, a whole number", number)
+            self.next_index += 1
+            return
+        index = int(text)
+        if index > last:
+            self.faults.add(f"index {index}: the last one is {last}", number)
+        elif index > expected:
+            missing = str(expected) if index == expected + 1 else f"{expected} to {index - 1}"
+            self.faults.add(f"index {index} before {missing}: expected indices from 0 without gaps", number)
+            self.next_index = index + 1
+        elif index < expected:
+            self.faults.add(f"index {index} once more, or out of order: expected {expected}", number)
+        else:
+            self.next_index += 1
+
+
+def _expectation(task: Task, text: bytes) -> str | None:
+    """What a prediction should have been; None where it is good."""
+    if task.labels is not None:
+        return None if text in {label.encode() for label in task.labels} else f"one of {', '.join(task.labels)}"
+    lowest, highest = task.score_range or (-math.inf, math.inf)
+    good = _SCORE.fullmatch(text) and lowest <= float(text) <= highest
+    return None if good else f"a number from {lowest:g} to {highest:g}"
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:60].decode("utf-8", errors="replace"))

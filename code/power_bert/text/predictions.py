@@ -1,0 +1,74 @@
+"""Prediction files in GLUE's form: `index<TAB>prediction`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from power_bert.errors import UserError
+from power_bert.files import atomic_write_text, read_lines
+from power_bert.text.row_readers import REMEDY
+from power_bert.text.targets import format_classes, format_scores, parse_targets
+from power_bert.text.task import Task
+
+HEADER = ("index", "prediction")
+
+
+def write_predictions(path: str | Path, task: Task, predictions: np.ndarray) -> None:
+    """Writes a prediction file: `index<TAB>prediction`, index from 0, LF; atomically.
+
+    Args:
+        path: The file to write.
+        task: The task.
+        predictions: (examples,), in the order of the examples' file; class indices (an integer type), written as
+            label strings, or scores; those of STS-B are written clipped to [0, 5] with 3 decimals.
+
+    Raises:
+        UserError: A score is NaN or infinite.
+        ValueError: A wrong shape or type, or a class index out of range.
+    """
+    strings = prediction_strings(path, task, predictions)
+    lines = ["\t".join(HEADER), *(f"{index}\t{string}" for index, string in enumerate(strings))]
+    atomic_write_text(path, "\n".join(lines) + "\n")
+
+
+def prediction_strings(path: str | Path, task: Task, predictions: np.ndarray) -> list[str]:
+    """Predictions, (examples,), as they stand in a prediction file; errors as those of `write_predictions`."""
+    predictions = np.asarray(predictions)
+    if predictions.ndim != 1 or len(predictions) == 0:
+        raise ValueError(f"expected predictions of shape (examples,), at least one; got {predictions.shape}")
+    if task.labels is not None:
+        return format_classes(task.labels, predictions)
+    bad = np.flatnonzero(~np.isfinite(predictions))
+    if len(bad):
+        raise UserError(
+            f"{path}: not written: the prediction of index {bad[0]} is {predictions[bad[0]]} ({len(bad)} of "
+            f"{len(predictions)} are not finite). Expected finite scores: the training diverged; lower the learning "
+            "rate and train again."
+        )
+    return format_scores(task, predictions)
+
+
+def read_predictions(path: str | Path, task: Task) -> np.ndarray:
+    """Reads a prediction file of `write_predictions`.
+
+    Returns:
+        (examples,): int64 class indices, or float64 scores for regression.
+
+    Raises:
+        UserError: The header, the order of the indices, a label or a score is not as expected.
+    """
+    rows = [line.split("\t") for line in read_lines(path)]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(HEADER):
+            raise UserError(f"{path}, line {number}: expected 2 columns separated by tabs, found {len(row)}. {REMEDY}")
+    if tuple(rows[0]) != HEADER:
+        raise UserError(f"{path}, line 1: expected the header 'index<TAB>prediction', found {rows[0]}. {REMEDY}")
+    if len(rows) == 1:
+        raise UserError(f"{path}: no predictions after the header. Predict again to write the file anew.")
+    for position, row in enumerate(rows[1:]):
+        if row[0] != str(position):
+            raise UserError(
+                f"{path}, line {position + 2}: expected index {position}, found {row[0]!r}: "
+                "indices count from 0 in the order of the examples. Predict again to write the file anew."
+            )
+    return parse_targets(task, [row[1] for row in rows[1:]], lambda row: f"{path}, line {row + 2}", REMEDY)

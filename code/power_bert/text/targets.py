@@ -1,0 +1,76 @@
+"""Labels and scores between strings and arrays."""
+
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from power_bert.errors import UserError
+from power_bert.text.task import Task
+
+# float() alone would also take "1_0", " 1" and digits of other scripts.
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def parse_targets(task: Task, strings: list[str], where: Callable[[int], str], remedy: str) -> np.ndarray:
+    """Labels to int64 class indices, scores to float64.
+
+    Args:
+        task: Whose labels or scores.
+        strings: (rows,).
+        where: Row -> where it stands, for messages.
+        remedy: What to do about a bad one, for messages.
+
+    Returns:
+        (rows,).
+
+    Raises:
+        UserError: A label that the task does not have, or a score that is no number or out of range.
+    """
+    if task.labels is None:
+        return _parse_scores(task.score_range, strings, where, remedy)
+    indices = {label: index for index, label in enumerate(task.labels)}
+    classes = [indices.get(string, -1) for string in strings]
+    if -1 in classes:
+        row = classes.index(-1)
+        raise UserError(
+            f"{where(row)}: unknown label {strings[row]!r}. "
+            f"Expected one of: {', '.join(task.labels)} (the labels of {task.name}). {remedy}"
+        )
+    return np.array(classes, dtype=np.int64)
+
+
+def format_scores(task: Task, scores: np.ndarray) -> list[str]:
+    """Finite scores, (rows,), as GLUE wants them: clipped to the task's range, 3 decimals; else 6 digits."""
+    scores = scores.astype(np.float64)
+    if task.score_range is None:
+        return [f"{score:.6g}" for score in scores + 0.0]
+    # Adding 0 turns -0.0, which would be written as "-0.000", into 0.0.
+    return [f"{score:.3f}" for score in np.clip(scores, *task.score_range) + 0.0]
+
+
+def format_classes(labels: tuple[str, ...], classes: np.ndarray) -> list[str]:
+    """Class indices, (rows,), as label strings.
+
+    Raises:
+        ValueError: No integers, or one out of range.
+    """
+    if not np.issubdtype(classes.dtype, np.integer):
+        raise ValueError(f"expected class indices of an integer type, got {classes.dtype}")
+    if classes.min() < 0 or classes.max() >= len(labels):
+        raise ValueError(f"expected class indices from 0 to {len(labels) - 1}, got {classes.min()} to {classes.max()}")
+    return [labels[index] for index in classes]
+
+
+def _parse_scores(
+    score_range: tuple[float, float] | None, strings: list[str], where: Callable[[int], str], remedy: str
+) -> np.ndarray:
+    lowest, highest = score_range or (-math.inf, math.inf)
+    scores = np.array([float(string) if _NUMBER.fullmatch(string) else math.nan for string in strings], np.float64)
+    good = np.isfinite(scores) & (scores >= lowest) & (scores <= highest)
+    if not good.all():
+        row = int(np.argmin(good))
+        expected = "a number" if score_range is None else f"a number from {lowest:g} to {highest:g}"
+        raise UserError(f"{where(row)}: score {strings[row]!r}. Expected {expected}. {remedy}")
+    return scores
