@@ -21,7 +21,7 @@ from power_bert.analysis.latency import (
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.text.batches import Batch, evaluation_batches
-from power_bert.text.tokenizer import EncodedTexts
+from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.train.forward import compiled_forward
 
 MAX_LENGTH = 11
@@ -46,7 +46,7 @@ def make_classifier(extraction: str | None, retention: Sequence[float] | None = 
 def make_encoded(lengths: Sequence[int] = (7, 3, 11, 5, 4)) -> EncodedTexts:
     generator = np.random.default_rng(1)
     token_ids = [generator.integers(1, 40, length).astype(np.int32) for length in lengths]
-    return EncodedTexts(token_ids, [np.zeros_like(ids) for ids in token_ids])
+    return EncodedTexts.from_rows(token_ids, lengths)
 
 
 def one_batch(encoded: EncodedTexts) -> Batch:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from power_bert.text.batches import Batch, TrainingBatches, bucket_length, evaluation_batches
-from power_bert.text.tokenizer import EncodedTexts
+from power_bert.text.encoded_texts import EncodedTexts
 
 PAD_ID = 9
 
@@ -13,8 +13,7 @@ def make_encoded(num_examples: int, max_length: int = 61, seed: int = 0) -> Enco
     """Examples of random lengths; the tokens of example i are 100 i, 100 i + 1, …; the last third is segment 1."""
     lengths = np.random.default_rng(seed).integers(2, max_length, num_examples, endpoint=True)
     token_ids = [np.arange(100 * row, 100 * row + length, dtype=np.int32) for row, length in enumerate(lengths)]
-    segment_ids = [(np.arange(length) >= 2 * length // 3).astype(np.int32) for length in lengths]
-    return EncodedTexts(token_ids, segment_ids, PAD_ID)
+    return EncodedTexts.from_rows(token_ids, 2 * lengths // 3, PAD_ID)
 
 
 def check_batch(batch: Batch, encoded: EncodedTexts) -> None:
@@ -100,7 +99,7 @@ class TestTrainingBatches:
         with pytest.raises(ValueError, match="batch size 0"):
             TrainingBatches(encoded, None, 0, 64, 0)
         with pytest.raises(ValueError, match="no examples"):
-            TrainingBatches(EncodedTexts([], []), None, 2, 64, 0)
+            TrainingBatches(EncodedTexts.from_rows([], []), None, 2, 64, 0)
         with pytest.raises(ValueError, match="expected at most 1"):
             TrainingBatches(encoded, None, 2, 1, 0)
 

@@ -27,7 +27,7 @@ import numpy as np
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import rebuild_classifier
 from power_bert.text.batches import Batch, evaluation_batches
-from power_bert.text.tokenizer import EncodedTexts
+from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.train.forward import Forward, compiled_forward
 
 FIXED_PADDING = "fixed_padding"

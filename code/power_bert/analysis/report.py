@@ -36,8 +36,8 @@ from power_bert.model.pretrained import plain_tokenizer
 from power_bert.model.retention import format_retention
 from power_bert.run_dir import PHASES, RunDir, read_json, write_json
 from power_bert.text.batches import evaluation_batches
+from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.examples import Examples, read_examples
-from power_bert.text.tokenizer import EncodedTexts
 from power_bert.train.metrics import format_score
 
 MAX_EXAMPLES = 500

@@ -40,7 +40,7 @@ class PowerBertTokenizer(keras_hub.tokenizers.Tokenizer):
 
     def tokenize(self, inputs: Sequence[str]) -> list[np.ndarray]:
         """Token ids of each text, with ``[CLS]`` and ``[SEP]``, not padded."""
-        return self.word_pieces.encode(list(inputs), None, 2**20).token_ids
+        return list(self.word_pieces.encode(list(inputs), None, 2**20).token_ids)
 
     @property
     def word_pieces(self) -> WordPieceTokenizer:

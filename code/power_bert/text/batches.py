@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from power_bert.text.tokenizer import EncodedTexts
+from power_bert.text.encoded_texts import EncodedTexts
 
 # (up to this length, bucket lengths are multiples of this)
 _BUCKET_STEPS = ((32, 4), (64, 8), (128, 16))
@@ -145,14 +145,16 @@ def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:
 
 def pad_batch(encoded: EncodedTexts, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
     """Model inputs of the examples `rows`, padded to `length`: three int32 arrays (len(rows), length)."""
+    positions = np.arange(length)
+    is_token = positions < encoded.lengths[rows][:, None]
     token_ids = np.full((len(rows), length), encoded.pad_id, dtype=np.int32)
-    segment_ids = np.zeros((len(rows), length), dtype=np.int32)
-    for position, row in enumerate(rows):
-        num_tokens = len(encoded.token_ids[row])
-        token_ids[position, :num_tokens] = encoded.token_ids[row]
-        segment_ids[position, :num_tokens] = encoded.segment_ids[row]
-    padding_mask = (np.arange(length) < encoded.lengths[rows][:, None]).astype(np.int32)
-    return {"token_ids": token_ids, "segment_ids": segment_ids, "padding_mask": padding_mask}
+    token_ids[is_token] = encoded.ids[(encoded.offsets[rows][:, None] + positions)[is_token]]
+    segment_ids = is_token & (positions >= encoded.first_lengths[rows][:, None])
+    return {
+        "token_ids": token_ids,
+        "segment_ids": segment_ids.astype(np.int32),
+        "padding_mask": is_token.astype(np.int32),
+    }
 
 
 def _make_batch(encoded: EncodedTexts, labels: np.ndarray | None, rows: np.ndarray, length: int) -> Batch:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -20,35 +17,13 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text, read_lines
+from power_bert.text.encoded_texts import EncodedTexts
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # A longer word is [UNK] as a whole.
 MAX_CHARACTERS_PER_WORD = 100
 # Texts handed to Rust at once: enough to keep all cores busy, few enough to hold little memory.
 _CHUNK_SIZE = 4096
-
-
-@dataclass(frozen=True)
-class EncodedTexts:
-    """Token ids of many examples, not padded.
-
-    Attributes:
-        token_ids: One int32 array (length,) an example: [CLS] first [SEP], and for pairs second [SEP].
-        segment_ids: One int32 array (length,) an example: 0 up to the first [SEP], 1 after it.
-        pad_id: The id that fills a batch.
-    """
-
-    token_ids: list[np.ndarray]
-    segment_ids: list[np.ndarray]
-    pad_id: int = 0
-
-    @cached_property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each example, int64 (examples,)."""
-        return np.array([len(ids) for ids in self.token_ids], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self.token_ids)
 
 
 class WordPieceTokenizer:
@@ -106,15 +81,12 @@ class WordPieceTokenizer:
             )
         if second is not None and len(second) != len(first):
             raise ValueError(f"{len(first)} first sentences but {len(second)} second ones")
-        token_ids: list[np.ndarray] = []
-        segment_ids: list[np.ndarray] = []
-        for start in range(0, len(first), _CHUNK_SIZE):
-            chunk = slice(start, start + _CHUNK_SIZE)
-            if second is None:
-                self._append_singles(first[chunk], max_length, token_ids, segment_ids)
-            else:
-                self._append_pairs(first[chunk], second[chunk], max_length, token_ids, segment_ids)
-        return EncodedTexts(token_ids, segment_ids, self.pad_id)
+        chunks = [slice(start, start + _CHUNK_SIZE) for start in range(0, len(first), _CHUNK_SIZE)]
+        if second is None:
+            parts = [self._encode_singles(first[chunk], max_length) for chunk in chunks]
+        else:
+            parts = [self._encode_pairs(first[chunk], second[chunk], max_length) for chunk in chunks]
+        return EncodedTexts.concatenate(parts, self.pad_id)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the vocabulary, one token a line (`vocab.txt`), atomically."""
@@ -125,29 +97,17 @@ class WordPieceTokenizer:
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def _append_singles(
-        self, texts: Sequence[str], max_length: int, token_ids: list[np.ndarray], segment_ids: list[np.ndarray]
-    ) -> None:
-        for pieces in self._pieces(texts):
-            ids = np.array([self.cls_id, *pieces[: max_length - 2], self.sep_id], dtype=np.int32)
-            token_ids.append(ids)
-            segment_ids.append(np.zeros(len(ids), dtype=np.int32))
+    def _encode_singles(self, texts: Sequence[str], max_length: int) -> EncodedTexts:
+        rows = [[self.cls_id, *pieces[: max_length - 2], self.sep_id] for pieces in self._pieces(texts)]
+        return EncodedTexts.from_rows(rows, [len(row) for row in rows], self.pad_id)
 
-    def _append_pairs(
-        self,
-        first: Sequence[str],
-        second: Sequence[str],
-        max_length: int,
-        token_ids: list[np.ndarray],
-        segment_ids: list[np.ndarray],
-    ) -> None:
+    def _encode_pairs(self, first: Sequence[str], second: Sequence[str], max_length: int) -> EncodedTexts:
+        rows, first_lengths = [], []
         for left, right in zip(self._pieces(first), self._pieces(second), strict=True):
             num_left, num_right = truncate_pair(len(left), len(right), max_length - 3)
-            ids = [self.cls_id, *left[:num_left], self.sep_id, *right[:num_right], self.sep_id]
-            segments = np.zeros(len(ids), dtype=np.int32)
-            segments[num_left + 2 :] = 1
-            token_ids.append(np.array(ids, dtype=np.int32))
-            segment_ids.append(segments)
+            rows.append([self.cls_id, *left[:num_left], self.sep_id, *right[:num_right], self.sep_id])
+            first_lengths.append(num_left + 2)
+        return EncodedTexts.from_rows(rows, first_lengths, self.pad_id)
 
 
 def truncate_pair(num_first: int, num_second: int, budget: int) -> tuple[int, int]:

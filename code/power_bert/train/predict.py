@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from power_bert.text.batches import evaluation_batches
+from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.task import Task
-from power_bert.text.tokenizer import EncodedTexts
 from power_bert.train.forward import Forward
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -18,11 +17,13 @@ from power_bert.files import atomic_directory
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.run_dir import PhaseDir, RunDir
 from power_bert.text.batches import TrainingBatches
-from power_bert.text.tokenizer import EncodedTexts, WordPieceTokenizer
-from power_bert.text.tsv import Examples, read_predictions, write_predictions
+from power_bert.text.encoded_texts import EncodedTexts
+from power_bert.text.examples import Examples
+from power_bert.text.predictions import read_predictions, write_predictions
+from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.train.feeding import training_data
 from power_bert.train.forward import Forward, compiled_forward
-from power_bert.train.metrics import compute_scores, format_scores
+from power_bert.train.metrics import compute_scores, format_scores, is_defined
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
 from power_bert.train.predict import predict_outputs, to_predictions
 from power_bert.train.reporting import Reporter, TrainingProgress
@@ -205,7 +206,7 @@ class EpochEnd(keras.callbacks.Callback):
 def _is_best(history: list[dict[str, Any]]) -> bool:
     """Whether the last epoch beats all earlier ones; an undefined score (NaN) never does."""
     *earlier, last = (next(iter(entry["scores"].values())) for entry in history)
-    return math.isfinite(last) and all(not math.isfinite(score) or last > score for score in earlier)
+    return is_defined(last) and all(not is_defined(score) or last > score for score in earlier)
 
 
 def _keep_checkpoint(model: PowerBertTextClassifier, phase_dir: PhaseDir) -> None:
