@@ -8,7 +8,7 @@ import pytest
 from power_bert.errors import UserError
 from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import TASKS, Split
-from power_bert.text.predictions import read_predictions, write_predictions
+from power_bert.text.predictions import read_predictions, write_prediction_chunks, write_predictions
 
 COLA, SST2, MRPC, STSB = (TASKS[name] for name in ("cola", "sst-2", "mrpc", "sts-b"))
 GLUE = Path(__file__).parents[3] / "shared" / "data" / "glue"
@@ -142,10 +142,23 @@ class TestPredictions:
         assert predictions.dtype == np.float64
         assert predictions.tolist() == [0.0, 0.0, 2.346, 5.0, 5.0]
 
+    def test_chunks_make_the_same_file(self, tmp_path: Path) -> None:
+        scores = np.linspace(-1.0, 6.0, 11)
+        write_predictions(tmp_path / "whole.tsv", STSB, scores)
+        write_prediction_chunks(tmp_path / "chunks.tsv", STSB, iter([scores[:4], scores[4:5], scores[5:]]))
+        assert (tmp_path / "chunks.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+    def test_a_bad_chunk_leaves_the_older_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "STS-B.tsv"
+        path.write_bytes(b"older")
+        with pytest.raises(UserError, match="the prediction of index 4 is nan"):
+            write_prediction_chunks(path, STSB, iter([np.ones(3), np.array([1.0, np.nan])]))
+        assert path.read_bytes() == b"older" and len(list(tmp_path.iterdir())) == 1
+
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
     def test_not_finite_is_not_written(self, tmp_path: Path, bad: float) -> None:
         path = tmp_path / "STS-B.tsv"
-        with pytest.raises(UserError, match=r"not written: the prediction of index 1 is .* \(2 of 3 .*learning rate"):
+        with pytest.raises(UserError, match=r"not written: the prediction of index 1 is .*learning rate"):
             write_predictions(path, STSB, np.array([1.0, bad, bad]))
         assert not path.exists()
 

@@ -60,21 +60,22 @@ def find_prediction_faults(file: str, lines: Iterable[bytes], task: Task) -> Fau
     return check.faults
 
 
-@dataclass
 class _Check:
     """What is known after some lines of a file."""
 
-    faults: FaultList
-    task: Task
-    rows: int = 0
-    next_index: int = 0
-    carriage_returns: int = 0
-    first_carriage_return: int = 0
+    def __init__(self, faults: FaultList, task: Task) -> None:
+        self.faults = faults
+        self._task = task
+        self._labels = {label.encode() for label in task.labels or ()}
+        self._rows = 0
+        self._next_index = 0
+        self._carriage_returns = 0
+        self._first_carriage_return = 0
 
     def add_line(self, number: int, line: bytes) -> None:
         if line.endswith(b"\r\n"):
-            self.carriage_returns += 1
-            self.first_carriage_return = self.first_carriage_return or number
+            self._carriage_returns += 1
+            self._first_carriage_return = self._first_carriage_return or number
         content = line.rstrip(b"\r\n")
         if number > 1:
             self._add_row(number, content)
@@ -88,33 +89,39 @@ class _Check:
                 self._add_row(number, content)
 
     def finish(self) -> None:
-        expected = self.task.test_rows
-        if self.carriage_returns:
-            more = self.carriage_returns - 1
+        expected = self._task.test_rows
+        if self._carriage_returns:
+            more = self._carriage_returns - 1
             others = f", and so do {more} more lines" if more else ""
-            self.faults.add(f"ends with CR LF{others}; expected LF alone", self.first_carriage_return)
-        if self.rows != expected:
-            self.faults.add(f"{self.rows} rows; expected {expected}, as in the official test set")
-        if self.next_index < expected:
-            self.faults.add(f"no row after index {self.next_index - 1}; expected rows up to index {expected - 1}")
+            self.faults.add(f"ends with CR LF{others}; expected LF alone", self._first_carriage_return)
+        if self._rows != expected:
+            self.faults.add(f"{self._rows} rows; expected {expected}, as in the official test set")
+        if 0 < self._next_index < expected:
+            self.faults.add(f"no row after index {self._next_index - 1}; expected rows up to index {expected - 1}")
 
     def _add_row(self, number: int, content: bytes) -> None:
-        self.rows += 1
+        self._rows += 1
         columns = content.split(b"\t")
         if len(columns) != len(HEADER):
             found = f"{len(columns)} columns" if content else "an empty line"
             self.faults.add(f"expected 2 columns separated by a tab, found {found}", number)
-            self.next_index += 1
+            self._next_index += 1
             return
         self._check_index(number, columns[0])
-        if (expected := _expectation(self.task, columns[1])) is not None:
-            self.faults.add(f"prediction {_shown(columns[1])}: expected {expected}", number)
+        if not self._is_good(columns[1]):
+            self.faults.add(f"prediction {_shown(columns[1])}: expected {_expectation(self._task)}", number)
+
+    def _is_good(self, prediction: bytes) -> bool:
+        if self._labels:
+            return prediction in self._labels
+        lowest, highest = self._task.score_range or (-math.inf, math.inf)
+        return bool(_SCORE.fullmatch(prediction)) and lowest <= float(prediction) <= highest
 
     def _check_index(self, number: int, text: bytes) -> None:
-        expected, last = self.next_index, self.task.test_rows - 1
+        expected, last = self._next_index, self._task.test_rows - 1
         if not _INDEX.fullmatch(text):
             self.faults.add(f"index {_shown(text)}: expected {expected}, a whole number", number)
-            self.next_index += 1
+            self._next_index += 1
             return
         index = int(text)
         if index > last:
@@ -122,20 +129,17 @@ class _Check:
         elif index > expected:
             missing = str(expected) if index == expected + 1 else f"{expected} to {index - 1}"
             self.faults.add(f"index {index} before {missing}: expected indices from 0 without gaps", number)
-            self.next_index = index + 1
+            self._next_index = index + 1
         elif index < expected:
             self.faults.add(f"index {index} once more, or out of order: expected {expected}", number)
         else:
-            self.next_index += 1
+            self._next_index += 1
 
 
-def _expectation(task: Task, text: bytes) -> str | None:
-    """What a prediction should have been; None where it is good."""
+def _expectation(task: Task) -> str:
     if task.labels is not None:
-        return None if text in {label.encode() for label in task.labels} else f"one of {', '.join(task.labels)}"
-    lowest, highest = task.score_range or (-math.inf, math.inf)
-    good = _SCORE.fullmatch(text) and lowest <= float(text) <= highest
-    return None if good else f"a number from {lowest:g} to {highest:g}"
+        return f"one of {', '.join(task.labels)}"
+    return "a number" if task.score_range is None else "a number from {:g} to {:g}".format(*task.score_range)
 
 
 def _shown(text: bytes) -> str:

@@ -1,11 +1,12 @@
 """Prediction files in GLUE's form: `index<TAB>prediction`."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text, read_lines
+from power_bert.files import atomic_file, read_lines
 from power_bert.text.row_readers import REMEDY
 from power_bert.text.targets import format_classes, format_scores, parse_targets
 from power_bert.text.task import Task
@@ -26,14 +27,27 @@ def write_predictions(path: str | Path, task: Task, predictions: np.ndarray) -> 
         UserError: A score is NaN or infinite.
         ValueError: A wrong shape or type, or a class index out of range.
     """
-    strings = prediction_strings(path, task, predictions)
-    lines = ["\t".join(HEADER), *(f"{index}\t{string}" for index, string in enumerate(strings))]
-    atomic_write_text(path, "\n".join(lines) + "\n")
+    write_prediction_chunks(path, task, [predictions])
 
 
-def prediction_strings(path: str | Path, task: Task, predictions: np.ndarray) -> list[str]:
-    """Predictions, (examples,), as they stand in a prediction file; errors as those of `write_predictions`."""
-    predictions = np.asarray(predictions)
+def write_prediction_chunks(path: str | Path, task: Task, chunks: Iterable[np.ndarray]) -> None:
+    """Writes predictions that come chunk by chunk as `write_predictions` does, without ever holding all of them."""
+    with atomic_file(path) as file:
+        file.writelines(prediction_lines(path, task, chunks))
+
+
+def prediction_lines(path: str | Path, task: Task, chunks: Iterable[np.ndarray]) -> Iterator[bytes]:
+    """The lines of a prediction file, with their ends, from consecutive chunks of predictions, each (examples,)."""
+    yield ("\t".join(HEADER) + "\n").encode()
+    index = 0
+    for predictions in chunks:
+        for string in _strings(path, task, np.asarray(predictions), index):
+            yield f"{index}\t{string}\n".encode()
+            index += 1
+
+
+def _strings(path: str | Path, task: Task, predictions: np.ndarray, first_index: int) -> list[str]:
+    """Predictions, (examples,), as they stand in a prediction file."""
     if predictions.ndim != 1 or len(predictions) == 0:
         raise ValueError(f"expected predictions of shape (examples,), at least one; got {predictions.shape}")
     if task.labels is not None:
@@ -41,9 +55,8 @@ def prediction_strings(path: str | Path, task: Task, predictions: np.ndarray) ->
     bad = np.flatnonzero(~np.isfinite(predictions))
     if len(bad):
         raise UserError(
-            f"{path}: not written: the prediction of index {bad[0]} is {predictions[bad[0]]} ({len(bad)} of "
-            f"{len(predictions)} are not finite). Expected finite scores: the training diverged; lower the learning "
-            "rate and train again."
+            f"{path}: not written: the prediction of index {first_index + bad[0]} is {predictions[bad[0]]}. "
+            "Expected finite scores: the training diverged; lower the learning rate and train again."
         )
     return format_scores(task, predictions)
 
