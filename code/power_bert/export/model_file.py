@@ -1,0 +1,52 @@
+"""A .tflite file as a container: the model, its metadata and the files that travel with it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
+
+from power_bert.export.metadata import METADATA_BUFFER, ModelMetadata
+
+MODEL_IDENTIFIER = b"TFL3"
+# What our own clients need to know and the standard metadata has no place for.
+SETTINGS_FILE = "power_bert.json"
+VOCABULARY_FILE = "vocab.txt"
+LABELS_FILE = "labels.txt"
+
+
+def unpack_model(model: bytes) -> schema.ModelT:
+    """The model as Python objects."""
+    return schema.ModelT.InitFromPackedBuf(model, 0)
+
+
+def pack_model(model: schema.ModelT) -> bytes:
+    """The bytes of a model without associated files."""
+    builder = Builder(1 << 20)
+    builder.Finish(model.Pack(builder), MODEL_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def add_metadata(model: schema.ModelT, metadata: ModelMetadata) -> None:
+    """Put the metadata into the model's metadata buffer, in place of any that is there."""
+    model.metadata = [entry for entry in model.metadata or [] if entry.name.decode() != METADATA_BUFFER]
+    buffer = schema.BufferT()
+    buffer.data = bytearray(metadata.to_bytes())
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA_BUFFER, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata.append(entry)
+
+
+def append_files(model: bytes, files: Mapping[str, bytes]) -> bytes:
+    """The model with a zip of `files` after it, stored without compression, as clients read them in place."""
+    archive = io.BytesIO()
+    archive.write(model)
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as zipped:
+        for name, content in files.items():
+            # A fixed date: the same export gives the same bytes.
+            zipped.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+    return archive.getvalue()
