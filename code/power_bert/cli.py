@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from power_bert.commands import data, reports, training
+from power_bert.commands import data, reports, training, web
 from power_bert.errors import UserError
 
 COMMANDS = (
@@ -17,6 +17,7 @@ COMMANDS = (
     reports.benchmark_similarity,
     data.fetch,
     data.sample,
+    web.web,
 )
 
 app = typer.Typer(

@@ -1,0 +1,143 @@
+"""Builds the browser page: its own files, and beside them the npm packages that it runs on; a static folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from power_bert.config import PROJECT_ROOT
+from power_bert.errors import UserError
+from power_bert.files import atomic_directory, atomic_write_text
+
+_SOURCES = Path(__file__).parent
+_BUILD_FOLDER = PROJECT_ROOT / "build" / "web"
+_PACKAGES = _BUILD_FOLDER / "node_modules"
+_INSTALLED = _BUILD_FOLDER / "installed.txt"
+SITE = _BUILD_FOLDER / "site"
+
+# What the browser loads, and each package's name, version and licence.
+_VENDORED = (
+    "@huggingface/tokenizers/package.json",
+    "@huggingface/tokenizers/LICENSE",
+    "@huggingface/tokenizers/dist/tokenizers.min.mjs",
+    "@litertjs/core/package.json",
+    "@litertjs/core/dist/index.js",
+    "@litertjs/core/wasm",
+    "@litertjs/wasm-utils/package.json",
+    "@litertjs/wasm-utils/dist/index.js",
+)
+_NPM_TIMEOUT_S = 900
+_NPM_ADVICE = (
+    "Install Node.js with npm (Debian, Ubuntu: apt-get install nodejs npm; macOS: brew install node) and call this "
+    "command again."
+)
+
+
+def build_site(progress: Callable[[str], None]) -> Path:
+    """Builds the page, with network only where its packages are not installed yet.
+
+    Args:
+        progress: Told in a line what takes time.
+
+    Returns:
+        The folder of the page; it has no models.
+
+    Raises:
+        UserError: npm is missing or failed, or the folder cannot be written.
+    """
+    try:
+        _prepare_packages(progress)
+        with atomic_directory(SITE) as folder:
+            _copy_site(folder, [])
+    except OSError as error:
+        raise UserError(f"{_BUILD_FOLDER} cannot be written ({error})") from error
+    return SITE
+
+
+def write_site(target: Path, models: Sequence[Path], progress: Callable[[str], None]) -> None:
+    """Writes the page with models to a new folder, as a whole, for any web host.
+
+    Args:
+        target: A folder that does not exist or is empty.
+        models: Files that the page opens when it is loaded.
+        progress: Told in a line what takes time.
+
+    Raises:
+        UserError: npm is missing or failed, the folder has files, or it cannot be written.
+    """
+    try:
+        _prepare_packages(progress)
+        if target.is_dir() and any(target.iterdir()):
+            raise UserError(f"{target} is not empty; give a new folder, or delete this one first")
+        with atomic_directory(target) as folder:
+            _copy_site(folder, models)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error})") from error
+
+
+def packages_are_installed() -> bool:
+    """Whether the npm packages are there, in the versions that package-lock.json says."""
+    return _INSTALLED.is_file() and _INSTALLED.read_text(encoding="utf-8") == _lock_hash()
+
+
+def model_urls(models: Sequence[Path]) -> dict[str, Path]:
+    """Where the page finds its models: address relative to the page → file; files of one name stay apart."""
+    return {f"models/{number}/{quote(model.name)}": model for number, model in enumerate(models, start=1)}
+
+
+def models_json(models: Sequence[Path]) -> str:
+    """The list that the page asks for: name and address of each model."""
+    urls = model_urls(models)
+    return json.dumps([{"name": model.name, "url": url} for url, model in urls.items()], indent=1) + "\n"
+
+
+def _lock_hash() -> str:
+    return hashlib.sha256((_SOURCES / "package-lock.json").read_bytes()).hexdigest()
+
+
+def _prepare_packages(progress: Callable[[str], None]) -> None:
+    if not packages_are_installed():
+        progress("Installing the page's npm packages (45 MB) …")
+        _install_packages()
+
+
+def _install_packages() -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UserError(f"npm is not installed; the page needs it once, to get its packages. {_NPM_ADVICE}")
+    _BUILD_FOLDER.mkdir(parents=True, exist_ok=True)
+    _INSTALLED.unlink(missing_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(_SOURCES / name, _BUILD_FOLDER / name)
+    # No package needs a script to be installed.
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    try:
+        result = subprocess.run(
+            command, cwd=_BUILD_FOLDER, capture_output=True, text=True, timeout=_NPM_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"npm did not finish within {_NPM_TIMEOUT_S} s; check the network") from error
+    if result.returncode != 0:
+        lines = result.stderr.strip().splitlines()[-5:]
+        raise UserError("npm could not install the page's packages; check the network.\n" + "\n".join(lines))
+    atomic_write_text(_INSTALLED, _lock_hash())
+
+
+def _copy_site(folder: Path, models: Sequence[Path]) -> None:
+    shutil.copytree(_SOURCES / "page", folder, dirs_exist_ok=True)
+    for name in _VENDORED:
+        source, target = _PACKAGES / name, folder / "vendor" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)
+    for url, model in model_urls(models).items():
+        (folder / url).parent.mkdir(parents=True)
+        shutil.copyfile(model, folder / "models" / url.split("/")[1] / model.name)
+    (folder / "models.json").write_text(models_json(models), encoding="utf-8")

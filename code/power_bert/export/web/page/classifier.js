@@ -1,0 +1,146 @@
+// Runs a classifier with LiteRT.js: the runtime on one backend, and models compiled for it.
+
+import { Tensor, isWebGPUSupported, loadAndCompile, loadLiteRt, supportsFeature, unloadLiteRt } from "@litertjs/core";
+
+import { WordPieceTokenizer } from "./tokenizer.js";
+
+const WASM_FOLDER = new URL("./vendor/@litertjs/core/wasm/", import.meta.url).href;
+// More threads than this do not make a sentence faster.
+const MOST_THREADS = 4;
+
+/** Backends that this browser offers: "wasm" (the processor) always, "webgpu" where there is an adapter. */
+export async function availableBackends() {
+  const adapter = isWebGPUSupported() ? await navigator.gpu.requestAdapter().catch(() => null) : null;
+  return adapter ? ["wasm", "webgpu"] : ["wasm"];
+}
+
+/**
+ * The runtime, loaded for one backend at a time; models compiled before are gone with the next `load`.
+ */
+export class Runtime {
+  /** @param {"wasm" | "webgpu"} backend */
+  static async load(backend) {
+    unloadLiteRt();
+    const features = await Promise.all(["threads", "relaxedSimd", "jspi"].map((name) => supportsFeature(name)));
+    const [threads, relaxedSimd, jspi] = features;
+    // Threads need a page that is isolated from others: the headers that `power_bert.export.web.serve` sends.
+    const threaded = backend === "wasm" && globalThis.crossOriginIsolated && threads && relaxedSimd;
+    // With JSPI a model may run partly on the graphics processor.
+    await loadLiteRt(WASM_FOLDER, { threads: threaded, jspi: backend === "webgpu" && jspi && relaxedSimd });
+    const numThreads = threaded ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+    return new Runtime(backend, numThreads);
+  }
+
+  constructor(backend, numThreads) {
+    this.backend = backend;
+    this.numThreads = numThreads;
+  }
+
+  /** In words for the user. */
+  get description() {
+    if (this.backend === "webgpu") return "WebGPU";
+    return `WebAssembly, ${this.numThreads} ${this.numThreads === 1 ? "thread" : "threads"}`;
+  }
+
+  /**
+   * @param {Uint8Array} bytes The model file.
+   * @throws {Error} The runtime cannot run it.
+   */
+  compile(bytes) {
+    return loadAndCompile(bytes, {
+      accelerator: this.backend,
+      cpuOptions: { numThreads: this.numThreads },
+      gpuOptions: { precision: "fp32" },
+    });
+  }
+}
+
+/**
+ * @typedef {object} Classification
+ * @property {Float32Array} outputs Probabilities in the order of the labels, or one number (a regression).
+ * @property {number} numTokens Word pieces with [CLS] and [SEP].
+ * @property {number} length Word pieces that the model ran on; the rest is padding.
+ * @property {number} cut Word pieces that did not fit.
+ * @property {number} tokenizeMs
+ * @property {number} inferenceMs
+ * @property {string} backend What the model ran on, in words for the user.
+ */
+
+/** A model file with its tokenizer, compiled. */
+export class Classifier {
+  /**
+   * @param {import("./model_file.js").ModelFile} file
+   * @param {Runtime} runtime
+   * @throws {Error} The runtime cannot run it.
+   */
+  static async load(file, runtime) {
+    const tokenizer = new WordPieceTokenizer(file.vocabulary, file.lowercase);
+    const classifier = new Classifier(file, tokenizer, runtime, await runtime.compile(file.bytes));
+    // The first run prepares memory and takes many times as long as the others.
+    for (const signature of file.signatures) await classifier.run(signature, [], []);
+    return classifier;
+  }
+
+  constructor(file, tokenizer, runtime, model) {
+    this.file = file;
+    this.tokenizer = tokenizer;
+    this.runtime = runtime;
+    this.model = model;
+  }
+
+  /** What the model runs on, in words for the user. */
+  get backend() {
+    const { backend, description } = this.runtime;
+    return backend === "webgpu" && !this.model.isFullyAccelerated ? `${description}, partly WebAssembly` : description;
+  }
+
+  /**
+   * @param {string} first
+   * @param {string} second Not used by models of single texts.
+   * @returns {Promise<Classification>}
+   */
+  async classify(first, second) {
+    const start = performance.now();
+    const { signatures, takesPairs, maxLength } = this.file;
+    const longest = Math.min(maxLength, signatures.at(-1).length);
+    const { ids, segmentIds, cut } = this.tokenizer.encode(first, takesPairs ? second : null, longest);
+    const tokenized = performance.now();
+    const signature = signatures.find(({ length }) => length >= ids.length);
+    const outputs = await this.run(signature, ids, segmentIds);
+    return {
+      outputs,
+      numTokens: ids.length,
+      length: signature.length,
+      cut,
+      tokenizeMs: tokenized - start,
+      inferenceMs: performance.now() - tokenized,
+      backend: this.backend,
+    };
+  }
+
+  async run({ key, length, inputNames }, ids, segmentIds) {
+    const { padId } = this.tokenizer;
+    const inputs = {
+      [inputNames.ids]: paddedTensor(ids, length, padId),
+      [inputNames.mask]: paddedTensor(ids.map(() => 1), length, 0),
+      [inputNames.segment_ids]: paddedTensor(segmentIds, length, 0),
+    };
+    const outputs = await (key ? this.model.run(key, inputs) : this.model.run(inputs));
+    const [output] = Object.values(outputs);
+    const values = Float32Array.from(await output.data());
+    // The runtime's memory is not collected by JavaScript.
+    [...Object.values(inputs), ...Object.values(outputs)].forEach((tensor) => tensor.delete());
+    return values;
+  }
+
+  /** Frees the model's memory. */
+  delete() {
+    this.model.delete();
+  }
+}
+
+function paddedTensor(values, length, filling) {
+  const data = new Int32Array(length).fill(filling);
+  data.set(values);
+  return new Tensor(data, [1, length]);
+}

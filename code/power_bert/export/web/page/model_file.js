@@ -1,0 +1,250 @@
+// Reads a .tflite classifier: signatures from the model, names and descriptions from its metadata, vocabulary and
+// labels from the archive at its end.
+
+import { Table } from "./flatbuffer.js";
+import { readAppendedZip } from "./zip.js";
+
+const [FLOAT32, INT32] = [0, 2];
+const TYPE_NAMES = { 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string", 6: "bool", 9: "int8" };
+const [LABELS_FILE, VOCABULARY_FILE] = [2, 5];
+// Fields in the order of the schemas: tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs.
+const MODEL = { subgraphs: 2, buffers: 4, metadata: 6, signatures: 7 };
+const SUBGRAPH = { tensors: 0, inputs: 1, outputs: 2 };
+const TENSOR = { shape: 0, type: 1, name: 3, shapeSignature: 7 };
+const SIGNATURE = { inputs: 0, outputs: 1, key: 2, subgraph: 4 };
+const TENSOR_MAP = { name: 0, tensor: 1 };
+const ENTRY = { name: 0, buffer: 1 };
+const METADATA = { name: 0, description: 1, version: 2, subgraphs: 3, author: 4, licence: 5, files: 6 };
+const SUBGRAPH_METADATA = { inputs: 2, outputs: 3, files: 4, inputProcessUnits: 5 };
+const TENSOR_METADATA = { name: 0, processUnits: 4, files: 6 };
+const ASSOCIATED_FILE = { name: 0, type: 2 };
+const PROCESS_UNIT = { options: 1 };
+const TOKENIZER_OPTIONS = { vocabularyFiles: 0 };
+
+/** What is wrong with a file, in words for the user. */
+export class ModelFileError extends Error {}
+
+/**
+ * @typedef {object} Signature One way to call the model.
+ * @property {string} key
+ * @property {number} length Word pieces of its inputs.
+ * @property {Record<"ids" | "mask" | "segment_ids", string>} inputNames What an input is for → its name.
+ * @property {number} numOutputs Numbers that come out.
+ */
+
+/**
+ * @typedef {object} ModelFile
+ * @property {Uint8Array} bytes
+ * @property {string} fileName
+ * @property {string} name
+ * @property {string} description
+ * @property {string} version
+ * @property {string} author
+ * @property {string} licence
+ * @property {string[]} vocabulary
+ * @property {string[]} labels Empty for a model that gives one number (a regression).
+ * @property {boolean} lowercase
+ * @property {boolean} takesPairs
+ * @property {number} maxLength
+ * @property {string} task
+ * @property {Signature[]} signatures By rising length.
+ */
+
+/**
+ * @param {Uint8Array} bytes The whole file.
+ * @param {string} fileName
+ * @returns {Promise<ModelFile>}
+ * @throws {ModelFileError} The file is no classifier that this page can run; the message says why and what to do.
+ */
+export async function readModelFile(bytes, fileName) {
+  try {
+    return await read(bytes, fileName);
+  } catch (error) {
+    if (error instanceof ModelFileError) throw error;
+    throw new ModelFileError(`${fileName}: the file is damaged (${error.message}). Download or export it again.`);
+  }
+}
+
+async function read(bytes, fileName) {
+  if (new TextDecoder("latin1").decode(bytes.subarray(4, 8)) !== "TFL3") {
+    throw new ModelFileError(`${fileName}: not a .tflite file. Export one with: bash run.sh export RUN --out model.tflite`);
+  }
+  const model = Table.root(bytes);
+  const metadata = findMetadata(model, fileName);
+  const files = await readAppendedZip(bytes);
+  const extra = readExtra(files);
+  const signatures = readSignatures(model, metadata, fileName);
+  const labels = readLabels(metadata, files, signatures, fileName);
+  return {
+    bytes,
+    fileName,
+    name: metadata.string(METADATA.name) || fileName.replace(/\.tflite$/, ""),
+    description: metadata.string(METADATA.description),
+    version: metadata.string(METADATA.version),
+    author: metadata.string(METADATA.author),
+    licence: metadata.string(METADATA.licence),
+    vocabulary: readVocabulary(metadata, files, fileName),
+    labels,
+    lowercase: extra.lowercase ?? true,
+    takesPairs: extra.pairs ?? false,
+    maxLength: extra.max_length ?? signatures.at(-1).length,
+    task: extra.task ?? "",
+    signatures,
+  };
+}
+
+function findMetadata(model, fileName) {
+  const entry = model.tables(MODEL.metadata).find((table) => table.string(ENTRY.name) === "TFLITE_METADATA");
+  if (!entry) {
+    throw new ModelFileError(
+      `${fileName}: the file has no metadata, so its vocabulary and labels are unknown. ` +
+        "Export it again with: bash run.sh export RUN --out model.tflite",
+    );
+  }
+  return Table.root(model.tables(MODEL.buffers)[entry.int32(ENTRY.buffer)].bytes(0));
+}
+
+// What the metadata schema has no field for; a file of another program does not have it.
+function readExtra(files) {
+  const content = files.get("power_bert.json");
+  return content ? JSON.parse(new TextDecoder().decode(content)) : {};
+}
+
+function readSignatures(model, metadata, fileName) {
+  const subgraphs = model.tables(MODEL.subgraphs);
+  const declared = model.tables(MODEL.signatures);
+  const signatures = declared.length
+    ? declared.map((table) => readSignature(table, subgraphs, metadata, fileName))
+    : [readPlainSubgraph(subgraphs[0], metadata, fileName)];
+  return signatures.sort((one, other) => one.length - other.length);
+}
+
+function readSignature(table, subgraphs, metadata, fileName) {
+  const index = table.int32(SIGNATURE.subgraph);
+  const names = new Map();
+  for (const entry of table.tables(SIGNATURE.inputs)) {
+    names.set(entry.int32(TENSOR_MAP.tensor), entry.string(TENSOR_MAP.name));
+  }
+  return describe(table.string(SIGNATURE.key), subgraphs[index], index, names, metadata, fileName);
+}
+
+function readPlainSubgraph(subgraph, metadata, fileName) {
+  const tensors = subgraph.tables(SUBGRAPH.tensors);
+  const names = new Map(subgraph.int32s(SUBGRAPH.inputs).map((index) => [index, tensors[index].string(TENSOR.name)]));
+  return describe("", subgraph, 0, names, metadata, fileName);
+}
+
+function describe(key, subgraph, subgraphIndex, names, metadata, fileName) {
+  const tensors = subgraph.tables(SUBGRAPH.tensors);
+  const inputs = subgraph.int32s(SUBGRAPH.inputs);
+  const roles = inputRoles(metadata, subgraphIndex, inputs.length, fileName);
+  const inputNames = Object.fromEntries(inputs.map((tensor, position) => [roles[position], names.get(tensor)]));
+  const lengths = inputs.map((tensor) => inputLength(tensors[tensor], fileName));
+  if (new Set(lengths).size > 1) {
+    throw new ModelFileError(`${fileName}: the inputs have different lengths (${lengths.join(", ")}).`);
+  }
+  const output = tensors[subgraph.int32s(SUBGRAPH.outputs)[0]];
+  if (output.uint8(TENSOR.type) !== FLOAT32) {
+    throw new ModelFileError(`${fileName}: the output is ${typeName(output)}; expected float32.`);
+  }
+  return { key, length: lengths[0], inputNames, numOutputs: staticShape(output, fileName).at(-1) };
+}
+
+// What each input is for, in the order of the subgraph's inputs: the names of its tensor metadata.
+function inputRoles(metadata, subgraphIndex, numInputs, fileName) {
+  const subgraphs = metadata.tables(METADATA.subgraphs);
+  const subgraph = subgraphs[subgraphIndex] ?? subgraphs[0];
+  const roles = subgraph.tables(SUBGRAPH_METADATA.inputs).map((table) => table.string(TENSOR_METADATA.name));
+  if ([...roles].sort().join() !== "ids,mask,segment_ids" || numInputs !== 3) {
+    throw new ModelFileError(
+      `${fileName}: expected three inputs named ids, mask and segment_ids in the metadata; ` +
+        `found ${numInputs} inputs named ${roles.join(", ") || "nothing"}.`,
+    );
+  }
+  return roles;
+}
+
+function inputLength(tensor, fileName) {
+  const shape = staticShape(tensor, fileName);
+  if (tensor.uint8(TENSOR.type) !== INT32 || shape.length !== 2 || shape[0] !== 1) {
+    throw new ModelFileError(
+      `${fileName}: input ${tensor.string(TENSOR.name)} is ${typeName(tensor)} [${shape.join(", ")}]; ` +
+        "expected int32 [1, length].",
+    );
+  }
+  return shape[1];
+}
+
+function staticShape(tensor, fileName) {
+  const signature = tensor.int32s(TENSOR.shapeSignature);
+  if (signature?.includes(-1)) {
+    throw new ModelFileError(
+      `${fileName}: tensor ${tensor.string(TENSOR.name)} has a dynamic shape [${signature.join(", ")}], which the ` +
+        "browser's runtime cannot run. Export it with a fixed batch of 1 and fixed lengths (--lengths 128).",
+    );
+  }
+  return tensor.int32s(TENSOR.shape) ?? [];
+}
+
+function typeName(tensor) {
+  const type = tensor.uint8(TENSOR.type);
+  return TYPE_NAMES[type] ?? `of type ${type}`;
+}
+
+function readVocabulary(metadata, files, fileName) {
+  const [subgraph] = metadata.tables(METADATA.subgraphs);
+  const inputs = subgraph.tables(SUBGRAPH_METADATA.inputs);
+  const units = [
+    ...subgraph.tables(SUBGRAPH_METADATA.inputProcessUnits),
+    ...inputs.flatMap((input) => input.tables(TENSOR_METADATA.processUnits)),
+  ];
+  const listed = [
+    ...units.flatMap((unit) => unit.table(PROCESS_UNIT.options)?.tables(TOKENIZER_OPTIONS.vocabularyFiles) ?? []),
+    ...associatedFiles(metadata, inputs).filter((file) => file.uint8(ASSOCIATED_FILE.type) === VOCABULARY_FILE),
+  ];
+  const lines = readListed(listed, "vocab.txt", files);
+  if (!lines) {
+    throw new ModelFileError(`${fileName}: there is no vocabulary (vocab.txt) in the file. Export it again.`);
+  }
+  return lines;
+}
+
+function readLabels(metadata, files, signatures, fileName) {
+  const [subgraph] = metadata.tables(METADATA.subgraphs);
+  const outputs = subgraph.tables(SUBGRAPH_METADATA.outputs);
+  const listed = associatedFiles(metadata, outputs).filter(
+    (file) => file.uint8(ASSOCIATED_FILE.type) === LABELS_FILE,
+  );
+  const labels = readListed(listed, "labels.txt", files) ?? [];
+  const numOutputs = signatures[0].numOutputs;
+  if (labels.length !== numOutputs && !(numOutputs === 1 && !labels.length)) {
+    throw new ModelFileError(
+      `${fileName}: the file has ${labels.length} labels, but the model gives ${numOutputs} probabilities. ` +
+        "Export it again with the labels that it was trained on.",
+    );
+  }
+  return labels;
+}
+
+function associatedFiles(metadata, tensors) {
+  const [subgraph] = metadata.tables(METADATA.subgraphs);
+  return [
+    ...tensors.flatMap((tensor) => tensor.tables(TENSOR_METADATA.files)),
+    ...subgraph.tables(SUBGRAPH_METADATA.files),
+    ...metadata.tables(METADATA.files),
+  ];
+}
+
+// Lines of the first of the listed files; of the file with the usual name where none is listed.
+function readListed(listed, usualName, files) {
+  const names = [...listed.map((file) => file.string(ASSOCIATED_FILE.name)), usualName];
+  const content = names.map((name) => files.get(name)).find((bytes) => bytes);
+  return content && readLines(content);
+}
+
+// As power_bert.files.read_lines: only LF or CR LF ends a line; empty lines at the end are left out.
+function readLines(bytes) {
+  const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
+  while (lines.length && !lines.at(-1)) lines.pop();
+  return lines;
+}

@@ -1,0 +1,111 @@
+// BERT's WordPiece tokenizer with the ids of power_bert.text.tokenizer, on the library @huggingface/tokenizers.
+//
+// tests/export/golden_tokenizer.json holds texts with the ids that both sides must give.
+
+import { Tokenizer } from "@huggingface/tokenizers";
+
+const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+const MAX_CHARACTERS_PER_WORD = 100;
+// Ideographs outside the Basic Multilingual Plane that the trainer sets apart; the library looks at UTF-16 units and
+// misses them.
+const RARE_IDEOGRAPH = /[\u{20000}-\u{2A6DF}\u{2A700}-\u{2B81F}\u{2B920}-\u{2CEAF}\u{2F800}-\u{2FA1F}]/gu;
+
+export class WordPieceTokenizer {
+  /**
+   * @param {string[]} vocabulary The tokens in the order of their ids.
+   * @param {boolean} lowercase Whether texts are lower-cased and accents stripped.
+   */
+  constructor(vocabulary, lowercase) {
+    const ids = Object.create(null);
+    vocabulary.forEach((token, id) => (ids[token] = id));
+    const missing = SPECIAL_TOKENS.filter((token) => !(token in ids));
+    if (missing.length) {
+      throw new Error(`The vocabulary lacks the special tokens ${missing.join(", ")}.`);
+    }
+    this.lowercase = lowercase;
+    this.padId = ids["[PAD]"];
+    this.clsId = ids["[CLS]"];
+    this.sepId = ids["[SEP]"];
+    this.tokenizer = build(ids, lowercase);
+  }
+
+  /**
+   * Encodes a sentence or a pair with [CLS] and [SEP].
+   *
+   * @param {string} first
+   * @param {string | null} second The second text of a pair; null for a sentence.
+   * @param {number} maxLength Tokens at most; what is over is cut from the end, for pairs as in `truncatePair`.
+   * @returns {{ids: number[], segmentIds: number[], cut: number}} Both not padded, and how many tokens were cut off.
+   */
+  encode(first, second, maxLength) {
+    const left = this.pieces(first);
+    if (second === null) {
+      const kept = Math.min(left.length, maxLength - 2);
+      const ids = [this.clsId, ...left.slice(0, kept), this.sepId];
+      return { ids, segmentIds: ids.map(() => 0), cut: left.length - kept };
+    }
+    const right = this.pieces(second);
+    const [keptLeft, keptRight] = truncatePair(left.length, right.length, maxLength - 3);
+    const ids = [this.clsId, ...left.slice(0, keptLeft), this.sepId, ...right.slice(0, keptRight), this.sepId];
+    const segmentIds = ids.map((_, position) => (position < keptLeft + 2 ? 0 : 1));
+    return { ids, segmentIds, cut: left.length + right.length - keptLeft - keptRight };
+  }
+
+  /** Ids of a text's word pieces, without [CLS] and [SEP], not truncated. */
+  pieces(text) {
+    return this.tokenizer.encode(this.prepare(text), { add_special_tokens: false }).ids;
+  }
+
+  // What the library does otherwise than the trainer's (see RARE_IDEOGRAPH). JavaScript lower-cases a sigma at the end
+  // of a word to ς; the trainer, character by character, to σ.
+  prepare(text) {
+    const spaced = text.replace(RARE_IDEOGRAPH, " $& ");
+    return this.lowercase ? spaced.replaceAll("Σ", "σ") : spaced;
+  }
+}
+
+/**
+ * Lengths to which a pair is cut: the longer one first, and both to half where both are too long; of an odd budget the
+ * longer one gets the one token more, and the second one where both are equally long.
+ *
+ * @returns {[number, number]} The kept tokens of the first and of the second text.
+ */
+export function truncatePair(numFirst, numSecond, budget) {
+  if (numFirst + numSecond <= budget) return [numFirst, numSecond];
+  const shorter = Math.min(numFirst, numSecond, Math.floor(budget / 2));
+  const longer = budget - shorter;
+  return numFirst > numSecond ? [longer, shorter] : [shorter, longer];
+}
+
+function build(ids, lowercase) {
+  const specialTokens = SPECIAL_TOKENS.map((content) => ({
+    id: ids[content],
+    content,
+    special: true,
+    normalized: false,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+  }));
+  const definition = {
+    model: {
+      type: "WordPiece",
+      vocab: ids,
+      unk_token: "[UNK]",
+      continuing_subword_prefix: "##",
+      max_input_chars_per_word: MAX_CHARACTERS_PER_WORD,
+    },
+    normalizer: {
+      type: "BertNormalizer",
+      clean_text: true,
+      handle_chinese_chars: true,
+      strip_accents: lowercase,
+      lowercase,
+    },
+    pre_tokenizer: { type: "BertPreTokenizer" },
+    post_processor: null,
+    decoder: null,
+    added_tokens: specialTokens,
+  };
+  return new Tokenizer(definition, {});
+}
