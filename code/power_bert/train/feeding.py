@@ -30,9 +30,30 @@ def training_data(batches: Callable[[], Iterator[Batch]], num_batches: int, labe
 
     if keras.backend.backend() != "tensorflow":
         return examples()
+    return _tensorflow_data(examples, num_batches, labels_dtype)
+
+
+def _tensorflow_data(examples: Callable[[], Iterator[Any]], num_batches: int, labels_dtype: str) -> Any:
+    """A tf.data pipeline over `examples`.
+
+    Not `Dataset.from_generator`: on Python 3.11 it sets malloc's M_MMAP_THRESHOLD to 128 KiB for the whole process.
+    Every larger tensor is then mapped and unmapped anew, page by page, and a training step takes twice as long.
+    """
     import tensorflow as tf
 
-    inputs = {name: tf.TensorSpec((None, None), tf.int32) for name in INPUT_NAMES}
-    signature = (inputs, tf.TensorSpec((None,), labels_dtype))
-    data = tf.data.Dataset.from_generator(examples, output_signature=signature)
-    return data.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(2)
+    running: Iterator[Any] = iter(())
+
+    def take(index: np.ndarray) -> list[np.ndarray]:
+        nonlocal running
+        if index == 0:
+            running = examples()
+        inputs, labels = next(running)
+        return [*(inputs[name] for name in INPUT_NAMES), labels]
+
+    def with_shapes(index: Any) -> Any:
+        *arrays, labels = tf.numpy_function(take, [index], [tf.int32] * len(INPUT_NAMES) + [labels_dtype])
+        inputs = {name: tf.ensure_shape(array, (None, None)) for name, array in zip(INPUT_NAMES, arrays, strict=True)}
+        return inputs, tf.ensure_shape(labels, (None,))
+
+    # One after another, so that the batches come in their order.
+    return tf.data.Dataset.range(num_batches).map(with_shapes, num_parallel_calls=1).prefetch(2)
