@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from power_bert.errors import UserError
+from power_bert.model.retention_choice import resolve_retention_text
 from power_bert.text.glue_tasks import get_task
 from power_bert.text.task import Task
 
@@ -60,6 +61,7 @@ class Experiment:
         weight_decay: decoupled, per update and learning rate.
         clip_norm: largest global norm of the gradient.
         dropout: on hidden states and attention; None keeps the checkpoint's.
+        retention_config: configuration of phase 3, as `parse_retention` takes it; None searches one (phase 2).
     """
 
     task: str
@@ -85,6 +87,7 @@ class Experiment:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     dropout: float | None = None
+    retention_config: str | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -177,6 +180,8 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     if unknown:
         raise UserError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(types))}")
     values = {name: _absolute(name, value) for name, value in given.items() if value not in (None, "")}
+    if "retention_config" in values:
+        values["retention_config"] = resolve_retention_text(values["retention_config"])
     task = get_task(values.setdefault("task", "cola"))
     defaults: dict[str, Any] = {
         "data_dir": str(SAMPLE_FOLDER / task.folder),

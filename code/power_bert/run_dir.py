@@ -3,7 +3,9 @@
 <run>/config.json  environment.json  log.txt  metrics.csv  tensorboard/
 <run>/1_fine_tune/  2_search/  3_retrain/
     model/ (keras-hub preset)  predictions_dev.tsv  predictions_test.tsv  metrics.json  DONE
-    training_state.npz (until the phase is done)   2_search also: retention.json
+    training_state.npz (until the phase is done)
+2_search also: retention.json (3_retrain where it was given, and there is no 2_search then)
+3_retrain and 1_fine_tune of an MNLI run also: predictions_test_<task>.tsv of the other half and of AX
 """
 
 from __future__ import annotations
@@ -116,6 +118,12 @@ class RunDir:
     @property
     def summary(self) -> Path:
         return self.path / "summary.txt"
+
+    @property
+    def retention(self) -> Path:
+        """The retention configuration of phase 3: the given one (RETENTION_CONFIG), or what the search has found."""
+        given = self.phase("3_retrain").retention
+        return given if given.exists() else self.phase("2_search").retention
 
     def phase(self, name: str) -> PhaseDir:
         """`name` is one of PHASES."""

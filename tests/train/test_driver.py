@@ -25,8 +25,9 @@ from power_bert.run_dir import PHASES, RunDir, read_json, write_json
 from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import get_task
 from power_bert.train import driver
-from power_bert.train.driver import check_run_dir, run_experiment
+from power_bert.train.driver import run_experiment
 from power_bert.train.phases import load_model
+from power_bert.train.run_folder import check_run_dir
 
 TASKS = ("cola", "mrpc", "sts-b")
 EPOCHS = 3
@@ -353,9 +354,7 @@ class TestBadInput:
         assert not output.parent.exists()
         (data / "dev.tsv").write_text(good, encoding="utf-8")
         reached: list[Any] = []
-        monkeypatch.setattr(driver, "fine_tune", lambda context, pretrained: reached.append(context))
-        monkeypatch.setattr(driver, "search", lambda context, previous: None)
-        monkeypatch.setattr(driver, "retrain", lambda context, previous: None)
+        monkeypatch.setattr(driver, "run_phases", lambda context, *_: reached.append(context))
         run_quietly(experiment)
         assert len(reached) == 1 and json.loads((output / "config.json").read_text())["data_dir"] == str(data)
         # No phase has begun: other settings may still take the folder.

@@ -49,7 +49,7 @@ def context(make_experiment: Callable[..., Experiment], tmp_path: Path) -> Itera
     tokenizer = PowerBertTokenizer(VOCABULARY).word_pieces
     splits = {
         split: Split.of(read_examples(experiment.task_definition, split, experiment.data_dir), tokenizer, MAX_LENGTH)
-        for split in ("train", "dev", "test")
+        for split in ("train", "dev")
     }
     with Reporter(run_dir.log, run_dir.tensorboard, Console(file=io.StringIO())) as reporter:
         yield RunContext(experiment, run_dir, reporter, **splits)

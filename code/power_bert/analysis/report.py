@@ -131,7 +131,7 @@ def _change(before: float | None, after: float | None) -> str:
 
 
 def _retention_rows(run_dir: RunDir) -> list[Row]:
-    document = Document.read(run_dir.phase(_SEARCH).retention)
+    document = Document.read(run_dir.retention)
     values = document.items("retention")
     if not values or not all(isinstance(value, int | float) for value in values):
         raise UserError(f"{document.path}: retention is not a list of numbers; {REMEDY}")
@@ -166,7 +166,8 @@ def _cost_rows(run_dir: RunDir) -> list[Row]:
 
 def _phase_rows(run_dir: RunDir) -> list[Row]:
     rows = []
-    for phase in PHASES:
+    # A run with a given retention configuration has no search.
+    for phase in (name for name in PHASES if name != _SEARCH or run_dir.phase(name).path.exists()):
         document = Document.read(run_dir.phase(phase).metrics)
         epochs = [Document(document.path, values, "history") for values in document.items("history")]
         shown = f"{_duration(document.number('seconds'))}, {len(epochs)} epochs"
@@ -187,14 +188,14 @@ def _duration(seconds: float) -> str:
 
 def _path_rows(run_dir: RunDir) -> list[Row]:
     """The files that the run has left; only what is there."""
-    fine_tune, search, retrain = (run_dir.phase(name) for name in PHASES)
+    fine_tune, retrain = run_dir.phase(_FINE_TUNE), run_dir.phase(_RETRAIN)
     paths = {
         "fine-tuned model": fine_tune.model,
         "model with elimination": retrain.model,
         "dev predictions, fine-tuned": fine_tune.predictions("dev"),
         "dev predictions": retrain.predictions("dev"),
         "test predictions": retrain.predictions("test"),
-        "retention configuration": search.retention,
+        "retention configuration": run_dir.retention,
         "log": run_dir.log,
         "metrics": run_dir.metrics_csv,
         "TensorBoard": run_dir.tensorboard,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,25 +19,36 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import Pretrained, check_max_length, load_pretrained
-from power_bert.run_dir import PHASES, RunDir, read_json, write_json
+from power_bert.model.retention import parse_retention
+from power_bert.run_dir import PHASES, RunDir, write_json
 from power_bert.text.download import fetch_minilm
-from power_bert.text.examples import data_fingerprint, read_examples
+from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples
+from power_bert.text.glue_tasks import TASKS
 from power_bert.text.sample_cola import write_sample
-from power_bert.text.task import SPLITS
+from power_bert.text.task import Split as SplitName
+from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.phases import fine_tune, retrain, search
 from power_bert.train.reporting import Reporter
+from power_bert.train.run_folder import check_run_dir, set_aside
+from power_bert.train.test_predictions import write_missing_predictions
 from power_bert.train.training import RunContext, Split
 
+_LABELLED_SPLITS: tuple[SplitName, ...] = ("train", "dev")
 _RECORDED_PACKAGES = ("tensorflow", "jax", "keras", "keras-hub", "tokenizers", "numpy", "scikit-learn", "scipy")
 
 
-def run_experiment(experiment: Experiment, resume: bool = True, console: Console | None = None) -> RunDir:
+def run_experiment(
+    experiment: Experiment, resume: bool = True, console: Console | None = None, predict_test: bool = True
+) -> RunDir:
     """Fine-tune, search, re-train; whatever an earlier, interrupted run of the same experiment finished is kept.
+
+    With a given retention configuration there is no search: re-training starts from the fine-tuned weights.
 
     Args:
         experiment: what to run.
         resume: False sets an earlier run in the same folder aside and starts anew.
         console: where to print; the terminal by default.
+        predict_test: whether phases 1 and 3 are followed by predictions of the test data in GLUE's form.
 
     Raises:
         UserError: bad input; nothing finished is lost.
@@ -46,7 +56,8 @@ def run_experiment(experiment: Experiment, resume: bool = True, console: Console
     run_dir = check_run_dir(experiment, resume)
     prepare_embedded_default(experiment, console or Console())
     task = experiment.task_definition
-    examples = {split: read_examples(task, split, experiment.data_dir) for split in SPLITS}
+    examples = {split: read_examples(task, split, experiment.data_dir) for split in _LABELLED_SPLITS}
+    test_rows = check_test_data(experiment) if predict_test else 0
     keras.utils.set_random_seed(experiment.seed)
     _make_deterministic()
 
@@ -65,6 +76,7 @@ def run_experiment(experiment: Experiment, resume: bool = True, console: Console
     else:
         tokenizer = pretrained().tokenizer.word_pieces
         check_max_length(experiment.max_length, pretrained().backbone)
+        check_given_retention(experiment, pretrained().backbone.num_layers)
     splits = {name: Split.of(part, tokenizer, experiment.max_length) for name, part in examples.items()}
     # All input has been read and checked: only now does the run leave a trace.
     if not resume:
@@ -77,13 +89,45 @@ def run_experiment(experiment: Experiment, resume: bool = True, console: Console
         context = RunContext(experiment, run_dir, reporter, **splits)
         lengths = context.train.encoded.lengths
         reporter.say(
-            f"{task.name}: {len(lengths)} training, {len(context.dev.encoded)} dev and {len(context.test.encoded)} "
-            f"test examples, {lengths.mean():.1f} word pieces on average, {lengths.max()} at most"
+            f"{task.name}: {len(lengths)} training, {len(context.dev.encoded)} dev and {test_rows} test examples, "
+            f"{lengths.mean():.1f} word pieces on average, {lengths.max()} at most"
         )
-        previous = fine_tune(context, pretrained)
-        previous = search(context, previous)
-        retrain(context, previous)
+        run_phases(context, pretrained, predict_test)
     return run_dir
+
+
+def run_phases(context: RunContext, pretrained: Callable[[], Pretrained], predict_test: bool) -> None:
+    """All phases of the experiment, each from what the one before it left."""
+    experiment, console = context.experiment, context.reporter.console
+    result = fine_tune(context, pretrained)
+    if predict_test:
+        write_missing_predictions(experiment, result.phase_dir, console)
+    if experiment.retention_config is None:
+        result = search(context, result)
+    result = retrain(context, result)
+    if predict_test:
+        write_missing_predictions(experiment, result.phase_dir, console)
+
+
+def check_test_data(experiment: Experiment) -> int:
+    """Read and check all test data that the run will predict, without holding them.
+
+    Returns:
+        Test examples of the experiment's own task; 0 where a task of the user has none.
+    """
+    task, rows = experiment.task_definition, 0
+    if task.name in TASKS or has_split(task, "test", experiment.data_dir):
+        rows = count_examples(task, "test", experiment.data_dir)
+    for other, data_dir in predictable_test_sets(task, experiment.data_dir):
+        if other.name != task.name:
+            count_examples(other, "test", data_dir)
+    return rows
+
+
+def check_given_retention(experiment: Experiment, num_layers: int) -> None:
+    """Raise a UserError where RETENTION_CONFIG does not fit the model."""
+    if experiment.retention_config is not None:
+        parse_retention(experiment.retention_config, num_layers, experiment.max_length)
 
 
 def prepare_embedded_default(experiment: Experiment, console: Console) -> None:
@@ -105,35 +149,6 @@ def _make_deterministic() -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def check_run_dir(experiment: Experiment, resume: bool) -> RunDir:
-    """The run folder, if this experiment may use it; writes nothing.
-
-    Without `resume` it may hold any older run, which `set_aside` then moves out of the way.
-
-    Raises:
-        UserError: the folder holds another run, or something that is no run.
-    """
-    run_dir = RunDir(Path(experiment.output_dir))
-    if run_dir.path.is_file():
-        raise UserError(f"OUTPUT_DIR={run_dir.path} is a file; expected a folder or nothing there")
-    if not run_dir.path.exists() or not any(run_dir.path.iterdir()):
-        return run_dir
-    if not run_dir.config.exists():
-        raise UserError(
-            f"OUTPUT_DIR={run_dir.path} is not empty and holds no run of this project (no config.json); "
-            "choose another OUTPUT_DIR"
-        )
-    if resume and any(run_dir.phase(name).path.exists() for name in PHASES):
-        _refuse_other_run(experiment, run_dir)
-    return run_dir
-
-
-def set_aside(run_dir: RunDir) -> None:
-    """Rename the folder of an older run, if there is one, to its name with the present time."""
-    if run_dir.config.exists():
-        os.rename(run_dir.path, run_dir.path.with_name(f"{run_dir.path.name}.{time.strftime('%Y%m%d-%H%M%S')}"))
-
-
 def write_run_description(experiment: Experiment, run_dir: RunDir) -> None:
     """``config.json`` and ``environment.json``."""
     try:
@@ -145,27 +160,6 @@ def write_run_description(experiment: Experiment, run_dir: RunDir) -> None:
         raise UserError(
             f"OUTPUT_DIR={run_dir.path} cannot be written ({error.strerror}); choose another folder"
         ) from None
-
-
-def _refuse_other_run(experiment: Experiment, run_dir: RunDir) -> None:
-    stored = Experiment.from_json(run_dir.config.read_text(encoding="utf-8"), str(run_dir.config))
-    old, new = json.loads(stored.to_json()), json.loads(experiment.to_json())
-    # The folder may have been moved.
-    different = [name for name in new if old[name] != new[name] and name != "output_dir"]
-    if different:
-        listed = "; ".join(f"{name}: {old[name]!r} there, {new[name]!r} now" for name in different)
-        raise UserError(
-            f"OUTPUT_DIR={run_dir.path} holds another run ({listed}). Choose another OUTPUT_DIR, or set RESUME=0 to "
-            "set that run aside and start anew"
-        )
-    if run_dir.environment.exists():
-        recorded = read_json(run_dir.environment).get("data_sha256", {})
-        for name, digest in data_fingerprint(experiment.task_definition, experiment.data_dir).items():
-            if recorded.get(name, digest) != digest:
-                raise UserError(
-                    f"{Path(experiment.data_dir) / name} has changed since the run in {run_dir.path} began; "
-                    "restore it, choose another OUTPUT_DIR, or set RESUME=0 to start anew"
-                )
 
 
 def describe_environment(experiment: Experiment) -> dict[str, Any]:

@@ -18,15 +18,15 @@ import keras
 from power_bert.files import atomic_write_text
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
-from power_bert.model.retention import check_retention, format_retention
-from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json, write_json
+from power_bert.model.retention import check_retention, format_retention, parse_retention
+from power_bert.run_dir import PHASES, PhaseDir, read_json, write_json
 from power_bert.train.forward import compiled_forward
 from power_bert.train.metrics import format_scores, is_defined
+from power_bert.train.run_folder import phases_of
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
     evaluate_dev,
-    predict_test,
     start_bias,
     train,
 )
@@ -84,15 +84,23 @@ def search(context: RunContext, previous: PhaseResult) -> PhaseResult:
 
 
 def retrain(context: RunContext, previous: PhaseResult) -> PhaseResult:
-    """Phase 3: hard extraction with the searched configuration, from the searched weights."""
+    """Phase 3: hard extraction with the searched configuration, from the searched weights.
+
+    With a given configuration (RETENTION_CONFIG) there was no search, and `previous` is phase 1.
+    """
     phase_dir, experiment = context.run_dir.phase(PHASES[2]), context.experiment
     if phase_dir.is_done:
         return _already_done(context, phase_dir, "re-training")
     keras.utils.set_random_seed(experiment.seed)
-    searched = load_model(previous.phase_dir)
-    retention = read_json(previous.phase_dir.retention)["retention"]
-    retention = check_retention(retention, searched.backbone.num_layers, experiment.max_length)
-    model = rebuild_classifier(searched, extraction="hard", retention=retention)
+    trained = load_model(previous.phase_dir)
+    num_layers = trained.backbone.num_layers
+    if experiment.retention_config is None:
+        found = read_json(previous.phase_dir.retention)["retention"]
+        retention = check_retention(found, num_layers, experiment.max_length)
+    else:
+        retention = parse_retention(experiment.retention_config, num_layers, experiment.max_length)
+        write_json(phase_dir.retention, {"retention": list(retention), "source": "RETENTION_CONFIG"})
+    model = rebuild_classifier(trained, extraction="hard", retention=retention)
     return _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs)
 
 
@@ -116,13 +124,11 @@ def _train_phase(
         epochs,
         "last" if is_search else "best",
         status,
-        lambda history: _write_metrics_csv(context.run_dir, phase_dir, history),
+        lambda history: _write_metrics_csv(context, phase_dir, history),
     )
     outcome = train(context, model, phase_dir, plan)
     if is_search:
-        _write_retention(context, phase_dir)
-    else:
-        predict_test(context, load_model(phase_dir), phase_dir)
+        _write_searched_retention(context, phase_dir)
     metrics = {
         "phase": phase_dir.path.name,
         "metric": context.experiment.task_definition.metrics[0],
@@ -144,7 +150,7 @@ def _train_phase(
     return PhaseResult(phase_dir, metrics)
 
 
-def _write_retention(context: RunContext, phase_dir: PhaseDir) -> None:
+def _write_searched_retention(context: RunContext, phase_dir: PhaseDir) -> None:
     backbone = load_model(phase_dir).backbone
     retention = backbone.searched_retention()
     write_json(
@@ -166,11 +172,11 @@ def _already_done(context: RunContext, phase_dir: PhaseDir, title: str) -> Phase
     return PhaseResult(phase_dir, metrics)
 
 
-def _write_metrics_csv(run_dir: RunDir, current: PhaseDir, history: list[dict[str, Any]]) -> None:
+def _write_metrics_csv(context: RunContext, current: PhaseDir, history: list[dict[str, Any]]) -> None:
     """One row an epoch of every phase so far, written anew so that a resumed run leaves no row twice."""
     entries = []
-    for name in PHASES:
-        phase_dir = run_dir.phase(name)
+    for name in phases_of(context.experiment):
+        phase_dir = context.run_dir.phase(name)
         if phase_dir.path == current.path:
             entries += [(name, entry) for entry in history]
             break
@@ -184,4 +190,4 @@ def _write_metrics_csv(run_dir: RunDir, current: PhaseDir, history: list[dict[st
         writer.writerow(
             [name, entry["epoch"], entry["train_loss"], *scores, entry["train_seconds"], entry["eval_seconds"]]
         )
-    atomic_write_text(run_dir.metrics_csv, text.getvalue())
+    atomic_write_text(context.run_dir.metrics_csv, text.getvalue())

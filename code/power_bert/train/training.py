@@ -25,11 +25,9 @@ from power_bert.train.feeding import training_data
 from power_bert.train.forward import Forward, compiled_forward
 from power_bert.train.metrics import compute_scores, format_scores, is_defined
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
-from power_bert.train.predict import predict_outputs, to_predictions
+from power_bert.train.predict import EVALUATION_BATCH_SIZE, predict_outputs, to_predictions
 from power_bert.train.reporting import Reporter, TrainingProgress
 from power_bert.train.training_state import load_training_state, save_training_state
-
-EVALUATION_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,6 @@ class RunContext:
     reporter: Reporter
     train: Split
     dev: Split
-    test: Split
 
 
 @dataclass(frozen=True)
@@ -225,15 +222,6 @@ def _report(context: RunContext, display: TrainingProgress, entry: dict[str, Any
     )
     for name, value in entry["scores"].items():
         context.reporter.scalar(f"{display.title}/dev_{name}", value, entry["epoch"] * display.steps_per_epoch)
-
-
-def predict_test(context: RunContext, model: PowerBertTextClassifier, phase_dir: PhaseDir) -> None:
-    """Write the GLUE file of the test split: ``predictions_test.tsv`` of the phase."""
-    task = context.experiment.task_definition
-    outputs = predict_outputs(
-        compiled_forward(model), context.test.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length
-    )
-    write_predictions(phase_dir.predictions("test"), task, to_predictions(task, outputs))
 
 
 def start_bias(model: PowerBertTextClassifier, labels: np.ndarray | None) -> None:

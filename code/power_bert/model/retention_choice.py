@@ -1,0 +1,54 @@
+"""The retention configuration that a user asks for: RETENTION_CONFIG of run.sh."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from power_bert.errors import UserError
+from power_bert.model.retention import Retention, format_retention, parse_retention
+
+NO_ELIMINATION = "none"
+
+
+def resolve_retention_text(choice: str) -> str:
+    """A configuration as text, for a run that trains with it: that of a retention.json where `choice` is its path.
+
+    Args:
+        choice: "64,48,…" (word-vectors), "1.0,0.8,…" (shares), or the path of a JSON file with "retention".
+
+    Raises:
+        UserError: the file is missing or not what the search writes, or `choice` is "none".
+    """
+    if choice.strip().lower() == NO_ELIMINATION:
+        raise UserError(
+            f"RETENTION_CONFIG={choice}: there is nothing to train without elimination but phase 1. Give a "
+            "configuration such as 1.0,0.8,0.5, or nothing, and it is searched; 'none' is for evaluate and predict"
+        )
+    path = Path(choice)
+    if path.suffix != ".json" and not path.is_file():
+        return "".join(choice.split())
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))["retention"]
+        return format_retention([value if isinstance(value, float) else int(value) for value in values])
+    except OSError as error:
+        raise UserError(
+            f"RETENTION_CONFIG={choice} cannot be read ({error.strerror}); give a retention.json, or a configuration "
+            "such as 1.0,0.8,0.5"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f'RETENTION_CONFIG={choice}: expected a JSON file with "retention": [one number a block], as the search '
+            "writes it"
+        ) from None
+
+
+def parse_retention_choice(choice: str, num_layers: int, max_length: int) -> Retention | None:
+    """The configuration that `choice` names, for a model to predict with; None where it is "none".
+
+    Raises:
+        UserError: it breaks a rule of `check_retention`, or its file cannot be read.
+    """
+    if choice.strip().lower() == NO_ELIMINATION:
+        return None
+    return parse_retention(resolve_retention_text(choice), num_layers, max_length)

@@ -1,0 +1,35 @@
+"""The GLUE files that a phase leaves: predictions of the test sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from power_bert.config import Experiment
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.run_dir import PhaseDir
+from power_bert.text.examples import stream_examples
+from power_bert.text.predictions import write_prediction_chunks
+from power_bert.text.task import Task
+from power_bert.train.predict import Predictor
+from power_bert.train.rows_progress import rows_progress
+from power_bert.train.run_folder import missing_predictions
+
+
+def write_missing_predictions(experiment: Experiment, phase_dir: PhaseDir, console: Console) -> None:
+    """Predict the test sets of which a finished phase has no file yet; its model is loaded only if there are any."""
+    missing = missing_predictions(experiment, phase_dir)
+    if not missing:
+        return
+    classifier = PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
+    predictor = Predictor(classifier, experiment.max_length)
+    for path, (task, data_dir) in missing.items():
+        write_test_predictions(path, predictor, task, data_dir, console)
+
+
+def write_test_predictions(path: Path, predictor: Predictor, task: Task, data_dir: str, console: Console) -> None:
+    """Predict a test set into a GLUE file, in the order of its rows; neither is ever held as a whole."""
+    with rows_progress(console, f"predicting the test set of {task.name}") as advance:
+        chunks = stream_examples(task, "test", data_dir)
+        write_prediction_chunks(path, task, predictor.predictions(task, chunks, advance))
