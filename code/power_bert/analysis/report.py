@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from power_bert.analysis.document import REMEDY, Document
-from power_bert.analysis.flops import Shape, forward_flops, speedup
 from power_bert.analysis.latency import (
     BUCKETED,
     BUCKETED_ELIMINATED,
@@ -32,6 +31,7 @@ from power_bert.config import Experiment
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.flops import Shape, forward_flops, speedup
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.model.retention import format_retention
 from power_bert.run_dir import PHASES, RunDir, read_json, write_json

@@ -116,6 +116,16 @@ def speedup(shape: Shape, lengths: Sequence[int], retention: Sequence[int | floa
     return forward_flops(shape, lengths).total / forward_flops(shape, lengths, retention).total
 
 
+def block_coefficients(shape: Shape) -> tuple[float, float, float]:
+    """(q, a, c): FLOPs of a block that extracts are q·e² + a·e + c·l, of e words that enter and l that are left."""
+    one, two, left = (
+        float(sum(_block_terms(shape, entering, left, extracts=True).values()))
+        for entering, left in ((1, 0), (2, 0), (0, 1))
+    )
+    quadratic = (two - 2 * one) / 2
+    return quadratic, one - quadratic, left
+
+
 def _words_of_blocks(
     num_layers: int, length: int, retention: Sequence[int | float] | None
 ) -> list[tuple[int, int, bool]]:

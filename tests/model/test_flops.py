@@ -1,8 +1,8 @@
-"""Tests of power_bert.analysis.flops."""
+"""Tests of power_bert.model.flops."""
 
 import pytest
 
-from power_bert.analysis.flops import Shape, forward_flops, speedup
+from power_bert.model.flops import Shape, forward_flops, speedup
 
 TINY = Shape(num_layers=2, hidden_dim=6, intermediate_dim=5, num_heads=3, num_classes=2)
 MINILM = Shape(num_layers=6, hidden_dim=384, intermediate_dim=1536, num_heads=12, num_classes=2)
