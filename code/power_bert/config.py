@@ -13,16 +13,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from power_bert.errors import UserError
 from power_bert.model.retention_choice import resolve_retention_text
+from power_bert.text.custom_task import CUSTOM, CUSTOM_DEFAULTS, find_labels, is_score_metric, make_custom_task
 from power_bert.text.glue_tasks import get_task
-from power_bert.text.task import Task
+from power_bert.text.sources import is_tfds
+from power_bert.text.task import Task, TaskDefaults
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CHECKPOINT = PROJECT_ROOT / "checkpoints" / "all-MiniLM-L6-v2"
-SAMPLE_FOLDER = PROJECT_ROOT / "glue_data" / "sample"
+GLUE_FOLDER = PROJECT_ROOT / "glue_data"
+SAMPLE_FOLDER = GLUE_FOLDER / "sample"
 RUNS_FOLDER = PROJECT_ROOT / "checkpoints" / "runs"
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -38,8 +42,8 @@ class Experiment:
     """Everything that decides the outcome of a run; written to the run folder before the first step.
 
     Attributes:
-        task: name of a GLUE task.
-        data_dir: folder with train, dev and test files.
+        task: name of a GLUE task, or "custom".
+        data_dir: folder with train, dev and test files, or "tfds:" and the name of a data set.
         checkpoint_path: pretrained checkpoint, in any form that `read_checkpoint` takes.
         vocab_path: vocabulary, where it does not lie beside the checkpoint.
         bert_config_path: configuration, where it does not lie beside the checkpoint.
@@ -62,6 +66,11 @@ class Experiment:
         clip_norm: largest global norm of the gradient.
         dropout: on hidden states and attention; None keeps the checkpoint's.
         retention_config: configuration of phase 3, as `parse_retention` takes it; None searches one (phase 2).
+        text_columns: of a custom task: names of one column of texts, or of two for pairs; None for a GLUE task.
+        label_column: of a custom task: name of the column of labels or scores; None for a GLUE task.
+        labels: of a custom task: its labels in the order of their class indices; None for a regression and for a
+            GLUE task.
+        metric: of a custom task: what picks the best checkpoint; None for a GLUE task.
     """
 
     task: str
@@ -88,14 +97,18 @@ class Experiment:
     clip_norm: float = 1.0
     dropout: float | None = None
     retention_config: str | None = None
+    text_columns: tuple[str, ...] | None = None
+    label_column: str | None = None
+    labels: tuple[str, ...] | None = None
+    metric: str | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
-        get_task(self.task)
+        self._check_task()
         for name, (low, high, shown) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise UserError(f"{_VARIABLES.get(name, name.upper())}={value} is out of range: expected {shown}")
+                raise UserError(f"{_variable(name)}={value} is out of range: expected {shown}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UserError(
@@ -104,15 +117,28 @@ class Experiment:
 
     def _check_types(self) -> None:
         for name, hint in get_type_hints(Experiment).items():
-            value, parts = getattr(self, name), get_args(hint) or (hint,)
-            accepted = (*parts, int) if float in parts else parts  # a whole number is a number too
-            if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in parts):
-                kinds = " or ".join(_KINDS[part] for part in parts)
-                raise UserError(f"{_VARIABLES.get(name, name.upper())}={value!r}: expected {kinds}")
+            value, kinds = getattr(self, name), _kinds(hint)
+            accepted = (*kinds, int) if float in kinds else kinds  # a whole number is a number too
+            fits = isinstance(value, accepted) and not (isinstance(value, bool) and bool not in kinds)
+            if not fits or (isinstance(value, tuple) and not all(isinstance(item, str) for item in value)):
+                expected = " or ".join(_KINDS[kind] for kind in kinds)
+                raise UserError(f"{_variable(name)}={value!r}: expected {expected}")
+
+    def _check_task(self) -> None:
+        """The task is known, and the settings of a custom task are there if, and only if, it is one."""
+        given = [_variable(name) for name in CUSTOM_SETTINGS if getattr(self, name) is not None]
+        if self.task != CUSTOM and given:
+            raise UserError(f"{', '.join(given)}: only for TASK={CUSTOM}, not for TASK={self.task}; leave empty")
+        _ = self.task_definition
 
     @property
     def task_definition(self) -> Task:
-        return get_task(self.task)
+        """The row of the GLUE table, or the task that the settings of a custom one describe."""
+        if self.task != CUSTOM:
+            return get_task(self.task)
+        if self.text_columns is None or self.label_column is None or self.metric is None:
+            raise UserError(f"TASK={CUSTOM} needs TEXT_COLUMNS, LABEL_COLUMN and METRIC")
+        return make_custom_task(self.text_columns, self.label_column, self.labels, self.metric)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -132,7 +158,17 @@ class Experiment:
         required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
         if missing := [name for name in required if name not in values]:
             raise UserError(f"{source}: settings are missing: {', '.join(missing)}")
-        return cls(**values)
+        restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**restored)
+
+
+CUSTOM_SETTINGS = ("text_columns", "label_column", "labels", "metric")
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """The types that a field takes: (tuple, NoneType) of `tuple[str, ...] | None`."""
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return tuple(get_origin(part) or part for part in parts)
 
 
 _KINDS: dict[type, str] = {
@@ -140,6 +176,7 @@ _KINDS: dict[type, str] = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
+    tuple: "a list of texts",
     type(None): "nothing",
 }
 # name of a field → (lowest, highest, how to say it)
@@ -165,6 +202,10 @@ _VARIABLES = {
 }
 
 
+def _variable(name: str) -> str:
+    return _VARIABLES.get(name, name.upper())
+
+
 # The embedded sample has less than half of CoLA's sentences: in as many epochs it must learn faster.
 _SAMPLE_DEFAULTS = {"lr_bert": 1e-4, "lr_soft_extract": 3e-3}
 
@@ -179,21 +220,20 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     unknown = sorted(set(given) - set(types))
     if unknown:
         raise UserError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(types))}")
-    values = {name: _absolute(name, value) for name, value in given.items() if value not in (None, "")}
+    values = {name: _absolute(name, value) for name, value in given.items() if value not in (None, "", ())}
     if "retention_config" in values:
         values["retention_config"] = resolve_retention_text(values["retention_config"])
-    task = get_task(values.setdefault("task", "cola"))
+    task_defaults = _complete_task(values)
     defaults: dict[str, Any] = {
-        "data_dir": str(SAMPLE_FOLDER / task.folder),
         "checkpoint_path": str(DEFAULT_CHECKPOINT),
         "epochs": 3,
-        "batch_size": task.defaults.batch_size,
-        "lr_bert": task.defaults.learning_rate,
-        "lr_soft_extract": task.defaults.soft_extract_learning_rate,
-        "regularization": task.defaults.regularization,
-        "max_length": task.defaults.max_length,
+        "batch_size": task_defaults.batch_size,
+        "lr_bert": task_defaults.learning_rate,
+        "lr_soft_extract": task_defaults.soft_extract_learning_rate,
+        "regularization": task_defaults.regularization,
+        "max_length": task_defaults.max_length,
     }
-    if values.get("data_dir", defaults["data_dir"]) == str(SAMPLE_FOLDER / "CoLA"):
+    if values["data_dir"] == str(SAMPLE_FOLDER / "CoLA"):
         defaults.update(_SAMPLE_DEFAULTS)
     values = {**defaults, **values}
     values.setdefault("search_epochs", values["epochs"])
@@ -201,17 +241,48 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     return Experiment(**values)
 
 
+def _complete_task(values: dict[str, Any]) -> TaskDefaults:
+    """Fills in what the task and its data leave open; returns the task's defaults."""
+    name = values.setdefault("task", "cola")
+    if name == CUSTOM:
+        _complete_custom_task(values)
+        return CUSTOM_DEFAULTS
+    task = get_task(name)
+    # `bash run.sh download` puts the official data there; the sample is the default of `bash run.sh` alone.
+    values.setdefault("data_dir", str((SAMPLE_FOLDER if name == "cola" else GLUE_FOLDER) / task.folder))
+    return task.defaults
+
+
+def _complete_custom_task(values: dict[str, Any]) -> None:
+    if "data_dir" not in values:
+        raise UserError(f"DATA_DIR is empty: TASK={CUSTOM} needs the folder that holds its train and dev files")
+    for setting in ("text_columns", "labels"):
+        if isinstance(values.get(setting), str):
+            values[setting] = tuple(part.strip() for part in values[setting].split(","))
+    values.setdefault("text_columns", ("sentence",))
+    values.setdefault("label_column", "label")
+    values.setdefault("metric", "accuracy")
+    if "labels" not in values and not is_score_metric(values["metric"]):
+        values["labels"] = find_labels(values["data_dir"], values["text_columns"], values["label_column"])
+
+
 def _absolute(name: str, value: Any) -> Any:
     """A path that means the same from another working folder; anything else, a preset's name among them, as it is."""
     if name == "checkpoint_path":
         is_path = Path(value).exists() or Path(f"{value}.index").exists()
+    elif name == "data_dir":
+        is_path = not is_tfds(value)
     else:
-        is_path = name in ("data_dir", "output_dir", "vocab_path", "bert_config_path")
+        is_path = name in ("output_dir", "vocab_path", "bert_config_path")
     return os.path.abspath(value) if is_path else value
 
 
 def default_output_dir(values: Mapping[str, Any]) -> Path:
     """``checkpoints/runs/<task>/<data>-<checkpoint>``."""
-    data_dir = Path(values["data_dir"]).resolve()
     checkpoint = str(values["checkpoint_path"]).rstrip("/").split("/")[-1]
-    return RUNS_FOLDER / values["task"] / f"{data_dir.parent.name}-{data_dir.name}-{checkpoint}"
+    if is_tfds(values["data_dir"]):
+        data = values["data_dir"].translate(str.maketrans(":/", "--"))
+    else:
+        folder = Path(values["data_dir"]).resolve()
+        data = f"{folder.parent.name}-{folder.name}"
+    return RUNS_FOLDER / values["task"] / f"{data}-{checkpoint}"

@@ -94,20 +94,18 @@ def read_csv(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
 
 def read_json_lines(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
     """Reads one JSON object a line."""
-    text_keys = [str(column) for column in layout.text_columns]
-    label_key = layout.label_column
-    has_labels: bool | None = None
+    has_targets: bool | None = None
     first_line = 1
     for lines in read_line_chunks(path, chunk_rows):
-        objects = [_parse_object(path, number, line) for number, line in enumerate(lines, start=first_line)]
         numbers = range(first_line, first_line + len(lines))
-        if has_labels is None:  # the first object decides whether an optional label is there
-            has_labels = label_key is not None and not (layout.label_is_optional and label_key not in objects[0])
-        texts = tuple([_json_text(path, n, o, key) for n, o in zip(numbers, objects, strict=True)] for key in text_keys)
-        targets = None
-        if has_labels:
-            targets = [_json_target(path, n, o, str(label_key)) for n, o in zip(numbers, objects, strict=True)]
         first_line += len(lines)
+        objects = [_parse_object(path, number, line) for number, line in zip(numbers, lines, strict=True)]
+        if has_targets is None:  # the first object tells whether an optional label is there
+            has_targets = not layout.label_is_optional or layout.label_column in objects[0]
+        texts = tuple(_json_column(path, numbers, objects, str(name), layout, _text) for name in layout.text_columns)
+        targets = None
+        if has_targets and layout.label_column is not None:
+            targets = _json_column(path, numbers, objects, str(layout.label_column), layout, _target)
         yield RawRows(str(path), numbers, texts, targets)
 
 
@@ -132,15 +130,16 @@ class _Columns:
 
 
 def _find_columns(path: Path, header: list[str], layout: Layout) -> _Columns:
-    texts = tuple(_find_column(path, header, column) for column in layout.text_columns)
+    remedy = layout.header_remedy
+    texts = tuple(_find_column(path, header, column, remedy) for column in layout.text_columns)
     if layout.index_column is not None:
-        _find_column(path, header, layout.index_column)
+        _find_column(path, header, layout.index_column, remedy)
     if layout.label_column is None or (layout.label_is_optional and layout.label_column not in header):
         return _Columns(texts, None)
-    return _Columns(texts, _find_column(path, header, layout.label_column))
+    return _Columns(texts, _find_column(path, header, layout.label_column, remedy))
 
 
-def _find_column(path: Path, header: list[str], column: str | int) -> int:
+def _find_column(path: Path, header: list[str], column: str | int, remedy: str) -> int:
     """The position of a column, given by its header name or already as a position."""
     if isinstance(column, int):
         return column
@@ -148,7 +147,7 @@ def _find_column(path: Path, header: list[str], column: str | int) -> int:
         problem = "no column" if column not in header else "more than one column"
         raise UserError(
             f"{path}, line 1: {problem} named {column!r}. Expected it once in the header, which has: "
-            f"{', '.join(map(repr, header))}. Correct the header or download the file again."
+            f"{', '.join(map(repr, header))}. {remedy}"
         )
     return header.index(column)
 
@@ -188,29 +187,37 @@ def _parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
     return value
 
 
-def _json_value(path: Path, number: int, values: dict[str, Any], key: str) -> Any:
-    if key not in values:
-        raise UserError(
-            f"{path}, line {number}: no key {key!r}. Expected it in every object; this one has: "
-            f"{', '.join(map(repr, values))}. {REMEDY}"
-        )
-    return values[key]
+def _json_column(
+    path: Path,
+    numbers: Sequence[int],
+    objects: list[dict[str, Any]],
+    key: str,
+    layout: Layout,
+    convert: Callable[[Any], str | None],
+) -> list[str]:
+    """The values of a key as strings; `convert` returns None for what does not fit."""
+    column = []
+    for number, values in zip(numbers, objects, strict=True):
+        if key not in values:
+            raise UserError(
+                f"{path}, line {number}: no key {key!r}. Expected it in every object; this one has: "
+                f"{', '.join(map(repr, values))}. {layout.header_remedy}"
+            )
+        string = convert(values[key])
+        if string is None:
+            kinds = "a text" if convert is _text else "a text or a number"
+            shown = json.dumps(values[key], ensure_ascii=False)[:40]
+            raise UserError(f"{path}, line {number}: {key!r} is {shown}. Expected {kinds}. {REMEDY}")
+        column.append(string)
+    return column
 
 
-def _json_text(path: Path, number: int, values: dict[str, Any], key: str) -> str:
-    value = _json_value(path, number, values, key)
-    if not isinstance(value, str):
-        raise UserError(f"{path}, line {number}: {key!r} is {json.dumps(value)[:40]}. Expected a text. {REMEDY}")
-    return value
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
-def _json_target(path: Path, number: int, values: dict[str, Any], key: str) -> str:
+def _target(value: Any) -> str | None:
     """A label or score as it would stand in a TSV file."""
-    value = _json_value(path, number, values, key)
-    if isinstance(value, str):
-        return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    raise UserError(
-        f"{path}, line {number}: {key!r} is {json.dumps(value)[:40]}. Expected a text or a number. {REMEDY}"
-    )
+    return _text(value)

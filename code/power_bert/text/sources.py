@@ -9,6 +9,8 @@ from power_bert.errors import UserError
 from power_bert.text.row_readers import RawRows, read_rows
 from power_bert.text.task import Split, Task
 
+TFDS_PREFIX = "tfds:"
+
 
 class Source(Protocol):
     """Data of a task."""
@@ -23,8 +25,17 @@ class Source(Protocol):
         """Name of each part -> what changes when the part changes."""
 
 
+def is_tfds(data_dir: str | Path) -> bool:
+    """Whether DATA_DIR names a data set of TensorFlow Datasets and not a folder."""
+    return str(data_dir).startswith(TFDS_PREFIX)
+
+
 def open_source(data_dir: str | Path) -> Source:
-    """The source that DATA_DIR names."""
+    """The source that DATA_DIR names: a folder, or `tfds:` and the name of a data set."""
+    if is_tfds(data_dir):
+        from power_bert.text.tfds_source import TfdsSource  # it imports TensorFlow
+
+        return TfdsSource(str(data_dir).removeprefix(TFDS_PREFIX))
     return FolderSource(Path(data_dir))
 
 
@@ -91,8 +102,10 @@ class FolderSource:
         names = [f"{name}{ending}" for name in task.files[split] for ending in task.endings]
         path = self._folder(task) / names[0]
         others = f" (or {', '.join(names[1:])})" if names[1:] else ""
+        fetch = f", or fetch them with `bash run.sh download {task.name}`" if task.rows else ""
         remedy = (
-            f"Expected {path}{others}: put the files of {task.name} there or set DATA_DIR to the folder that has them."
+            f"Expected {path}{others}: put the files of {task.name} there{fetch}, or set DATA_DIR to the folder that "
+            "has them."
         )
         if not self.data_dir.is_dir():
             return f"{self.data_dir}: no such folder. {remedy}"

@@ -37,6 +37,7 @@ class Layout:
         label_is_optional: Whether the file may lack the label's column.
         index_column: A column that must be there although only the row order counts (test files); None otherwise.
         num_columns: Columns of a file without a header; None where the header says it.
+        header_remedy: What to do when a column is missing.
     """
 
     text_columns: tuple[str | int, ...]
@@ -44,6 +45,7 @@ class Layout:
     label_is_optional: bool = False
     index_column: str | None = None
     num_columns: int | None = None
+    header_remedy: str = "Correct the header or download the file again."
 
     @property
     def has_header(self) -> bool:

@@ -1,0 +1,183 @@
+"""TensorFlow Datasets as a source: DATA_DIR=tfds:glue/cola. The only module of this room that imports TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from power_bert.errors import UserError
+from power_bert.quiet import native_stderr_held_back
+from power_bert.text.row_readers import RawRows
+from power_bert.text.task import Split, Task
+
+# GLUE task -> name of its data set and, where they differ from the columns of the files, its texts.
+_GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
+    "cola": (("glue/cola",), None),
+    "sst-2": (("glue/sst2",), None),
+    "mrpc": (("glue/mrpc",), ("sentence1", "sentence2")),
+    "sts-b": (("glue/stsb",), None),
+    "qqp": (("glue/qqp",), None),
+    "mnli-m": (("glue/mnli", "glue/mnli_matched"), ("premise", "hypothesis")),
+    "mnli-mm": (("glue/mnli", "glue/mnli_mismatched"), ("premise", "hypothesis")),
+    "qnli": (("glue/qnli",), None),
+    "rte": (("glue/rte",), None),
+    "wnli": (("glue/wnli",), None),
+    "ax": (("glue/ax",), ("premise", "hypothesis")),
+}
+_GLUE_LABEL = "label"
+_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
+# glue/mnli holds both sections.
+_MNLI_SECTIONS = {"mnli-m": "matched", "mnli-mm": "mismatched"}
+# Position of an example in its file; the data set itself is in another order.
+_INDEX = "idx"
+
+# Texts and the label or score of an example.
+_Row = tuple[list[str], str | None]
+
+
+class TfdsSource:
+    """A data set by its name, downloaded into the folder of TensorFlow Datasets on first use.
+
+    Args:
+        name: Such as "glue/cola" or "glue/cola:2.0.0".
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def has(self, task: Task, split: Split) -> bool:
+        """Whether there is such a split."""
+        if task.name in _GLUE:
+            return split in task.files and self._base_name in _GLUE[task.name][0]
+        return _SPLITS[split] in self._builder.info.splits
+
+    def rows(self, task: Task, split: Split, chunk_rows: int) -> Iterator[RawRows]:
+        """The split in the order of the original file where the data set tells it, otherwise in its own order."""
+        import tensorflow_datasets as tfds
+
+        texts, target = self._check_features(task, split)
+        name = self._split_name(task, split)
+        data = self._builder.as_dataset(split=name, shuffle_files=False).batch(chunk_rows)
+        labels = self._label_strings(task, target)
+        examples: Iterator[tuple[int, _Row]] = (
+            example for batch in tfds.as_numpy(data) for example in _unbatch(batch, texts, target, labels)
+        )
+        if _INDEX in self._builder.info.features:
+            examples = _in_order(examples)
+        start = 0
+        while chunk := [row for _, row in islice(examples, chunk_rows)]:
+            numbers = range(start, start + len(chunk))
+            targets = None if chunk[0][1] is None else [row[1] or "" for row in chunk]
+            columns = tuple([row[0][column] for row in chunk] for column in range(len(texts)))
+            yield RawRows(f"tfds:{self.name}, {name}", numbers, columns, targets, unit="example")
+            start += len(chunk)
+
+    def fingerprint(self, task: Task) -> dict[str, str]:
+        """The data set's name with its version."""
+        return {f"tfds:{self.name}": str(self._builder.info.full_name)}
+
+    @cached_property
+    def _builder(self) -> Any:
+        where = f"DATA_DIR=tfds:{self.name}"
+        try:
+            with native_stderr_held_back():
+                import tensorflow  # noqa: F401
+            import tensorflow_datasets as tfds
+
+            builder = tfds.builder(self.name)
+            builder.download_and_prepare()
+        except ImportError as error:
+            raise UserError(f"{where}: needs a Python package that is not installed ({error}). Install it.") from error
+        except ValueError as error:  # DatasetNotFoundError, or an unknown configuration or version
+            problem = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"{where}: no such data set ({problem}). Expected a name such as tfds:glue/cola."
+            ) from error
+        except (OSError, tfds.download.DownloadError) as error:
+            problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"{where}: cannot be downloaded ({problem}). Check the network; or prepare the data set on another "
+                "machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
+            ) from error
+        return builder
+
+    def _split_name(self, task: Task, split: Split) -> str:
+        name = _SPLITS[split]
+        if self._base_name == "glue/mnli" and split != "train" and task.name in _MNLI_SECTIONS:
+            name = f"{name}_{_MNLI_SECTIONS[task.name]}"
+        known = list(self._builder.info.splits)
+        if split not in task.files or (known and name not in known):
+            raise UserError(
+                f"DATA_DIR=tfds:{self.name}: no {name} split for {task.name}; there are {', '.join(known) or 'others'}."
+            )
+        return name
+
+    def _check_features(self, task: Task, split: Split) -> tuple[list[str], str | None]:
+        """Names of the texts and of the label or score; None where the split has none."""
+        layout = task.layout(split)
+        texts, target = [str(column) for column in layout.text_columns], layout.label_column
+        if task.name in _GLUE:
+            names, columns = _GLUE[task.name]
+            if self._base_name not in names:
+                expected = " or ".join(f"tfds:{name}" for name in names)
+                raise UserError(f"DATA_DIR=tfds:{self.name}: not the data of TASK={task.name}. Expected {expected}.")
+            texts = list(columns or (str(column) for column in task.test_layout.text_columns))
+            target = None if target is None else _GLUE_LABEL
+        features = self._builder.info.features
+        for name in [*texts, *([] if target is None else [str(target)])]:
+            if name not in features:
+                raise UserError(
+                    f"DATA_DIR=tfds:{self.name}: no feature named {name!r}; there are {', '.join(features)}. "
+                    "Set TEXT_COLUMNS and LABEL_COLUMN to some of them."
+                )
+        return texts, None if target is None else str(target)
+
+    @property
+    def _base_name(self) -> str:
+        return self.name.partition(":")[0]
+
+    def _label_strings(self, task: Task, target: str | None) -> list[str] | None:
+        """Label strings by the data set's class index; None where the target is no class."""
+        if target is None:
+            return None
+        names = getattr(self._builder.info.features[target], "names", None)
+        # GLUE's files write the classes of some tasks as numbers, the data sets as words.
+        return [str(index) for index in range(len(names))] if names and task.labels == ("0", "1") else names
+
+
+def _unbatch(
+    batch: dict[str, np.ndarray], texts: list[str], target: str | None, labels: list[str] | None
+) -> Iterator[tuple[int, _Row]]:
+    """Index (0 where there is none) and row of each example."""
+    for row in range(len(batch[texts[0]])):
+        index = int(batch[_INDEX][row]) if _INDEX in batch else 0
+        value = None if target is None else _target_string(batch[target][row], labels)
+        yield index, ([batch[name][row].decode("utf-8") for name in texts], value)
+
+
+def _target_string(value: Any, labels: list[str] | None) -> str | None:
+    """A label or score as it would stand in a file; None for -1, which stands for a hidden label."""
+    if labels is not None:
+        return labels[value] if value >= 0 else None
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _in_order(examples: Iterable[tuple[int, _Row]]) -> Iterator[tuple[int, _Row]]:
+    """Sorts by index; what waits for its turn lies in a temporary file, so that memory stays flat."""
+    indices, offsets = array("q"), array("q")
+    with tempfile.TemporaryFile() as spool:
+        for index, row in examples:
+            indices.append(index)
+            offsets.append(spool.tell())
+            spool.write(json.dumps(row).encode() + b"\n")
+        for position in np.argsort(indices, kind="stable"):
+            spool.seek(offsets[position])
+            texts, target = json.loads(spool.readline())
+            yield indices[position], (texts, target)
