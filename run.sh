@@ -51,6 +51,10 @@ LR_BERT="${LR_BERT-}"
 # Empty: the task's value from the paper (cola 7e-3).
 LAMBDA="${LAMBDA-}"
 
+# How many times fewer floating-point operations the search is to arrive at, 1.05 to 100; usual 1.5 to 4.
+# Empty: LAMBDA decides. With a number, LAMBDA is not used.
+SPEEDUP="${SPEEDUP-}"
+
 # --- Further knobs: the defaults are fine for most runs ---
 
 # Word pieces of an example, 5 to 4096; longer examples are cut. Empty: the task's value from the paper (cola 64).
@@ -86,6 +90,20 @@ WEIGHT_DECAY="${WEIGHT_DECAY-0.01}"
 
 # Dropout rate of hidden states and attention: 0 to 0.9. Empty: the checkpoint's.
 DROPOUT="${DROPOUT-}"
+
+# Retention configuration of phase 3: 64,48,… (word-vectors of each block) or 1.0,0.8,… (shares of each example's
+# words), or a retention.json. Phase 2 (the search) is left out then, and phase 3 starts from the fine-tuned weights.
+# With EVAL_ONLY or PREDICT_ONLY: what the model keeps; none keeps everything. Empty: searched, or as the model has it.
+RETENTION_CONFIG="${RETENTION_CONFIG-}"
+
+# Whether phases 1 and 3 write predictions of the test data in GLUE's form: 1 or 0.
+PRED_GLUE="${PRED_GLUE-1}"
+
+# 1: train nothing, score on dev what is trained: the run in OUTPUT_DIR, or a CHECKPOINT_PATH with a head.
+EVAL_ONLY="${EVAL_ONLY-0}"
+
+# 1: train nothing, write predictions of the test data into OUTPUT_DIR/predictions; the model is that of EVAL_ONLY.
+PREDICT_ONLY="${PREDICT_ONLY-0}"
 
 # What computes: tensorflow or jax (which is installed when asked for).
 BACKEND="${BACKEND-${KERAS_BACKEND:-tensorflow}}"

@@ -24,9 +24,10 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
 SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "MAX_LENGTH", "SEED", "CASED", "SIMILARITY", "GATE", "RETENTION_UNIT"),
+    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LENGTH", "SEED", "CASED", "SIMILARITY", "GATE", "RETENTION_UNIT"),
     "RETENTION_PROFILE",
     *("SEARCH_EPOCH", "WARMUP", "WEIGHT_DECAY", "DROPOUT", "RESUME"),
+    *("RETENTION_CONFIG", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
 )
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase, "the", "cat", "sat", "."]
 
@@ -71,15 +72,18 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, bool]]:
     """The experiments that `run` is asked for; nothing is trained."""
     import power_bert.analysis.report
     import power_bert.train.driver
+    import power_bert.train.run_folder
 
     asked: list[tuple[Experiment, bool]] = []
 
-    def run_experiment(experiment: Experiment, resume: bool) -> RunDir:
+    def run_experiment(experiment: Experiment, resume: bool, predict_test: bool) -> RunDir:
         asked.append((experiment, resume))
         return RunDir(Path(experiment.output_dir))
 
     monkeypatch.setattr(power_bert.train.driver, "run_experiment", run_experiment)
     monkeypatch.setattr(power_bert.analysis.report, "finish_run", lambda run_dir: None)
+    # Whatever lies in the default run folder of this checkout.
+    monkeypatch.setattr(power_bert.train.run_folder, "finished_run", lambda experiment, predict_test: None)
     return asked
 
 
@@ -95,9 +99,11 @@ class TestSettings:
             **{"TASK": "mrpc", "DATA_DIR": "some/MRPC", "CHECKPOINT_PATH": "some/bert", "VOCAB_PATH": "v.txt"},
             **{"BERT_CONFIG_PATH": "c.json", "OUTPUT_DIR": "some/run", "EPOCH": "4", "BATCH_SIZE": "16"},
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
+            **{"SPEEDUP": "2.5"},
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
             **{"RETENTION_PROFILE": "free"},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
+            **{"RETENTION_CONFIG": "0.9, 0.5", "PRED_GLUE": "0", "EVAL_ONLY": "0", "PREDICT_ONLY": "0"},
         }
         assert set(settings) == set(SETTINGS)
         assert call("run", **settings).code == 0
@@ -105,10 +111,10 @@ class TestSettings:
             **{"task": "mrpc", "data_dir": os.path.abspath("some/MRPC"), "checkpoint_path": "some/bert"},
             **{"vocab_path": os.path.abspath("v.txt"), "bert_config_path": os.path.abspath("c.json")},
             **{"output_dir": os.path.abspath("some/run"), "epochs": 4, "batch_size": 16},
-            **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004, "max_length": 99, "seed": 7},
+            **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004, "max_length": 99, "seed": 7, "speedup": 2.5},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"retention_profile": "free"},
-            **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3},
+            **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
         )
         assert resolved == [(expected, False)]
 

@@ -16,7 +16,7 @@ import pytest
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 MAIN_SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA"),
+    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP"),
 )
 FURTHER_SETTINGS = (
     *(

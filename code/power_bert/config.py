@@ -54,6 +54,7 @@ class Experiment:
         lr_bert: peak learning rate of all but the retention parameters.
         lr_soft_extract: peak learning rate of the retention parameters.
         regularization: λ, weight of the regulariser λ · Σ_j j · mass(j).
+        speedup: how many times fewer FLOPs the search is to arrive at, in place of a λ; None takes λ.
         max_length: word pieces at most; longer examples are cut.
         seed: of initialisation, order and dropout.
         cased: whether the vocabulary is cased; None asks the checkpoint.
@@ -96,6 +97,7 @@ class Experiment:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     dropout: float | None = None
+    speedup: float | None = None
     retention_config: str | None = None
     text_columns: tuple[str, ...] | None = None
     label_column: str | None = None
@@ -187,6 +189,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "lr_bert": (1e-9, 0.1, "a learning rate from 1e-9 to 0.1 (usual: 2e-5 to 6e-5)"),
     "lr_soft_extract": (1e-9, 1.0, "a learning rate from 1e-9 to 1 (usual: 1e-4 to 3e-3)"),
     "regularization": (0.0, 10.0, "λ from 0 to 10 (usual: 1e-4 to 7e-3)"),
+    "speedup": (1.05, 100.0, "1.05 to 100 times fewer FLOPs (usual: 1.5 to 4)"),
     "max_length": (5, 4096, "5 to 4096 word pieces"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
     "warmup": (0.0, 0.99, "a share from 0 to 0.99"),

@@ -27,6 +27,7 @@ def run(
     ] = None,
     lr_bert: Annotated[float | None, option("LR_BERT", f"learning rate of all other weights; {PAPER_DEFAULT}")] = None,
     regularization: Annotated[float | None, option("LAMBDA", f"weight λ of the regulariser; {PAPER_DEFAULT}")] = None,
+    speedup: Annotated[float | None, option("SPEEDUP", "times fewer FLOPs that the search is to reach; empty: λ")] = None,
     max_length: Annotated[int | None, option("MAX_LENGTH", f"word pieces at most; {PAPER_DEFAULT}")] = None,
     seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
     cased: Annotated[str | None, option("CASED", "1 cased, 0 uncased; empty or auto: as the checkpoint says")] = None,
@@ -44,6 +45,18 @@ def run(
     warmup: Annotated[float | None, option("WARMUP", "share of updates with rising rate; empty: 0.1")] = None,
     weight_decay: Annotated[float | None, option("WEIGHT_DECAY", "decoupled weight decay; empty: 0.01")] = None,
     dropout: Annotated[float | None, option("DROPOUT", "rate; empty: the checkpoint's")] = None,
+    retention_config: Annotated[
+        str | None, option("RETENTION_CONFIG", "what each block keeps; given, phase 2 is left out; empty: searched")
+    ] = None,
+    pred_glue: Annotated[
+        bool, typer.Option("--pred-glue/--no-pred-glue", envvar="PRED_GLUE", help="predict the test data in GLUE form")
+    ] = True,
+    eval_only: Annotated[
+        bool, typer.Option("--eval-only", envvar="EVAL_ONLY", help="score the run or checkpoint on dev, train nothing")
+    ] = False,
+    predict_only: Annotated[
+        bool, typer.Option("--predict-only", envvar="PREDICT_ONLY", help="predict the test data only, train nothing")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", envvar="RESUME", help="go on with an interrupted run, or start anew")
     ] = True,
@@ -57,9 +70,14 @@ def run(
         TASK=mrpc DATA_DIR=glue_data/MRPC bash run.sh
 
         bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
+
+        EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh   # what is trained already, cut otherwise
     """
     from power_bert.config import resolve_experiment
     from power_bert.quiet import import_backend
+    from power_bert.train.run_folder import finished_run
+
+    only = eval_only or predict_only
 
     experiment = resolve_experiment(
         {
@@ -75,6 +93,7 @@ def run(
             "lr_bert": lr_bert,
             "lr_soft_extract": lr_soft_extract,
             "regularization": regularization,
+            "speedup": speedup,
             "max_length": max_length,
             "seed": seed,
             "cased": parse_cased(cased),
@@ -85,10 +104,19 @@ def run(
             "warmup": warmup,
             "weight_decay": weight_decay,
             "dropout": dropout,
+            "retention_config": None if only else retention_config,
         }
     )
-    import_backend()
-    from power_bert.analysis.report import finish_run
-    from power_bert.train.driver import run_experiment
+    if only:
+        import_backend()
+        from power_bert.train.without_training import use_trained
 
-    finish_run(run_experiment(experiment, resume))
+        use_trained(experiment, data_dir, output_dir, retention_config, evaluates=eval_only, predicts=predict_only)
+    elif resume and (finished := finished_run(experiment, pred_glue)):
+        typer.echo(f"everything is done already\n\n{finished.summary.read_text(encoding='utf-8')}", nl=False)
+    else:
+        import_backend()
+        from power_bert.analysis.report import finish_run
+        from power_bert.train.driver import run_experiment
+
+        finish_run(run_experiment(experiment, resume, predict_test=pred_glue))

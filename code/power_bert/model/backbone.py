@@ -9,8 +9,10 @@ import keras
 import keras_hub
 from keras import ops
 
+from power_bert.model.cost_target import CostTarget, meet_speedup
 from power_bert.model.encoder_block import EncoderBlock
 from power_bert.model.extraction import GATES, PROFILES, HardExtraction, RetentionMass, SoftExtraction
+from power_bert.model.flops import Shape
 from power_bert.model.retention import UNITS, Retention, check_retention, keeps_all, retention_from_masses
 from power_bert.model.similarity import SIMILARITIES
 
@@ -272,6 +274,21 @@ class PowerBertBackbone(keras_hub.models.Backbone):
             step_parameters = self.retention_parameters if self.retention_profile == "step" else None
             variable.regularizer = RetentionMass(strength, number, step_parameters)
 
+    def set_cost_target(self, target: float, lengths: Sequence[int]) -> None:
+        """Let the search come to `target` times fewer FLOPs, in place of `set_regularization`. Call before compiling.
+
+        Args:
+            target: how many times fewer FLOPs than without elimination, over 1.
+            lengths: words of the training examples.
+        """
+        self.retention_variables[0].regularizer = CostTarget(self._soft_extractions, self._shape, lengths, target)
+        # The last block keeps [CLS] alone, so neither the loss nor the cost depends on what it learns.
+        self.retention_variables[-1].trainable = False
+
+    @property
+    def _shape(self) -> Shape:
+        return Shape.of(self.get_config(), num_classes=1)
+
     def retention_masses(self) -> list[float]:
         """Mass Σ_k r_j[k] of every block, each in [1, retention_parameters]."""
         return [float(ops.convert_to_numpy(layer.retention_by_rank()).sum()) for layer in self._soft_extractions]
@@ -284,3 +301,13 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         """
         masses = [*self.retention_masses()[:-1], 0.0]
         return retention_from_masses(masses, self.retention_parameters, self.retention_unit)
+
+    def retention_at_speedup(self, target: float, lengths: Sequence[int]) -> Retention:
+        """As `searched_retention`, with all blocks keeping so much more or less that the target of FLOPs is met.
+
+        Args:
+            target: how many times fewer FLOPs than without elimination.
+            lengths: words of the training examples.
+        """
+        masses, unit = self.retention_masses(), self.retention_unit
+        return meet_speedup(masses, self.retention_parameters, unit, self._shape, lengths, target)

@@ -61,7 +61,10 @@ def fine_tune(context: RunContext, pretrained: Callable[[], Pretrained]) -> Phas
 
 
 def search(context: RunContext, previous: PhaseResult) -> PhaseResult:
-    """Phase 2: soft extraction with the regulariser λ · Σ_j j · mass(j); ends with the retention configuration."""
+    """Phase 2: soft extraction with the regulariser λ · Σ_j j · mass(j), or with the target that SPEEDUP names.
+
+    Ends with the retention configuration.
+    """
     phase_dir, experiment = context.run_dir.phase(PHASES[1]), context.experiment
     if phase_dir.is_done:
         return _already_done(context, phase_dir, "search")
@@ -75,7 +78,11 @@ def search(context: RunContext, previous: PhaseResult) -> PhaseResult:
         retention_profile=experiment.retention_profile,
     )
     backbone = model.backbone
-    backbone.set_regularization(experiment.regularization, float(context.train.encoded.lengths.mean()))
+    lengths = context.train.encoded.lengths
+    if experiment.speedup is None:
+        backbone.set_regularization(experiment.regularization, float(lengths.mean()))
+    else:
+        backbone.set_cost_target(experiment.speedup, lengths)
 
     def masses() -> str:
         return "mass " + " ".join(f"{mass:.1f}" for mass in backbone.retention_masses())
@@ -151,8 +158,12 @@ def _train_phase(
 
 
 def _write_searched_retention(context: RunContext, phase_dir: PhaseDir) -> None:
-    backbone = load_model(phase_dir).backbone
-    retention = backbone.searched_retention()
+    backbone, speedup = load_model(phase_dir).backbone, context.experiment.speedup
+    retention = (
+        backbone.searched_retention()
+        if speedup is None
+        else backbone.retention_at_speedup(speedup, context.train.encoded.lengths)
+    )
     write_json(
         phase_dir.retention,
         {
