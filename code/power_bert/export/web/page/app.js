@@ -9,7 +9,7 @@ const MEASURED_RUNS = 30;
 
 const find = (id) => document.getElementById(id);
 const page = Object.fromEntries(
-  ["drop", "files", "backends", "status", "errors", "first", "second", "second-field", "first-label"]
+  ["main", "drop", "files", "backends", "status", "errors", "first", "second", "second-field", "first-label"]
     .concat(["results", "comparison", "rows", "cards", "measure"])
     .map((id) => [id, find(id)]),
 );
@@ -19,10 +19,24 @@ let models = [];
 let runtime = null;
 // Everything that uses the runtime waits for what was asked before: it runs one thing at a time.
 let queue = Promise.resolve();
+let numQueued = 0;
+let typingPause = null;
 
 function enqueue(work) {
-  queue = queue.then(work).catch((error) => showError(page.errors, `Unexpected error: ${error.message}`));
-  return queue;
+  numQueued++;
+  queue = queue
+    .then(work)
+    .catch((error) => showError(page.errors, `Unexpected error: ${error.message}`))
+    .finally(() => {
+      numQueued--;
+      showBusy();
+    });
+  showBusy();
+}
+
+// For screen readers, and for tests: whether what is shown is about to change.
+function showBusy() {
+  page.main.setAttribute("aria-busy", String(numQueued > 0 || typingPause !== null));
 }
 
 // --- Models ---
@@ -85,9 +99,10 @@ async function update() {
 }
 
 function statusLine() {
+  if (!models.length) return `Ready: ${runtime.description}`;
   const bytes = models.reduce((sum, { file }) => sum + file.bytes.length, 0);
   const loaded = models.length === 1 ? "1 model" : `${models.length} models`;
-  return models.length ? `${loaded} (${formatBytes(bytes)}) on ${runtime.description}` : `Ready: ${runtime.description}`;
+  return `${loaded} (${formatBytes(bytes)}) on ${runtime.description}`;
 }
 
 async function classify({ file, classifier, view }) {
@@ -139,10 +154,13 @@ async function offerBackends() {
 
 // --- Events ---
 
-let pause = null;
 function onTyping() {
-  clearTimeout(pause);
-  pause = setTimeout(() => enqueue(update), TYPING_PAUSE_MS);
+  clearTimeout(typingPause);
+  typingPause = setTimeout(() => {
+    typingPause = null;
+    enqueue(update);
+  }, TYPING_PAUSE_MS);
+  showBusy();
 }
 
 function onDrag(event) {

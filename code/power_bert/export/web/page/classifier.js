@@ -7,6 +7,10 @@ import { WordPieceTokenizer } from "./tokenizer.js";
 const WASM_FOLDER = new URL("./vendor/@litertjs/core/wasm/", import.meta.url).href;
 // More threads than this do not make a sentence faster.
 const MOST_THREADS = 4;
+// The runtime's WebGPU kernels compute some graphs wrongly, without an error: each model is compared with the
+// processor's results.
+const CHECK_TEXTS = ["", "The quick brown fox jumps over the lazy dog.", "No! It is not good, 3 of 10: avoid."];
+const LARGEST_DIFFERENCE = 0.01;
 
 /** Backends that this browser offers: "wasm" (the processor) always, "webgpu" where there is an adapter. */
 export async function availableBackends() {
@@ -44,11 +48,12 @@ export class Runtime {
 
   /**
    * @param {Uint8Array} bytes The model file.
+   * @param {"wasm" | "webgpu"} backend The processor is always there too.
    * @throws {Error} The runtime cannot run it.
    */
-  compile(bytes) {
+  compile(bytes, backend = this.backend) {
     return loadAndCompile(bytes, {
-      accelerator: this.backend,
+      accelerator: backend,
       cpuOptions: { numThreads: this.numThreads },
       gpuOptions: { precision: "fp32" },
     });
@@ -78,6 +83,7 @@ export class Classifier {
     const classifier = new Classifier(file, tokenizer, runtime, await runtime.compile(file.bytes));
     // The first run prepares memory and takes many times as long as the others.
     for (const signature of file.signatures) await classifier.run(signature, [], []);
+    if (runtime.backend !== "wasm") await classifier.compareWithProcessor();
     return classifier;
   }
 
@@ -131,6 +137,23 @@ export class Classifier {
     // The runtime's memory is not collected by JavaScript.
     [...Object.values(inputs), ...Object.values(outputs)].forEach((tensor) => tensor.delete());
     return values;
+  }
+
+  async compareWithProcessor() {
+    const model = await this.runtime.compile(this.file.bytes, "wasm");
+    const reference = new Classifier(this.file, this.tokenizer, this.runtime, model);
+    const differences = [];
+    for (const text of CHECK_TEXTS) {
+      const { outputs: expected } = await reference.classify(text, text);
+      const { outputs } = await this.classify(text, text);
+      differences.push(...outputs.map((output, index) => Math.abs(output - expected[index])));
+    }
+    reference.delete();
+    const difference = Math.max(...differences);
+    if (!(difference <= LARGEST_DIFFERENCE)) {
+      this.delete();
+      throw new Error(`its results differ by ${difference.toFixed(3)} from those of WebAssembly`);
+    }
   }
 
   /** Frees the model's memory. */

@@ -5,7 +5,7 @@ import { Table } from "./flatbuffer.js";
 import { readAppendedZip } from "./zip.js";
 
 const [FLOAT32, INT32] = [0, 2];
-const TYPE_NAMES = { 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string", 6: "bool", 9: "int8" };
+const TYPE_NAMES = { 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string", 9: "int8" };
 const [LABELS_FILE, VOCABULARY_FILE] = [2, 5];
 // Fields in the order of the schemas: tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs.
 const MODEL = { subgraphs: 2, buffers: 4, metadata: 6, signatures: 7 };
@@ -20,6 +20,8 @@ const TENSOR_METADATA = { name: 0, processUnits: 4, files: 6 };
 const ASSOCIATED_FILE = { name: 0, type: 2 };
 const PROCESS_UNIT = { options: 1 };
 const TOKENIZER_OPTIONS = { vocabularyFiles: 0 };
+
+const EXPORT_ADVICE = "Export one with: bash run.sh export RUN --out model.tflite";
 
 /** What is wrong with a file, in words for the user. */
 export class ModelFileError extends Error {}
@@ -67,11 +69,17 @@ export async function readModelFile(bytes, fileName) {
 
 async function read(bytes, fileName) {
   if (new TextDecoder("latin1").decode(bytes.subarray(4, 8)) !== "TFL3") {
-    throw new ModelFileError(`${fileName}: not a .tflite file. Export one with: bash run.sh export RUN --out model.tflite`);
+    throw new ModelFileError(`${fileName}: not a .tflite file. ${EXPORT_ADVICE}`);
   }
   const model = Table.root(bytes);
   const metadata = findMetadata(model, fileName);
   const files = await readAppendedZip(bytes);
+  if (!files.size) {
+    throw new ModelFileError(
+      `${fileName}: vocabulary and labels are missing at its end: it was cut off, or another program made it. ` +
+        `Download it again. ${EXPORT_ADVICE}`,
+    );
+  }
   const extra = readExtra(files);
   const signatures = readSignatures(model, metadata, fileName);
   const labels = readLabels(metadata, files, signatures, fileName);
@@ -97,8 +105,7 @@ function findMetadata(model, fileName) {
   const entry = model.tables(MODEL.metadata).find((table) => table.string(ENTRY.name) === "TFLITE_METADATA");
   if (!entry) {
     throw new ModelFileError(
-      `${fileName}: the file has no metadata, so its vocabulary and labels are unknown. ` +
-        "Export it again with: bash run.sh export RUN --out model.tflite",
+      `${fileName}: the file has no metadata, so its vocabulary and labels are unknown. ${EXPORT_ADVICE}`,
     );
   }
   return Table.root(model.tables(MODEL.buffers)[entry.int32(ENTRY.buffer)].bytes(0));

@@ -1,0 +1,70 @@
+// Uses the page as a person would, in headless Chromium, and prints what it shows.
+//
+// stdin: {address, chromium, arguments, files: [path], texts: [[first, second]], backend, screenshot}
+// stdout: {status, errors: [text], cards: [name], table: [row], results: [[{label: probability}]], notes: [[text]],
+//          hosts: [every host that was asked for something]}; results and notes are by text, then by model.
+
+import { text as readAll } from "node:stream/consumers";
+
+import { chromium } from "playwright-core";
+
+const LONGEST_WAIT_MS = 240_000;
+
+const plan = JSON.parse(await readAll(process.stdin));
+const browser = await chromium.launch({ executablePath: plan.chromium, args: plan.arguments });
+try {
+  console.log(JSON.stringify(await visit(await browser.newPage())));
+} finally {
+  await browser.close();
+}
+
+async function visit(page) {
+  const hosts = new Set();
+  const errors = [];
+  page.setDefaultTimeout(LONGEST_WAIT_MS);
+  page.on("request", (request) => hosts.add(new URL(request.url()).host));
+  page.on("pageerror", (error) => errors.push(`page: ${error.message}`));
+  await page.goto(plan.address);
+  await settle(page);
+  for (const file of plan.files) {
+    await page.setInputFiles("#files", file);
+    await settle(page);
+  }
+  if (plan.backend) {
+    await page.check(`input[value=${plan.backend}]`);
+    await settle(page);
+  }
+  const [results, notes] = [[], []];
+  for (const [first, second] of plan.texts) {
+    await page.fill("#first", first);
+    if (second !== null) await page.fill("#second", second);
+    await settle(page);
+    results.push(await page.locator(".card").evaluateAll(readBars));
+    notes.push(await page.locator(".card").allInnerTexts());
+  }
+  if (plan.screenshot) await page.screenshot({ path: plan.screenshot, fullPage: true });
+  return {
+    status: await page.textContent("#status"),
+    errors: errors.concat(await page.locator(".error p").allTextContents()),
+    cards: await page.locator(".card h3").allTextContents(),
+    table: await page.locator("#rows tr").evaluateAll((rows) => rows.map((row) => row.innerText)),
+    results,
+    notes,
+    hosts: [...hosts],
+  };
+}
+
+// Runs in the page: label → probability of each card, as it is shown; "score" → the number of a regression.
+function readBars(cards) {
+  const read = (bar) => {
+    const label = bar.querySelector(":scope > .label");
+    if (!label) return ["score", Number(bar.textContent)];
+    return [label.textContent, Number.parseFloat(bar.querySelector(":scope > .value").textContent) / 100];
+  };
+  const bars = (card) => [...card.querySelectorAll("li:has(> .label), li.score")];
+  return cards.map((card) => Object.fromEntries(bars(card).map(read)));
+}
+
+function settle(page) {
+  return page.waitForSelector("main[aria-busy=false]");
+}
