@@ -37,7 +37,7 @@ def test_cost_is_that_of_the_counted_flops(unit: str, kept: tuple[float, float])
     assert float(cost_target(backbone).cost()) == pytest.approx(counted, abs=0.04)
 
 
-def test_pressure_is_on_every_block_but_the_last_and_ends_at_the_target() -> None:
+def test_pressure_grows_with_the_block_and_ends_at_the_target() -> None:
     tf = pytest.importorskip("tensorflow")
     backbone = searching_backbone()
     penalty = cost_target(backbone, target=1.5)
@@ -47,8 +47,8 @@ def test_pressure_is_on_every_block_but_the_last_and_ends_at_the_target() -> Non
         value = penalty(None)
     gradients = tape.gradient(value, [variable.value for variable in backbone.retention_variables])
     assert float(value) > 0
-    assert float(gradients[0][0]) > 0 and float(gradients[1][0]) > 0
-    assert gradients[2] is None and not backbone.retention_variables[2].trainable
+    first, second, third = (float(gradient[0]) for gradient in gradients)
+    assert first > 0 and second == pytest.approx(2 * first) and third == pytest.approx(3 * first)
     for variable in backbone.retention_variables:
         variable.assign([0.2])
     assert float(penalty.cost()) < 1 / 1.5 and float(penalty(None)) == 0
@@ -74,7 +74,7 @@ def test_a_search_with_a_target_eliminates_until_it_is_met() -> None:
     penalty = cost_target(backbone, target=2.0)
     pooled = keras.layers.Lambda(lambda outputs: outputs["pooled_output"] * 0.0)(backbone(backbone.input))
     model = keras.Model(backbone.input, pooled)
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
+    model.compile(optimizer=keras.optimizers.SGD(0.002), loss="mse")
     inputs = {name: np.ones((4, 8), dtype="int32") for name in ("token_ids", "segment_ids", "padding_mask")}
     model.fit(inputs, np.zeros((4, 64), dtype="float32"), epochs=60, verbose=0)
     assert float(penalty.cost()) == pytest.approx(0.5, abs=0.05)

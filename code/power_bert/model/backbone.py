@@ -282,8 +282,6 @@ class PowerBertBackbone(keras_hub.models.Backbone):
             lengths: words of the training examples.
         """
         self.retention_variables[0].regularizer = CostTarget(self._soft_extractions, self._shape, lengths, target)
-        # The last block keeps [CLS] alone, so neither the loss nor the cost depends on what it learns.
-        self.retention_variables[-1].trainable = False
 
     @property
     def _shape(self) -> Shape:

@@ -15,18 +15,18 @@ from power_bert.model.flops import Shape, block_coefficients, forward_flops, spe
 from power_bert.model.retention import Retention, retention_from_masses
 
 Tensor = Any
-# How hard a cost over the target presses. The search settles where this pressure equals what the eliminated words are
-# worth to the loss; at 10, that is a few percent over the target, which `meet_speedup` then takes off.
+# λ, per share of an example's words, of a cost that is twice the target. The search settles where λ equals what the
+# eliminated words are worth to the loss: some percent over the target, which `meet_speedup` then takes off.
 _STRENGTH = 10.0
 _BISECTIONS = 40
 
 
 class CostTarget(keras.regularizers.Regularizer):
-    """strength · max(0, cost · speedup − 1)², cost being the share of the FLOPs that is left.
+    """λ · Σ_j j · share(j) with a λ that adjusts itself: in proportion to how far the FLOPs are over the target.
 
-    It takes the place of λ · Σ_j j · mass(j): the pressure falls to nothing as the target is reached, so that no λ has
-    to be found, and what a block's word-vectors cost is counted and not taken to be j. It is a function of all blocks,
-    attached to one retention variable.
+    The FLOPs themselves are no use as a regulariser: no block keeps more than the one before it, so eliminating in the
+    first block alone lowers them most, and nothing would press on the others. λ · j does (Goyal et al. 2020,
+    equation 3). It is a function of all blocks, attached to one retention variable.
 
     Args:
         layers: the soft extraction of every block.
@@ -63,7 +63,9 @@ class CostTarget(keras.regularizers.Regularizer):
         return ops.clip(kept, ops.ones_like(entering), entering)
 
     def __call__(self, value: Tensor) -> Tensor:
-        return _STRENGTH * ops.square(ops.relu(self.cost() * self.target - 1.0))
+        strength = _STRENGTH * ops.stop_gradient(ops.relu(self.cost() * self.target - 1.0))
+        shares = [ops.mean(layer.retention_by_rank()) for layer in self.layers]
+        return strength * sum(number * share for number, share in enumerate(shares, start=1))
 
 
 def meet_speedup(

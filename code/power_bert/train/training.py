@@ -77,13 +77,20 @@ def compile_for_training(model: PowerBertTextClassifier, experiment: Experiment,
     schedule = LinearWarmupDecay(experiment.lr_bert, int(experiment.warmup * total_steps), total_steps)
     optimizer = TwoRateAdamW(
         schedule,
-        retention_rate=experiment.lr_soft_extract,
+        retention_rate=_retention_rate(experiment, total_steps),
         weight_decay=experiment.weight_decay,
         global_clipnorm=experiment.clip_norm,
         epsilon=1e-6,  # as in BERT
     )
     model.compile(optimizer=optimizer, metrics=[])
     model.optimizer.build(model.trainable_variables)
+
+
+def _retention_rate(experiment: Experiment, total_steps: int) -> float:
+    """LR_SOFT_EXTRACT; with SPEEDUP at least so much that the target can be reached in half of the search."""
+    if experiment.speedup is None:
+        return experiment.lr_soft_extract
+    return max(experiment.lr_soft_extract, _TRAVEL / total_steps)
 
 
 def evaluate_dev(context: RunContext, forward: Forward, phase_dir: PhaseDir) -> dict[str, float]:
