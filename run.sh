@@ -11,11 +11,13 @@ set -a # every setting is exported: the Python program reads them from the envir
 # === Settings. Edit them here, or give them in the environment: TASK=mrpc EPOCH=4 bash run.sh ===
 # Empty means the default that the comment names. A relative path counts from the folder in which you call run.sh.
 
-# GLUE task: cola, sst-2, mrpc, sts-b or wnli.
+# GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte or wnli.
+# custom: your own data; see TEXT_COLUMNS below.
 TASK="${TASK-cola}"
 
-# Folder with the task's train.tsv, dev.tsv and test.tsv, such as glue_data/CoLA.
-# Empty: a small generated data set, glue_data/sample/CoLA (TASK=cola only).
+# Folder with the task's train.tsv, dev.tsv and test.tsv, such as glue_data/CoLA (`bash run.sh download cola`), or the
+# name of a data set of TensorFlow Datasets, such as tfds:glue/cola.
+# Empty: a small generated data set, glue_data/sample/CoLA, for cola; where download puts it for the others.
 DATA_DIR="${DATA_DIR-}"
 
 # Pretrained BERT: TF1 checkpoint (…/bert_model.ckpt), Hugging Face folder, keras-hub preset or hf://owner/name.
@@ -40,7 +42,7 @@ BATCH_SIZE="${BATCH_SIZE-}"
 
 # How far an average retention parameter moves in one update of the search, up to 1; usual 1e-4 to 1e-2. They go
 # from 1 (kept) to 0 (eliminated), so this and the number of updates decide how much can be eliminated.
-# Empty: the task's value from the paper (cola 1.5e-3); 3e-3 for the embedded sample.
+# Empty: the task's value from the paper (cola 1.5e-3); 3e-3 for the embedded sample. SPEEDUP raises it where needed.
 LR_SOFT_EXTRACT="${LR_SOFT_EXTRACT-}"
 
 # Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 6e-5.
@@ -78,6 +80,20 @@ RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 # What the search learns in each block: step (the share of its words to keep) or free (a parameter for each rank of
 # significance, as in the paper; they can sink together at no cost, and hard extraction then loses more).
 RETENTION_PROFILE="${RETENTION_PROFILE-step}"
+
+# Of a task of your own (TASK=custom; train, dev and test in DATA_DIR as .tsv, .csv or .jsonl; test may be missing):
+# the column of the texts, or of both texts of a pair with a comma between them. Empty: sentence.
+TEXT_COLUMNS="${TEXT_COLUMNS-}"
+
+# Of a task of your own: the column of the labels or scores. Empty: label.
+LABEL_COLUMN="${LABEL_COLUMN-}"
+
+# Of a task of your own: its labels, with commas between them. Empty: those of the training data, sorted.
+LABELS="${LABELS-}"
+
+# Of a task of your own: what picks the best epoch: accuracy or macro_f1; spearman or pearson if the labels are scores
+# (of any range). Empty: accuracy.
+METRIC="${METRIC-}"
 
 # Epochs of the search: 1 to 1000. Empty: as EPOCH.
 SEARCH_EPOCH="${SEARCH_EPOCH-}"

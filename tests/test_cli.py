@@ -24,8 +24,8 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
 SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LENGTH", "SEED", "CASED", "SIMILARITY", "GATE", "RETENTION_UNIT"),
-    "RETENTION_PROFILE",
+    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LENGTH", "SEED", "CASED", "SIMILARITY", "GATE"),
+    *("RETENTION_UNIT", "RETENTION_PROFILE", "TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
     *("SEARCH_EPOCH", "WARMUP", "WEIGHT_DECAY", "DROPOUT", "RESUME"),
     *("RETENTION_CONFIG", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
 )
@@ -101,7 +101,7 @@ class TestSettings:
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
             **{"SPEEDUP": "2.5"},
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
-            **{"RETENTION_PROFILE": "free"},
+            **{"RETENTION_PROFILE": "free", "TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
             **{"RETENTION_CONFIG": "0.9, 0.5", "PRED_GLUE": "0", "EVAL_ONLY": "0", "PREDICT_ONLY": "0"},
         }
@@ -111,12 +111,22 @@ class TestSettings:
             **{"task": "mrpc", "data_dir": os.path.abspath("some/MRPC"), "checkpoint_path": "some/bert"},
             **{"vocab_path": os.path.abspath("v.txt"), "bert_config_path": os.path.abspath("c.json")},
             **{"output_dir": os.path.abspath("some/run"), "epochs": 4, "batch_size": 16},
-            **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004, "max_length": 99, "seed": 7, "speedup": 2.5},
+            **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004, "speedup": 2.5},
+            **{"max_length": 99, "seed": 7},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"retention_profile": "free"},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
         )
         assert resolved == [(expected, False)]
+
+    def test_settings_of_a_custom_task(
+        self, call: Callable[..., Ended], resolved: list[tuple[Experiment, bool]], tmp_path: Path
+    ) -> None:
+        (tmp_path / "train.csv").write_text("id,text,topic\n0,a,yes\n1,b,no\n")
+        call("run", TASK="custom", DATA_DIR=str(tmp_path), TEXT_COLUMNS="text", LABEL_COLUMN="topic", METRIC="macro_f1")
+        experiment = resolved[0][0]
+        assert (experiment.text_columns, experiment.label_column) == (("text",), "topic")
+        assert (experiment.labels, experiment.metric) == (("no", "yes"), "macro_f1")
 
     def test_empty_variables_mean_the_defaults(
         self, call: Callable[..., Ended], resolved: list[tuple[Experiment, bool]]

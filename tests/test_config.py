@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from power_bert.config import CHOICES, RUNS_FOLDER, SAMPLE_FOLDER, Experiment, resolve_experiment
+from power_bert.config import CHOICES, GLUE_FOLDER, RUNS_FOLDER, SAMPLE_FOLDER, Experiment, resolve_experiment
 from power_bert.errors import UserError
 
 # Goyal et al. 2020: maximum length, LR_BERT, LR_SOFT_EXTRACT, LAMBDA, BATCH_SIZE.
@@ -187,3 +187,69 @@ def test_the_sample_has_rates_of_its_own_however_it_is_named() -> None:
     assert named == resolve_experiment({})
     assert named.lr_bert == 1e-4
     assert resolve_experiment({"data_dir": "elsewhere/CoLA"}).lr_bert == 2e-5
+
+
+class TestCustomTask:
+    @pytest.fixture
+    def data(self, tmp_path: Path) -> Path:
+        (tmp_path / "train.tsv").write_text("text\tother\ttopic\nx\ty\tsport\nx\ty\tart\n")
+        return tmp_path
+
+    def test_labels_are_found_and_stored(self, data: Path) -> None:
+        experiment = resolve_experiment(
+            {"task": "custom", "data_dir": str(data), "text_columns": "text, other", "label_column": "topic"}
+        )
+        assert experiment.labels == ("art", "sport")
+        assert (experiment.max_length, experiment.batch_size, experiment.lr_bert) == (128, 32, 3e-5)
+        task = experiment.task_definition
+        assert (task.labels, task.is_pair, task.metrics[0]) == (("art", "sport"), True, "accuracy")
+        (data / "train.tsv").write_text("text\tother\ttopic\nx\ty\tmusic\n")
+        assert Experiment.from_json(experiment.to_json(), "config.json") == experiment
+
+    def test_given_labels_keep_their_order(self, data: Path) -> None:
+        settings = {"task": "custom", "data_dir": str(data), "labels": "sport,art"}
+        assert resolve_experiment(settings).labels == ("sport", "art")
+        assert resolve_experiment(settings | {"labels": ("sport", "art")}).labels == ("sport", "art")
+
+    def test_scores_have_no_labels(self, data: Path) -> None:
+        experiment = resolve_experiment({"task": "custom", "data_dir": str(data), "metric": "spearman"})
+        assert experiment.labels is None and experiment.task_definition.is_regression
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({}, "DATA_DIR is empty: TASK=custom needs"),
+            (
+                {"data_dir": "DATA", "label_column": "theme", "text_columns": "text"},
+                "no column named 'theme'.*LABEL_COLUMN",
+            ),
+            ({"data_dir": "DATA", "metric": "bleu", "labels": "a,b"}, "METRIC='bleu' is unknown"),
+            ({"data_dir": "DATA", "labels": "a"}, "LABELS=a: expected at least two"),
+            ({"data_dir": "DATA/absent", "text_columns": "text"}, "no such folder"),
+        ],
+    )
+    def test_bad_settings(self, settings: dict[str, str], message: str, data: Path) -> None:
+        given = {name: value.replace("DATA", str(data)) for name, value in settings.items()}
+        with pytest.raises(UserError, match=message):
+            resolve_experiment({"task": "custom", **given})
+
+    def test_the_settings_are_of_no_use_to_a_glue_task(self) -> None:
+        with pytest.raises(UserError, match="TEXT_COLUMNS, METRIC: only for TASK=custom, not for TASK=cola"):
+            resolve_experiment({"text_columns": ("a",), "metric": "accuracy"})
+
+    def test_wrong_types_in_a_file(self, data: Path) -> None:
+        experiment = resolve_experiment({"task": "custom", "data_dir": str(data), "labels": "a,b"})
+        values = json.loads(experiment.to_json())
+        for labels in ("a,b", [1, 2], {"a": 0}):
+            with pytest.raises(UserError, match=r"LABELS=.*: expected a list of texts or nothing"):
+                Experiment.from_json(json.dumps(values | {"labels": labels}), "config.json")
+
+
+def test_data_of_tensorflow_datasets() -> None:
+    experiment = resolve_experiment({"task": "mnli-m", "data_dir": "tfds:glue/mnli"})
+    assert experiment.data_dir == "tfds:glue/mnli"
+    assert Path(experiment.output_dir) == RUNS_FOLDER / "mnli-m" / "tfds-glue-mnli-all-MiniLM-L6-v2"
+
+
+def test_tasks_but_cola_are_looked_for_where_the_download_puts_them() -> None:
+    assert Path(resolve_experiment({"task": "mnli-mm"}).data_dir) == GLUE_FOLDER / "MNLI"

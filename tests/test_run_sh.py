@@ -27,10 +27,12 @@ FURTHER_SETTINGS = (
         "GATE",
         "RETENTION_UNIT",
         "RETENTION_PROFILE",
+        *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
         "SEARCH_EPOCH",
         "WARMUP",
     ),
-    *("WEIGHT_DECAY", "DROPOUT", "BACKEND", "THREADS", "RESUME"),
+    *("WEIGHT_DECAY", "DROPOUT", "RETENTION_CONFIG", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
+    *("BACKEND", "THREADS", "RESUME"),
 )
 
 # Stands for python3.11 on the PATH and, through a link, for the environment's python.

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from power_bert.commands.options import PAPER_DEFAULT, option, parse_cased
+from power_bert.commands.options import PAPER_DEFAULT, TASK_NAMES, option, parse_cased
 
 
 def run(
-    task: Annotated[str, option("TASK", "GLUE task: cola, sst-2, mrpc, sts-b, wnli")] = "cola",
-    data_dir: Annotated[str | None, option("DATA_DIR", "folder with train, dev and test .tsv; empty: sample")] = None,
+    task: Annotated[str, option("TASK", f"{TASK_NAMES}; or custom: your own data")] = "cola",
+    data_dir: Annotated[
+        str | None, option("DATA_DIR", "folder with train, dev and test files, or tfds:NAME; empty: sample or download")
+    ] = None,
     checkpoint_path: Annotated[
         str | None, option("CHECKPOINT_PATH", "pretrained BERT; empty: all-MiniLM-L6-v2, fetched on first use")
     ] = None,
@@ -27,7 +29,9 @@ def run(
     ] = None,
     lr_bert: Annotated[float | None, option("LR_BERT", f"learning rate of all other weights; {PAPER_DEFAULT}")] = None,
     regularization: Annotated[float | None, option("LAMBDA", f"weight λ of the regulariser; {PAPER_DEFAULT}")] = None,
-    speedup: Annotated[float | None, option("SPEEDUP", "times fewer FLOPs that the search is to reach; empty: λ")] = None,
+    speedup: Annotated[
+        float | None, option("SPEEDUP", "times fewer FLOPs that the search is to reach; empty: λ")
+    ] = None,
     max_length: Annotated[int | None, option("MAX_LENGTH", f"word pieces at most; {PAPER_DEFAULT}")] = None,
     seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
     cased: Annotated[str | None, option("CASED", "1 cased, 0 uncased; empty or auto: as the checkpoint says")] = None,
@@ -40,6 +44,16 @@ def run(
     ] = None,
     retention_profile: Annotated[
         str | None, option("RETENTION_PROFILE", "search one share a block (step) or every rank (free, the paper)")
+    ] = None,
+    text_columns: Annotated[
+        str | None, option("TEXT_COLUMNS", "custom task: column of texts, or two with a comma; empty: sentence")
+    ] = None,
+    label_column: Annotated[
+        str | None, option("LABEL_COLUMN", "custom task: column of labels or scores; empty: label")
+    ] = None,
+    labels: Annotated[str | None, option("LABELS", "custom task: the labels, with commas; empty: as in train")] = None,
+    metric: Annotated[
+        str | None, option("METRIC", "custom task: accuracy, macro_f1, or for scores spearman, pearson")
     ] = None,
     search_epoch: Annotated[int | None, option("SEARCH_EPOCH", "epochs of phase 2; empty: EPOCH")] = None,
     warmup: Annotated[float | None, option("WARMUP", "share of updates with rising rate; empty: 0.1")] = None,
@@ -67,7 +81,9 @@ def run(
 
         bash run.sh                                                # the embedded default
 
-        TASK=mrpc DATA_DIR=glue_data/MRPC bash run.sh
+        TASK=mrpc bash run.sh                                      # after: bash run.sh download mrpc
+
+        TASK=custom DATA_DIR=my_data TEXT_COLUMNS=title,body LABEL_COLUMN=topic bash run.sh
 
         bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
 
@@ -102,6 +118,10 @@ def run(
             "retention_unit": retention_unit,
             "retention_profile": retention_profile,
             "warmup": warmup,
+            "text_columns": text_columns,
+            "label_column": label_column,
+            "labels": labels,
+            "metric": metric,
             "weight_decay": weight_decay,
             "dropout": dropout,
             "retention_config": None if only else retention_config,

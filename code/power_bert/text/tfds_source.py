@@ -148,8 +148,9 @@ class TfdsSource:
         if target is None:
             return None
         names = getattr(self._builder.info.features[target], "names", None)
-        # GLUE's files write the classes of some tasks as numbers, the data sets as words.
-        return [str(index) for index in range(len(names))] if names and task.labels == ("0", "1") else names
+        if task.name in _GLUE and task.labels == ("0", "1"):
+            return list(task.labels)  # numbers in GLUE's files, words in the data sets, in the same order
+        return names
 
 
 def _unbatch(

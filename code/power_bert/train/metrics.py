@@ -16,6 +16,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "matthews": sklearn_metrics.matthews_corrcoef,
     "accuracy": sklearn_metrics.accuracy_score,
     "f1": sklearn_metrics.f1_score,
+    "macro_f1": lambda labels, predictions: sklearn_metrics.f1_score(labels, predictions, average="macro"),
     "spearman": lambda labels, predictions: stats.spearmanr(labels, predictions).statistic,
     "pearson": lambda labels, predictions: stats.pearsonr(labels, predictions).statistic,
 }
