@@ -29,6 +29,10 @@ from power_bert.train.predict import EVALUATION_BATCH_SIZE, predict_outputs, to_
 from power_bert.train.reporting import Reporter, TrainingProgress
 from power_bert.train.training_state import load_training_state, save_training_state
 
+# How far an average retention parameter can move in a search with a target. From 1 to 0 is 1; the first block, on which
+# λ · j presses least, moves a quarter of the average.
+_TRAVEL = 4.0
+
 
 @dataclass(frozen=True)
 class Split:
