@@ -7,11 +7,17 @@ import sys
 
 import typer
 
-from power_bert.commands import data, reports, training, web
+from power_bert.commands import data, glue, prediction, reports, training, web
 from power_bert.errors import UserError
 
 COMMANDS = (
     training.run,
+    prediction.evaluate,
+    prediction.predict,
+    glue.glue,
+    glue.glue_table,
+    glue.submit,
+    glue.verify,
     reports.summary,
     reports.benchmark,
     reports.benchmark_similarity,

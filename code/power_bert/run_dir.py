@@ -92,6 +92,11 @@ class RunDir:
     path: Path
 
     @property
+    def holds_run(self) -> bool:
+        """Whether the folder is that of a run which has begun a phase, and not a checkpoint or something else."""
+        return self.config.is_file() and any(self.phase(name).path.is_dir() for name in PHASES)
+
+    @property
     def config(self) -> Path:
         return self.path / "config.json"
 

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 
 from power_bert.analysis.latency import (
-    BUCKETED,
-    BUCKETED_ELIMINATED,
-    FIXED_PADDING,
     Forward,
     Timing,
     compare_on_clock,
@@ -18,6 +15,7 @@ from power_bert.analysis.latency import (
     processor_name,
     without_elimination,
 )
+from power_bert.analysis.timings import BUCKETED, BUCKETED_ELIMINATED, FIXED_PADDING
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.text.batches import Batch, evaluation_batches

@@ -24,15 +24,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from power_bert.analysis.timings import BUCKETED, BUCKETED_ELIMINATED, FIXED_PADDING
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import rebuild_classifier
 from power_bert.text.batches import Batch, evaluation_batches
 from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.train.forward import Forward, compiled_forward
-
-FIXED_PADDING = "fixed_padding"
-BUCKETED = "bucketed"
-BUCKETED_ELIMINATED = "bucketed_eliminated"
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,17 @@ def check_run_dir(experiment: Experiment, resume: bool) -> RunDir:
     return run_dir
 
 
+def read_experiment(run_dir: RunDir) -> Experiment:
+    """The settings of a stored run.
+
+    Raises:
+        UserError: the folder holds no run, or its config.json is damaged.
+    """
+    if not run_dir.config.is_file():
+        raise UserError(f"{run_dir.path}: no run there (no config.json); expected the OUTPUT_DIR of a run")
+    return Experiment.from_json(run_dir.config.read_text(encoding="utf-8"), str(run_dir.config))
+
+
 def set_aside(run_dir: RunDir) -> None:
     """Rename the folder of an older run, if there is one, to its name with the present time."""
     if run_dir.config.exists():
@@ -49,7 +60,7 @@ def set_aside(run_dir: RunDir) -> None:
 
 
 def _refuse_other_run(experiment: Experiment, run_dir: RunDir) -> None:
-    stored = Experiment.from_json(run_dir.config.read_text(encoding="utf-8"), str(run_dir.config))
+    stored = read_experiment(run_dir)
     old, new = json.loads(stored.to_json()), json.loads(experiment.to_json())
     # The folder may have been moved.
     different = [name for name in new if old[name] != new[name] and name != "output_dir"]
@@ -74,10 +85,15 @@ def phases_of(experiment: Experiment) -> tuple[str, ...]:
     return PHASES if experiment.retention_config is None else (_FINE_TUNE, _RETRAIN)
 
 
+def prediction_path(phase_dir: PhaseDir, run_task: str, task: Task) -> Path:
+    """The file of a phase with the predictions of a test set: of the run's task, or of another one of its family."""
+    return phase_dir.predictions("test" if task.name == run_task else f"test_{task.name}")
+
+
 def missing_predictions(experiment: Experiment, phase_dir: PhaseDir) -> dict[Path, tuple[Task, str]]:
     """Files of test predictions that a phase has not written yet → their test set and its DATA_DIR."""
     paths = {
-        phase_dir.predictions("test" if task.name == experiment.task else f"test_{task.name}"): (task, data_dir)
+        prediction_path(phase_dir, experiment.task, task): (task, data_dir)
         for task, data_dir in predictable_test_sets(experiment.task_definition, experiment.data_dir)
     }
     return {path: test_set for path, test_set in paths.items() if not path.exists()}

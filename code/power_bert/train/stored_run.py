@@ -12,6 +12,7 @@ from power_bert.model.pretrained import plain_tokenizer
 from power_bert.run_dir import PHASES, PhaseDir, RunDir
 from power_bert.text.task import Task
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.train.run_folder import read_experiment
 
 _FINE_TUNE, _, _RETRAIN = PHASES
 # Phases whose model is fit for use, the best one first; the search leaves a model with soft extraction, for phase 3.
@@ -47,9 +48,7 @@ def load_stored_run(run_folder: str | Path, phase: str | None = None) -> StoredR
         UserError: the folder holds no run, the phase is not done, or its model is missing or damaged.
     """
     run_dir = RunDir(Path(run_folder))
-    if not run_dir.config.is_file():
-        raise UserError(f"{run_dir.path}: no run there (no config.json); expected the OUTPUT_DIR of a run")
-    experiment = Experiment.from_json(run_dir.config.read_text(encoding="utf-8"), str(run_dir.config))
+    experiment = read_experiment(run_dir)
     if phase not in (None, *USABLE_PHASES):
         raise UserError(f"phase {phase!r} is unknown: expected one of {', '.join(USABLE_PHASES)}")
     wanted = USABLE_PHASES if phase is None else (phase,)

@@ -55,7 +55,7 @@ def read_hugging_face(path: Path, config_path: Path | None, vocabulary_path: Pat
         UserError: A file is missing or damaged, does not fit the others, or the model is no BERT.
     """
     architecture = read_hugging_face_config(config_path or path / "config.json")
-    stored = _open_safetensors(path)
+    stored = open_safetensors(path)
     lowercase = read_lowercase(path / "tokenizer_config.json")
     vocabulary_path = vocabulary_path or _existing(path / "vocab.txt")
     return _assemble(stored, tables.HUGGING_FACE, architecture, vocabulary_path, lowercase)
@@ -121,7 +121,7 @@ def _open_tf1(prefix: Path) -> StoredWeights:
     return StoredWeights(str(prefix), shapes, read)
 
 
-def _open_safetensors(folder: Path) -> StoredWeights:
+def open_safetensors(folder: Path) -> StoredWeights:
     files = {}
     for path in _safetensors_files(folder):
         try:

@@ -1,0 +1,118 @@
+"""The GLUE table as text, CSV and picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from power_bert.analysis.glue_results import GlueAverage, GlueResult, average
+from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.text.task import Task
+
+_HEADER = ("task", "metrics", "fine-tuned", "eliminated", "FLOPs", "faster, bucketed", "faster, padded", "kept")
+_CSV_HEADER = (
+    *("task", "metric", "fine_tuned", "eliminated", "flops_ratio", "faster_bucketed", "faster_padded"),
+    *("retention", "run", "problem"),
+)
+_FINE_TUNED_COLOUR, _ELIMINATED_COLOUR = "#9aa5b1", "#1f6feb"
+_DOTS_PER_INCH = 150
+
+
+def write_glue_table(folder: Path, results: Sequence[GlueResult]) -> list[Path]:
+    """Write ``glue_table.txt``, ``.csv`` and ``.png`` into a folder; returns their paths."""
+    paths = [folder / f"glue_table.{ending}" for ending in ("txt", "csv", "png")]
+    atomic_write_text(paths[0], glue_text(results))
+    atomic_write_text(paths[1], glue_csv(results))
+    atomic_write_bytes(paths[2], glue_picture(results))
+    return paths
+
+
+def glue_text(results: Sequence[GlueResult]) -> str:
+    """The table for people, scores in percent; names the tasks without figures under it."""
+    mean = average(results)
+    rows = [_HEADER, *(_text_row(result) for result in results if not result.problem), _average_row(mean)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = ["GLUE, dev sets", ""]
+    for row in rows:
+        cells = [cell.ljust(width) if i in (0, 1, 7) else cell.rjust(width) for i, (cell, width) in
+                 enumerate(zip(row, widths, strict=True))]  # fmt: skip
+        lines.append("  ".join(cells).rstrip())
+    if mean.missing:
+        lines += ["", f"Not in the average: {', '.join(mean.missing)}"]
+    lines += [f"  {result.task.name}: {result.problem}" for result in results if result.problem]
+    return "\n".join(lines) + "\n"
+
+
+def glue_csv(results: Sequence[GlueResult]) -> str:
+    """The table for programs: a row a metric, scores as fractions; last the average."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_HEADER)
+    for result in results:
+        speedups = result.speedups
+        figures = ("", "", "") if speedups is None else (speedups.flops, speedups.bucketed, speedups.padded)
+        for metric in result.task.metrics:
+            scores = (_or_empty(result.fine_tuned.get(metric)), _or_empty(result.eliminated.get(metric)))
+            ending = (result.retention, _or_empty(result.run), result.problem)
+            writer.writerow((result.task.name, metric, *scores, *figures, *ending))
+    mean = average(results)
+    missing = f"without {', '.join(mean.missing)}" if mean.missing else ""
+    scores = (_or_empty(mean.fine_tuned), _or_empty(mean.eliminated))
+    writer.writerow(("average", "glue", *scores, "", "", "", "", "", missing))
+    return text.getvalue()
+
+
+def glue_picture(results: Sequence[GlueResult]) -> bytes:
+    """The table as a PNG: scores before and after on the left, what elimination has won on the right."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no display
+    from matplotlib.figure import Figure
+
+    shown = [result for result in results if not result.problem][::-1]  # the first task on top
+    figure = Figure(figsize=(10, 1.6 + 0.5 * max(len(shown), 1)), dpi=_DOTS_PER_INCH, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    places, names = range(len(shown)), [result.task.prediction_file.removesuffix(".tsv") for result in shown]
+    before = [100 * (result.score(result.fine_tuned) or 0.0) for result in shown]
+    after = [100 * (result.score(result.eliminated) or 0.0) for result in shown]
+    left.barh([place + 0.2 for place in places], before, 0.38, color=_FINE_TUNED_COLOUR, label="fine-tuned")
+    left.barh([place - 0.2 for place in places], after, 0.38, color=_ELIMINATED_COLOUR, label="with elimination")
+    left.set_yticks(list(places), names)
+    left.set_xlabel("dev score (mean of the task's metrics, %)")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    for marker, name, values in (
+        ("o", "time, length-bucketed batches", [result.speedups and result.speedups.bucketed for result in shown]),
+        ("s", "time, batches padded to the maximum", [result.speedups and result.speedups.padded for result in shown]),
+        ("x", "FLOPs", [result.speedups and result.speedups.flops for result in shown]),
+    ):
+        points = [(value, place) for value, place in zip(values, places, strict=True) if value is not None]
+        right.plot([value for value, _ in points], [place for _, place in points], marker, label=name)
+    right.axvline(1.0, color="black", linewidth=0.8)
+    right.set_xlabel("times less than without elimination")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1, frameon=False)
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _text_row(result: GlueResult) -> tuple[str, ...]:
+    speedups = result.speedups
+    figures = ("not measured", "", "")
+    if speedups is not None:
+        figures = (f"{speedups.flops:.2f} ×", f"{speedups.bucketed:.1f} ×", f"{speedups.padded:.1f} ×")
+    scores = (_percent(result.task, result.fine_tuned), _percent(result.task, result.eliminated))
+    return (result.task.name, ", ".join(result.task.metrics), *scores, *figures, result.retention)
+
+
+def _average_row(mean: GlueAverage) -> tuple[str, ...]:
+    scores = [f"{100 * score:.2f}" if score is not None else "-" for score in (mean.fine_tuned, mean.eliminated)]
+    return ("average", f"{mean.num_tasks} tasks", *scores, "", "", "", "")
+
+
+def _percent(task: Task, scores: Mapping[str, float | None]) -> str:
+    values = [scores.get(metric) for metric in task.metrics]
+    return " / ".join("undefined" if value is None else f"{100 * value:.2f}" for value in values)
+
+
+def _or_empty(value: object) -> object:
+    return "" if value is None else value

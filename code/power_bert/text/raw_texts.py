@@ -1,0 +1,79 @@
+"""Raw texts, one example a line, from a file or a pipe that may never end."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from power_bert.errors import UserError
+from power_bert.text.examples import Examples
+
+_BOM = b"\xef\xbb\xbf"
+_READ_BYTES = 1 << 20
+
+
+class RawFile(Protocol):
+    """A binary file that gives what it has without waiting for more."""
+
+    def read1(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+
+
+def stream_raw_examples(file: RawFile, name: str, is_pair: bool | None) -> Iterator[Examples]:
+    """Reads examples chunk by chunk: as many lines as are there at the moment, so that a pipe is answered at once.
+
+    Every line is an example, an empty one too; LF or CR LF ends it. A byte order mark is left out.
+
+    Args:
+        file: Where to read.
+        name: Of the file, for messages.
+        is_pair: Whether a line has two texts, separated by a tab; None lets the first line decide.
+
+    Yields:
+        Consecutive examples, one or more, without labels.
+
+    Raises:
+        UserError: A line is not UTF-8, or has more or fewer texts than expected.
+    """
+    first_line = 1
+    for raw in _line_chunks(file):
+        lines = [_decode(name, number, line) for number, line in enumerate(raw, start=first_line)]
+        if is_pair is None:
+            is_pair = "\t" in lines[0]
+        yield _split(name, lines, first_line, is_pair)
+        first_line += len(lines)
+
+
+def _line_chunks(file: RawFile) -> Iterator[list[bytes]]:
+    """Whole lines without their ends; the beginning of a line waits for its rest."""
+    begun: list[bytes] = []
+    is_start = True
+    while data := file.read1(_READ_BYTES):
+        if is_start:
+            data, is_start = data.removeprefix(_BOM), False
+        first, *others = data.split(b"\n")
+        begun.append(first)
+        if others:
+            lines = [b"".join(begun), *others[:-1]]
+            begun = [others[-1]]
+            yield lines
+    if last := b"".join(begun):
+        yield [last]
+
+
+def _decode(name: str, number: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8. "
+            "Expected UTF-8 text; convert it (for example with iconv)."
+        ) from error
+
+
+def _split(name: str, lines: list[str], first_line: int, is_pair: bool) -> Examples:
+    parts = [line.split("\t") for line in lines]
+    wanted = 2 if is_pair else 1
+    for number, part in enumerate(parts, start=first_line):
+        if len(part) != wanted:
+            expected = "two texts separated by one tab" if is_pair else "one text without a tab"
+            raise UserError(f"{name}, line {number}: {len(part) - 1} tabs. Expected {expected} on every line.")
+    return Examples([part[0] for part in parts], [part[1] for part in parts] if is_pair else None, None)

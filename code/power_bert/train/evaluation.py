@@ -1,0 +1,74 @@
+"""Scores of a trained model on a labelled split, computed from a predictions file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from power_bert.errors import UserError
+from power_bert.text.examples import Examples, stream_examples
+from power_bert.text.predictions import read_predictions, write_prediction_chunks
+from power_bert.text.task import Split, Task
+from power_bert.train.metrics import compute_scores, format_scores
+from power_bert.train.predict import Predictor
+from power_bert.train.rows_progress import rows_progress
+from power_bert.train.trained_model import TrainedModel, task_and_data
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model scores on a split, with all that a reader needs to know about it."""
+
+    model: TrainedModel
+    task: Task
+    split: Split
+    num_examples: int
+    scores: dict[str, float]
+
+    def lines(self) -> list[str]:
+        return [
+            f"model      {self.model.source}",
+            f"data       {self.task.name} {self.split}, {self.num_examples} examples from {self.model.data_dir}",
+            f"retention  {self.model.retention}",
+            f"scores     {format_scores(self.scores)}",
+        ]
+
+
+def evaluate(model: TrainedModel, split: Split, console: Console, output: Path | None = None) -> Evaluation:
+    """Predict a split into a file and score the file.
+
+    Args:
+        model: what predicts.
+        split: with labels: "train" or "dev", or "test" of a task whose test data have labels.
+        console: for the progress.
+        output: where to leave the predictions; None leaves none.
+
+    Raises:
+        UserError: the split has no labels, or the data are missing or damaged.
+    """
+    task, data_dir = task_and_data(model)
+    labels: list[np.ndarray] = []
+
+    def labelled() -> Iterator[Examples]:
+        for examples in stream_examples(task, split, data_dir):
+            if examples.labels is None:
+                raise UserError(
+                    f"the {split} data of {task.name} have no labels, so there is nothing to score; evaluate on dev, "
+                    f"or predict with `bash run.sh predict … --split {split}`"
+                )
+            labels.append(examples.labels)
+            yield examples
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = output or Path(folder) / f"predictions_{split}.tsv"
+        predictor = Predictor(model.classifier, model.max_length)
+        with rows_progress(console, f"predicting {task.name} {split}") as advance:
+            write_prediction_chunks(path, task, predictor.predictions(task, labelled(), advance))
+        predictions = read_predictions(path, task)
+    known = np.concatenate(labels)
+    return Evaluation(model, task, split, len(known), compute_scores(task.metrics, known, predictions))

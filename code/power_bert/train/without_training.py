@@ -1,0 +1,92 @@
+"""EVAL_ONLY and PREDICT_ONLY of run.sh: what a run's settings mean where nothing is to be trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from power_bert.config import DEFAULT_CHECKPOINT, Experiment
+from power_bert.errors import UserError
+from power_bert.run_dir import RunDir
+from power_bert.text.task_family import predictable_test_sets
+from power_bert.train.evaluation import evaluate
+from power_bert.train.predict import Predictor
+from power_bert.train.test_predictions import write_test_predictions
+from power_bert.train.trained_model import TrainedModel, load_trained_model, task_and_data
+
+
+def use_trained(
+    experiment: Experiment,
+    data_dir: str | None,
+    output_dir: str | None,
+    retention_choice: str | None,
+    evaluates: bool,
+    predicts: bool,
+) -> None:
+    """Score the model on dev, predict its test sets, or both.
+
+    Args:
+        experiment: the settings of run.sh; names the model, see `load_named_model`.
+        data_dir: DATA_DIR as it was given.
+        output_dir: OUTPUT_DIR as it was given.
+        retention_choice: RETENTION_CONFIG as it was given.
+        evaluates: EVAL_ONLY.
+        predicts: PREDICT_ONLY.
+
+    Raises:
+        UserError: there is no such model, or its data are missing or damaged.
+    """
+    folder = predictions_folder(experiment, output_dir) if predicts else None
+    model = load_named_model(experiment, data_dir, retention_choice)
+    console = Console(highlight=False, soft_wrap=True)
+    if evaluates:
+        for line in evaluate(model, "dev", Console(stderr=True)).lines():
+            console.print(line, markup=False)
+    if folder is not None:
+        predict_tests(model, folder, console)
+
+
+def load_named_model(experiment: Experiment, data_dir: str | None, retention_choice: str | None) -> TrainedModel:
+    """The model of the run in OUTPUT_DIR, or else that of CHECKPOINT_PATH.
+
+    Args:
+        experiment: the settings of run.sh.
+        data_dir: DATA_DIR as it was given; without it, the data are those of the run.
+        retention_choice: RETENTION_CONFIG as it was given.
+
+    Raises:
+        UserError: there is neither a run nor a checkpoint with a head.
+    """
+    task = experiment.task_definition
+    if RunDir(Path(experiment.output_dir)).holds_run:
+        return load_trained_model(experiment.output_dir, task, data_dir, retention_choice)
+    if Path(experiment.checkpoint_path) == DEFAULT_CHECKPOINT:
+        raise UserError(
+            f"OUTPUT_DIR={experiment.output_dir} holds no run, and CHECKPOINT_PATH names no trained classifier; give "
+            "the OUTPUT_DIR of a run, or a checkpoint with a head such as RUN/3_retrain/model"
+        )
+    return load_trained_model(experiment.checkpoint_path, task, experiment.data_dir, retention_choice)
+
+
+def predictions_folder(experiment: Experiment, output_dir: str | None) -> Path:
+    """Where PREDICT_ONLY writes: into the run, or into the OUTPUT_DIR that was given.
+
+    Raises:
+        UserError: the model is that of a checkpoint, and no OUTPUT_DIR was given.
+    """
+    if not output_dir and not RunDir(Path(experiment.output_dir)).holds_run:
+        raise UserError("PREDICT_ONLY=1 with a CHECKPOINT_PATH: give an OUTPUT_DIR for the predictions as well")
+    return Path(experiment.output_dir) / "predictions"
+
+
+def predict_tests(model: TrainedModel, folder: Path, console: Console) -> None:
+    """Write the GLUE files of the test sets that the model can predict, under the names of a submission."""
+    task, data_dir = task_and_data(model)
+    predictor = Predictor(model.classifier, model.max_length)
+    console.print(f"retention  {model.retention}", markup=False)
+    # Where there is no test set at all, reading the task's own says what is missing.
+    for predicted, its_data_dir in predictable_test_sets(task, data_dir) or [(task, data_dir)]:
+        path = folder / predicted.prediction_file
+        write_test_predictions(path, predictor, predicted, its_data_dir, Console(stderr=True))
+        console.print(f"wrote {path}", markup=False)
