@@ -85,28 +85,7 @@ class TfdsSource:
 
     @cached_property
     def _builder(self) -> Any:
-        where = f"DATA_DIR=tfds:{self.name}"
-        try:
-            with native_stderr_held_back():
-                import tensorflow  # noqa: F401
-            import tensorflow_datasets as tfds
-
-            builder = tfds.builder(self.name)
-            builder.download_and_prepare()
-        except ImportError as error:
-            raise UserError(f"{where}: needs a Python package that is not installed ({error}). Install it.") from error
-        except ValueError as error:  # DatasetNotFoundError, or an unknown configuration or version
-            problem = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"{where}: no such data set ({problem}). Expected a name such as tfds:glue/cola."
-            ) from error
-        except (OSError, tfds.download.DownloadError) as error:
-            problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"{where}: cannot be downloaded ({problem}). Check the network; or prepare the data set on another "
-                "machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
-            ) from error
-        return builder
+        return open_tfds(self.name, f"DATA_DIR=tfds:{self.name}")
 
     def _split_name(self, task: Task, split: Split) -> str:
         name = _SPLITS[split]
@@ -151,6 +130,37 @@ class TfdsSource:
         if task.name in _GLUE and task.labels == ("0", "1"):
             return list(task.labels)  # numbers in GLUE's files, words in the data sets, in the same order
         return names
+
+
+def open_tfds(name: str, where: str) -> Any:
+    """The builder of a data set, downloaded where it is not there yet.
+
+    Args:
+        name: Such as "glue/cola" or "glue/cola:2.0.0".
+        where: What the user has set to it, for messages.
+
+    Raises:
+        UserError: There is no such data set, or it cannot be downloaded.
+    """
+    try:
+        with native_stderr_held_back():
+            import tensorflow  # noqa: F401
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name)
+        builder.download_and_prepare()
+    except ImportError as error:
+        raise UserError(f"{where}: needs a Python package that is not installed ({error}). Install it.") from error
+    except ValueError as error:  # DatasetNotFoundError, or an unknown configuration or version
+        problem = str(error).strip().splitlines()[0]
+        raise UserError(f"{where}: no such data set ({problem}). Expected a name such as tfds:glue/cola.") from error
+    except (OSError, tfds.download.DownloadError) as error:
+        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{where}: cannot be downloaded ({problem}). Check the network; or prepare the data set on another "
+            "machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
+        ) from error
+    return builder
 
 
 def _unbatch(

@@ -88,22 +88,22 @@ class WordPieceTokenizer:
             parts = [self._encode_pairs(first[chunk], second[chunk], max_length) for chunk in chunks]
         return EncodedTexts.concatenate(parts, self.pad_id)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the vocabulary, one token a line (`vocab.txt`), atomically."""
-        atomic_write_text(Path(path), "\n".join(self.vocabulary) + "\n")
-
-    def _pieces(self, texts: Sequence[str]) -> list[list[int]]:
+    def piece_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Word piece ids of each text, without [CLS] and [SEP], not truncated."""
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the vocabulary, one token a line (`vocab.txt`), atomically."""
+        atomic_write_text(Path(path), "\n".join(self.vocabulary) + "\n")
+
     def _encode_singles(self, texts: Sequence[str], max_length: int) -> EncodedTexts:
-        rows = [[self.cls_id, *pieces[: max_length - 2], self.sep_id] for pieces in self._pieces(texts)]
+        rows = [[self.cls_id, *pieces[: max_length - 2], self.sep_id] for pieces in self.piece_ids(texts)]
         return EncodedTexts.from_rows(rows, [len(row) for row in rows], self.pad_id)
 
     def _encode_pairs(self, first: Sequence[str], second: Sequence[str], max_length: int) -> EncodedTexts:
         rows, first_lengths = [], []
-        for left, right in zip(self._pieces(first), self._pieces(second), strict=True):
+        for left, right in zip(self.piece_ids(first), self.piece_ids(second), strict=True):
             num_left, num_right = truncate_pair(len(left), len(right), max_length - 3)
             rows.append([self.cls_id, *left[:num_left], self.sep_id, *right[:num_right], self.sep_id])
             first_lengths.append(num_left + 2)
@@ -129,6 +129,11 @@ def truncate_pair(num_first: int, num_second: int, budget: int) -> tuple[int, in
     shorter = min(num_first, num_second, budget // 2)
     longer = budget - shorter
     return (longer, shorter) if num_first > num_second else (shorter, longer)
+
+
+def bert_normalizer(lowercase: bool) -> BertNormalizer:
+    """BERT's cleaning of a text; also what vocabularies are trained on."""
+    return BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=lowercase, lowercase=lowercase)
 
 
 def _number_tokens(source: str, tokens: list[str]) -> dict[str, int]:
@@ -164,9 +169,7 @@ def _build(ids: dict[str, int], lowercase: bool) -> Tokenizer:
         max_input_chars_per_word=MAX_CHARACTERS_PER_WORD,
     )
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, strip_accents=lowercase, lowercase=lowercase
-    )
+    tokenizer.normalizer = bert_normalizer(lowercase)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     return tokenizer
