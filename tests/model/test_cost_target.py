@@ -56,15 +56,16 @@ def test_pressure_grows_with_the_block_and_ends_at_the_target() -> None:
 
 @pytest.mark.parametrize("target", [1.3, 1.5, 2.0])
 @pytest.mark.parametrize("unit", ["fraction", "tokens"])
-def test_the_configuration_meets_the_target_and_keeps_the_proportions(unit: str, target: float) -> None:
+def test_the_configuration_meets_the_target_and_keeps_the_form(unit: str, target: float) -> None:
     retention = meet_speedup([30.0, 15.0, 9.0], 32, unit, SHAPE, LENGTHS, target)
     reached = speedup(SHAPE, LENGTHS, retention)
     assert target <= reached < target * 1.1
-    assert retention[1] == pytest.approx(retention[0] / 2, rel=0.2) or retention[0] in (1.0, 32)
+    full = 1.0 if unit == "fraction" else 32
+    assert retention[0] / full > 0.75 and retention[1] < 0.6 * retention[0]
 
 
 def test_a_target_out_of_reach_keeps_least() -> None:
-    assert meet_speedup([30.0, 15.0, 9.0], 32, "tokens", SHAPE, LENGTHS, target=90.0) == (1, 1, 1)
+    assert meet_speedup([20.0, 15.0, 9.0], 32, "tokens", SHAPE, LENGTHS, target=90.0) == (1, 1, 1)
 
 
 def test_a_search_with_a_target_eliminates_until_it_is_met() -> None:

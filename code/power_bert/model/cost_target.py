@@ -19,6 +19,7 @@ Tensor = Any
 # eliminated words are worth to the loss: some percent over the target, which `meet_speedup` then takes off.
 _STRENGTH = 10.0
 _BISECTIONS = 40
+_HIGHEST_POWER = 64.0
 
 
 class CostTarget(keras.regularizers.Regularizer):
@@ -71,7 +72,9 @@ class CostTarget(keras.regularizers.Regularizer):
 def meet_speedup(
     masses: Sequence[float], parameters: int, unit: str, shape: Shape, lengths: Sequence[int], target: float
 ) -> Retention:
-    """The configuration from the masses of a search, all multiplied by what makes it meet the target.
+    """The configuration from the masses of a search, as shares all raised to the power that makes it meet the target.
+
+    A power leaves a block alone that keeps everything, and changes those most that keep little.
 
     Args:
         masses: one a block.
@@ -85,14 +88,15 @@ def meet_speedup(
         The configuration that keeps most and is at least `target` times cheaper; if none is, that which keeps least.
     """
 
-    def scaled(factor: float) -> Retention:
-        return retention_from_masses([*(factor * mass for mass in masses[:-1]), 0.0], parameters, unit)
+    def raised(power: float) -> Retention:
+        shares = [(mass / parameters) ** power for mass in masses[:-1]]
+        return retention_from_masses([*(share * parameters for share in shares), 0.0], parameters, unit)
 
-    low, high = 0.0, max(2.0, parameters / min(masses))
+    low, high = 0.0, _HIGHEST_POWER
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        if speedup(shape, lengths, scaled(middle)) >= target:
-            low = middle
-        else:
+        if speedup(shape, lengths, raised(middle)) >= target:
             high = middle
-    return scaled(low)
+        else:
+            low = middle
+    return raised(high)
