@@ -160,7 +160,7 @@ def test_defaults(project: Project) -> None:
             "WEIGHT_DECAY": "0.01",
             "BACKEND": "tensorflow",
         },
-        "RESUME": "1",
+        **{"PRED_GLUE": "1", "EVAL_ONLY": "0", "PREDICT_ONLY": "0", "RESUME": "1"},
     }
     assert (seen["KERAS_BACKEND"], seen["PYTHONUTF8"], seen["TF_CPP_MIN_LOG_LEVEL"]) == ("tensorflow", "1", "3")
     assert seen["PYTHONPATH"] == str(project.root / "code")

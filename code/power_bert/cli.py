@@ -22,6 +22,7 @@ COMMANDS = (
     reports.benchmark,
     reports.benchmark_similarity,
     data.fetch,
+    data.download,
     data.sample,
     web.web,
 )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from power_bert.commands.options import TASK_NAMES
+
 
 def fetch(
     target: Annotated[Path | None, typer.Argument(help="folder; default: checkpoints/all-MiniLM-L6-v2")] = None,
@@ -21,6 +23,34 @@ def fetch(
     from power_bert.text.download import fetch_minilm
 
     typer.echo(f"{fetch_minilm(target or DEFAULT_CHECKPOINT)} is complete")
+
+
+def download(
+    tasks: Annotated[list[str], typer.Argument(help=f"{TASK_NAMES}, ax; or all")],
+    to: Annotated[Path | None, typer.Option(help="folder that gets one folder a task; default: glue_data")] = None,
+    mirror: Annotated[str | None, typer.Option(help="address of another server's folder with the same files")] = None,
+) -> None:
+    """Fetch GLUE's official data sets, check them and unpack them, one folder a task; what is there is kept.
+
+    An interrupted download goes on where it stopped.
+
+    Examples:
+
+        bash run.sh download cola
+
+        bash run.sh download mnli-m rte ax
+
+        bash run.sh download all
+    """
+    from rich.console import Console
+
+    from power_bert.config import GLUE_FOLDER
+    from power_bert.text.glue_download import download_glue
+    from power_bert.text.transfer_progress import transfer_bars
+
+    console = Console(highlight=False, soft_wrap=True)
+    with transfer_bars(console) as show_progress:
+        download_glue(tasks, to or GLUE_FOLDER, lambda line: console.print(line, markup=False), show_progress, mirror)
 
 
 def sample(

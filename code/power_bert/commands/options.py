@@ -9,7 +9,7 @@ import typer
 from power_bert.errors import UserError
 
 # Named here so that `--help` need not read the task table.
-TASK_NAMES = "cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte or wnli"
+TASK_NAMES = "cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte, wnli"
 PAPER_DEFAULT = "empty: the task's value from the paper"
 
 

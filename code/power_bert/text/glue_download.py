@@ -1,0 +1,137 @@
+"""`bash run.sh download`: GLUE's data sets from its server into `glue_data/`, checked before they appear there."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from power_bert.errors import UserError
+from power_bert.files import atomic_directory
+from power_bert.text.examples import count_examples
+from power_bert.text.glue_archives import ARCHIVES, Archive, DamagedArchive
+from power_bert.text.glue_tasks import get_task
+from power_bert.text.transfer import Progress, TransferError, fetch_file
+
+ALL = "all"
+DOWNLOADS = "downloads"
+# Makes the Progress that shows a file's download, from its name.
+ShowProgress = Callable[[str], Progress]
+
+
+def download_glue(
+    names: Sequence[str],
+    glue_folder: Path,
+    tell: Callable[[str], None],
+    show_progress: ShowProgress,
+    mirror: str | None = None,
+) -> None:
+    """Fetches the data sets of tasks into `glue_folder`, one folder each; what is complete there is left alone.
+
+    Downloads lie in `glue_folder/downloads` until they are unpacked; a file that was put there by hand is taken
+    instead of the server's.
+
+    Args:
+        names: Names of tasks, or "all".
+        glue_folder: Usually `glue_data`.
+        tell: Told in a line what is being done.
+        show_progress: Shows how far a download is.
+        mirror: Another server with the same files, all in one folder; None for the official ones.
+
+    Raises:
+        UserError: An unknown task, no network (with what to put where), a damaged file, or a folder of the user's
+            in the place. What is done stays.
+    """
+    archives = _chosen(names)
+    for position, archive in enumerate(archives):
+        try:
+            _download(archive, glue_folder, tell, show_progress, mirror)
+        except TransferError as error:
+            raise UserError(_network_message(error, archives[position:], glue_folder)) from error
+        except OSError as error:
+            raise UserError(f"{glue_folder / archive.folder}: cannot be written ({error.strerror})") from error
+
+
+def _chosen(names: Sequence[str]) -> list[Archive]:
+    if ALL in names:
+        return list(ARCHIVES)
+    folders = {get_task(name).folder for name in names}
+    return [archive for archive in ARCHIVES if archive.folder in folders]
+
+
+def _download(
+    archive: Archive, glue_folder: Path, tell: Callable[[str], None], show_progress: ShowProgress, mirror: str | None
+) -> None:
+    target = glue_folder / archive.folder
+    if target.exists():
+        _check_existing(archive, target)
+        tell(f"{target} is complete: {_describe(archive)}")
+        return
+    files = [glue_folder / DOWNLOADS / url.rpartition("/")[2] for url in archive.urls]
+    for is_last in (False, True):
+        _fetch_missing(archive, files, tell, show_progress, mirror)
+        try:
+            _unpack(archive, files, target)
+            break
+        except DamagedArchive as error:
+            _remove(files)
+            if is_last:
+                raise UserError(f"{error}. Fetched anew it is no better; nothing was unpacked. Try later.") from error
+            tell(f"{error}; deleted, to fetch it anew")
+    _remove(files)
+    tell(f"{target}: {_describe(archive)}")
+
+
+def _fetch_missing(
+    archive: Archive, files: list[Path], tell: Callable[[str], None], show_progress: ShowProgress, mirror: str | None
+) -> None:
+    for url, file in zip(archive.urls, files, strict=True):
+        if not file.exists():
+            address = f"{mirror.rstrip('/')}/{file.name}" if mirror else url
+            tell(f"{archive.folder}: fetching {address}")
+            fetch_file(address, file, show_progress(file.name))
+
+
+def _unpack(archive: Archive, files: list[Path], target: Path) -> None:
+    with atomic_directory(target) as folder:
+        archive.unpack(files, folder)
+        problem = _find_problem(archive, folder)
+        if problem:
+            names = ", ".join(str(file) for file in files)
+            raise DamagedArchive(f"{names}: not the official data of {archive.folder} ({problem})")
+
+
+def _find_problem(archive: Archive, folder: Path) -> str | None:
+    """What keeps a folder from being the official data: every row is read; None if nothing does."""
+    for task in archive.tasks:
+        for split, expected in task.rows.items():
+            try:
+                found = count_examples(task, split, folder)
+            except UserError as error:
+                return str(error)
+            if found != expected:
+                return f"{found} {split} rows for {task.name}, expected {expected}"
+    return None
+
+
+def _check_existing(archive: Archive, target: Path) -> None:
+    problem = _find_problem(archive, target)
+    if problem:
+        raise UserError(
+            f"{target}: is there, but it is not the official data ({problem}). Move it away and call again."
+        )
+
+
+def _describe(archive: Archive) -> str:
+    counts = dict.fromkeys(f"{rows} {split}" for task in archive.tasks for split, rows in task.rows.items())
+    return f"{', '.join(counts)} rows"
+
+
+def _remove(files: list[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def _network_message(error: TransferError, missing: list[Archive], glue_folder: Path) -> str:
+    listed = "\n".join(f"  {url}" for archive in missing for url in archive.urls)
+    return (
+        f"{error}\nCheck the network (behind a proxy, set HTTPS_PROXY) and call again: it goes on. Or download these "
+        f"files on another machine, put them into {glue_folder / DOWNLOADS} and call again:\n{listed}"
+    )
