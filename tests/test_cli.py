@@ -398,7 +398,7 @@ def test_commands_on_a_folder_that_is_no_run(command: str, call: Callable[..., E
 def test_interruption_says_how_to_go_on(call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
     import power_bert.train.driver
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(power_bert.train.driver, "run_experiment", interrupted)

@@ -57,6 +57,27 @@ def test_the_search_takes_as_many_epochs_as_the_others(given: dict[str, Any], ex
     assert resolve_experiment(given).search_epochs == expected
 
 
+def test_a_given_retention_configuration(tmp_path: Path) -> None:
+    assert resolve_experiment({"retention_config": "1.0, 0.8,0.25"}).retention_config == "1.0,0.8,0.25"
+    path = tmp_path / "retention.json"
+    path.write_text('{"retention": [1.0, 0.5, 0.125], "unit": "fraction"}')
+    assert resolve_experiment({"retention_config": str(path)}).retention_config == "1.0,0.5,0.125"
+    path.write_text('{"retention": [64, 8, 1]}')
+    assert resolve_experiment({"retention_config": str(path)}).retention_config == "64,8,1"
+    for content in ("[1, 2]", '{"retention": "all"}', '{"masses": [1.0]}', "{"):
+        path.write_text(content)
+        with pytest.raises(UserError, match=r'retention\.json: expected a JSON file with "retention"'):
+            resolve_experiment({"retention_config": str(path)})
+    for choice, message in (
+        ("none", "there is nothing to train without elimination but phase 1"),
+        ("/nowhere/retention.json", "cannot be read .*; give a retention.json, or a configuration such as"),
+    ):
+        with pytest.raises(UserError, match=message):
+            resolve_experiment({"retention_config": choice})
+    with pytest.raises(UserError, match=r"SPEEDUP is a target of the search.*give one of them"):
+        resolve_experiment({"retention_config": "0.5,0.25", "speedup": 2.0})
+
+
 def test_zero_is_a_value_and_not_empty() -> None:
     experiment = resolve_experiment({"regularization": 0.0, "warmup": 0, "dropout": 0.0, "cased": False, "seed": 0})
     assert (experiment.regularization, experiment.warmup, experiment.dropout) == (0.0, 0, 0.0)

@@ -117,6 +117,11 @@ class Experiment:
                     f"{name.upper()}={getattr(self, name)!r} is unknown: expected one of {', '.join(choices)}"
                 )
 
+        if self.speedup is not None and self.retention_config is not None:
+            raise UserError(
+                "SPEEDUP is a target of the search, and RETENTION_CONFIG leaves the search out; give one of them"
+            )
+
     def _check_types(self) -> None:
         for name, hint in get_type_hints(Experiment).items():
             value, kinds = getattr(self, name), _kinds(hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -73,8 +74,8 @@ def glue_picture(results: Sequence[GlueResult]) -> bytes:
     figure = Figure(figsize=(10, 1.6 + 0.5 * max(len(shown), 1)), dpi=_DOTS_PER_INCH, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     places, names = range(len(shown)), [result.task.prediction_file.removesuffix(".tsv") for result in shown]
-    before = [100 * (result.score(result.fine_tuned) or 0.0) for result in shown]
-    after = [100 * (result.score(result.eliminated) or 0.0) for result in shown]
+    before = [_bar(result.score(result.fine_tuned)) for result in shown]
+    after = [_bar(result.score(result.eliminated)) for result in shown]
     left.barh([place + 0.2 for place in places], before, 0.38, color=_FINE_TUNED_COLOUR, label="fine-tuned")
     left.barh([place - 0.2 for place in places], after, 0.38, color=_ELIMINATED_COLOUR, label="with elimination")
     left.set_yticks(list(places), names)
@@ -93,6 +94,11 @@ def glue_picture(results: Sequence[GlueResult]) -> bytes:
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})
     return picture.getvalue()
+
+
+def _bar(score: float | None) -> float:
+    """Percent; what is undefined has no bar."""
+    return math.nan if score is None else 100 * score
 
 
 def _text_row(result: GlueResult) -> tuple[str, ...]:
