@@ -61,3 +61,29 @@ def benchmark_similarity(
     from power_bert.analysis.similarity_speed import measure_similarities, similarity_table
 
     Console().print(similarity_table(measure_similarities(length, batch_size)))
+
+
+def benchmark_reading(
+    rows: Annotated[int, typer.Option(min=1, help="rows of the generated file, each with two sentences")] = 400_000,
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="vocab.txt of an uncased BERT; default: that of all-MiniLM-L6-v2")
+    ] = None,
+) -> None:
+    """Measure reading and tokenising on generated rows of QQP's kind: rows and sentences a second, memory.
+
+    Example:
+
+        bash run.sh benchmark-reading --rows 100000
+    """
+    from rich.console import Console
+
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.reading_speed import measure_reading, reading_table
+    from power_bert.config import DEFAULT_CHECKPOINT
+    from power_bert.text.download import fetch_minilm
+
+    console = Console()
+    vocabulary = vocab_path or fetch_minilm(DEFAULT_CHECKPOINT, console.print) / "vocab.txt"
+    console.print(reading_table(measure_reading(rows, vocabulary, console)))
