@@ -35,13 +35,15 @@ class Model:
     shape_signature: tuple[int, ...] | None = None
     with_signatures: bool = True
     with_metadata: bool = True
+    custom_operation: str | None = None
     files: Mapping[str, bytes] = dataclasses.field(default_factory=lambda: dict(FILES))
 
     def to_bytes(self) -> bytes:
         """The file; the signature's inputs stand in the reverse order of the subgraph's, as in converted models."""
         model = schema.ModelT()
         model.version, model.description = 3, "test"
-        model.buffers, model.operatorCodes = [schema.BufferT()], []
+        model.buffers = [schema.BufferT()]
+        model.operatorCodes = [_operator_code(self.custom_operation)]
         model.subgraphs = [self._subgraph(length) for length in self.lengths]
         if self.with_signatures:
             model.signatureDefs = [self._signature(index) for index in range(len(self.lengths))]
@@ -81,6 +83,13 @@ def _tensor(
     tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), element_type, 0
     tensor.shapeSignature = None if signature is None else list(signature)
     return tensor
+
+
+def _operator_code(custom: str | None) -> schema.OperatorCodeT:
+    code = schema.OperatorCodeT()
+    kind = schema.BuiltinOperator.SOFTMAX if custom is None else schema.BuiltinOperator.CUSTOM
+    code.builtinCode, code.deprecatedBuiltinCode, code.customCode = kind, kind, custom
+    return code
 
 
 def _tensor_map(name: str, tensor_index: int) -> schema.TensorMapT:
@@ -156,6 +165,10 @@ BAD: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "cut off": (lambda: Model().to_bytes()[:300], ("damaged", "Download or export it again")),
     "archive cut off": (lambda: Model().to_bytes()[:-40], ("vocabulary and labels are missing", "cut off")),
     "a byte of the archive lost": (lambda: _without_byte(Model().to_bytes(), -200), ("damaged", "archive")),
+    "an operation of TensorFlow": (
+        lambda: Model(custom_operation="FlexErf").to_bytes(),
+        ("lacks operations", "FlexErf", "built-in"),
+    ),
     "no metadata": (lambda: Model(with_metadata=False).to_bytes(), ("no metadata", "vocabulary and labels")),
     "no archive": (lambda: Model(files={}).to_bytes(), ("vocabulary and labels are missing", "another program")),
     "no vocabulary": (lambda: Model(files={"labels.txt": b"bad\ngood\n"}).to_bytes(), ("no vocabulary (vocab.txt)",)),

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +67,21 @@ def test_models_are_served_from_where_they_lie(server: PageServer) -> None:
 @pytest.mark.parametrize("path", ["/../secret.txt", "/%2e%2e/secret.txt", "/models/1/secret.txt", "/models/2/x.tflite"])
 def test_nothing_else_is_served(path: str, server: PageServer) -> None:
     assert _get(server, path)[0] == 404
+
+
+def test_a_browser_that_leaves_is_not_reported(
+    server: PageServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my model.tflite").write_bytes(bytes(50_000_000))
+    with socket.create_connection((HOST, server.server_address[1])) as connection:
+        connection.sendall(b"GET /models/1/my%20model.tflite HTTP/1.0\r\n\r\n")
+        connection.recv(10)
+        # Closed with unread data, and at once: the server's next write fails.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert _get(server, "/")[0] == 200
+    server.shutdown()
+    server.server_close()  # waits for the threads of all requests
+    assert capfd.readouterr().err == ""
 
 
 def test_a_port_that_is_taken(server: PageServer, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_javascript_gives_the_golden_ids(golden: dict[str, Any], run_script: Cal
         assert ids == [case["token_ids"], case["segment_ids"]], f"{case['what']}, lowercase={case['lowercase']}"
 
 
+@pytest.mark.slow
 def test_every_character_of_common_scripts(
     golden: dict[str, Any], disagreements: Callable[[list[str], Iterable[str]], list[str]]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -78,6 +79,11 @@ class PageServer(ThreadingHTTPServer):
             super().__init__((HOST, port), handler)
         except (OSError, OverflowError) as error:
             raise UserError(f"port {port} cannot be used ({error}); choose another with --port") from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that leaves in the middle of a file is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:

@@ -11,6 +11,8 @@ const MOST_THREADS = 4;
 // processor's results.
 const CHECK_TEXTS = ["", "The quick brown fox jumps over the lazy dog.", "No! It is not good, 3 of 10: avoid."];
 const LARGEST_DIFFERENCE = 0.01;
+// Probabilities of a quantised model are rounded.
+const SUM_TOLERANCE = 0.2;
 
 /** Backends that this browser offers: "wasm" (the processor) always, "webgpu" where there is an adapter. */
 export async function availableBackends() {
@@ -82,7 +84,7 @@ export class Classifier {
     const tokenizer = new WordPieceTokenizer(file.vocabulary, file.lowercase);
     const classifier = new Classifier(file, tokenizer, runtime, await runtime.compile(file.bytes));
     // The first run prepares memory and takes many times as long as the others.
-    for (const signature of file.signatures) await classifier.run(signature, [], []);
+    for (const signature of file.signatures) checkOutputs(file, await classifier.run(signature, [], []));
     if (runtime.backend !== "wasm") await classifier.compareWithProcessor();
     return classifier;
   }
@@ -160,6 +162,13 @@ export class Classifier {
   delete() {
     this.model.delete();
   }
+}
+
+// The runtime goes on where it cannot compute something.
+function checkOutputs(file, outputs) {
+  const sum = outputs.reduce((total, output) => total + output, 0);
+  const fits = file.labels.length > 1 ? Math.abs(sum - 1) <= SUM_TOLERANCE : Number.isFinite(sum);
+  if (!fits) throw new Error("its outputs are no probabilities");
 }
 
 function paddedTensor(values, length, filling) {

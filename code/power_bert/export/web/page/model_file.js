@@ -8,7 +8,9 @@ const [FLOAT32, INT32] = [0, 2];
 const TYPE_NAMES = { 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string", 9: "int8" };
 const [LABELS_FILE, VOCABULARY_FILE] = [2, 5];
 // Fields in the order of the schemas: tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs.
-const MODEL = { subgraphs: 2, buffers: 4, metadata: 6, signatures: 7 };
+const MODEL = { operatorCodes: 1, subgraphs: 2, buffers: 4, metadata: 6, signatures: 7 };
+const OPERATOR_CODE = { customCode: 1, builtinCode: 3 };
+const CUSTOM = 32;
 const SUBGRAPH = { tensors: 0, inputs: 1, outputs: 2 };
 const TENSOR = { shape: 0, type: 1, name: 3, shapeSignature: 7 };
 const SIGNATURE = { inputs: 0, outputs: 1, key: 2, subgraph: 4 };
@@ -72,6 +74,7 @@ async function read(bytes, fileName) {
     throw new ModelFileError(`${fileName}: not a .tflite file. ${EXPORT_ADVICE}`);
   }
   const model = Table.root(bytes);
+  checkOperations(model, fileName);
   const metadata = findMetadata(model, fileName);
   const files = await readAppendedZip(bytes);
   if (!files.size) {
@@ -82,7 +85,7 @@ async function read(bytes, fileName) {
   }
   const extra = readExtra(files);
   const signatures = readSignatures(model, metadata, fileName);
-  const labels = readLabels(metadata, files, signatures, fileName);
+  const labels = extra.regression ? [] : readLabels(metadata, files, signatures, fileName);
   return {
     bytes,
     fileName,
@@ -99,6 +102,18 @@ async function read(bytes, fileName) {
     task: extra.task ?? "",
     signatures,
   };
+}
+
+// The browser's runtime would leave such an operation out without a word.
+function checkOperations(model, fileName) {
+  const custom = model.tables(MODEL.operatorCodes).filter((code) => code.int32(OPERATOR_CODE.builtinCode) === CUSTOM);
+  if (custom.length) {
+    const names = custom.map((code) => code.string(OPERATOR_CODE.customCode)).join(", ");
+    throw new ModelFileError(
+      `${fileName}: the browser's runtime lacks operations of this model: ${names}. Export it with built-in ` +
+        "operations only, as bash run.sh export does.",
+    );
+  }
 }
 
 function findMetadata(model, fileName) {
