@@ -146,5 +146,26 @@ def run_tiny(make_experiment: Callable[..., Experiment]) -> Callable[..., Finish
 
 
 @pytest.fixture(scope="session")
+def make_classifier() -> Callable[..., Any]:
+    """A classifier with random weights, 2 blocks and VOCABULARY; arguments go to the backbone."""
+
+    def make(labels: Sequence[str] | None = ("0", "1"), max_length: int = 24, **changes: Any) -> Any:
+        import keras
+
+        from power_bert.model.backbone import PowerBertBackbone
+        from power_bert.model.classifier import PowerBertTextClassifier
+        from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
+
+        keras.utils.set_random_seed(1)
+        sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 12, "max_sequence_length": 40}
+        # Large weights: the outputs of different texts differ clearly.
+        backbone = PowerBertBackbone(len(VOCABULARY), **(sizes | {"initializer_range": 0.7} | changes))
+        preprocessor = PowerBertTextClassifierPreprocessor(PowerBertTokenizer(VOCABULARY), max_length)
+        return PowerBertTextClassifier(backbone, len(labels) if labels else 1, preprocessor, labels)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def cola_run(run_tiny: Callable[..., FinishedRun], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     return run_tiny(tmp_path_factory.mktemp("cola") / "run")

@@ -93,15 +93,14 @@ def align_with_task(classifier: PowerBertTextClassifier, task: Task, source: str
 
 def _class_order(names: Sequence[str], task: Task) -> np.ndarray | None:
     """For each label of the task, the position of the class that means it; None where that cannot be told."""
-    labels = [_normal(label) for label in task.labels or ()]
     found = [_normal(name) for name in names]
-    if labels == ["0", "1"]:
-        if found == ["label_0", "label_1"]:
-            return np.arange(2)
-        labels = list(_NAMES_OF_0_AND_1.get(task.name, labels))
-    if sorted(found) != sorted(labels):
-        return None
-    return np.array([found.index(label) for label in labels])
+    spellings = [[_normal(label) for label in task.labels or ()]]
+    if spellings == [["0", "1"]]:
+        spellings += [["label_0", "label_1"], list(_NAMES_OF_0_AND_1.get(task.name, ()))]
+    for labels in spellings:
+        if sorted(found) == sorted(labels):
+            return np.array([found.index(label) for label in labels])
+    return None
 
 
 def _normal(name: str) -> str:

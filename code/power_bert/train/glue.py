@@ -37,7 +37,7 @@ def choose_tasks(data_dir: Path, names: Sequence[str]) -> list[Task]:
             raise UserError(
                 f"--tasks: {task.name} has no training data; a run of its family ({task.family}) predicts it"
             )
-    found = [task for task in chosen if names or has_split(task, "train", data_dir)]
+    found = [task for task in chosen if names or has_split(task, "train", data_dir / task.folder)]
     if not found:
         folders = ", ".join(sorted({task.folder for task in chosen}))
         raise UserError(
@@ -67,8 +67,8 @@ def run_glue(
     errors: dict[str, str] = {}
     for number, task in enumerate(tasks, start=1):
         console.print(f"\n=== {task.name}, task {number} of {len(tasks)}", markup=False)
-        arguments = ["run", "--task", task.name, "--data-dir", str(data_dir), "--output-dir", str(out / task.name)]
-        status, error = (run_program or run_as_process)(arguments, environment)
+        folders = ["--data-dir", str(data_dir / task.folder), "--output-dir", str(out / task.name)]
+        status, error = (run_program or run_as_process)(["run", "--task", task.name, *folders], environment)
         kept = error_file(out, task)
         if status == 0:
             kept.unlink(missing_ok=True)

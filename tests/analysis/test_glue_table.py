@@ -1,0 +1,132 @@
+"""Tests of power_bert.analysis.glue_results and glue_table, on run folders without models."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from power_bert.analysis.glue_results import average, complete_results, find_runs, glue_folder_results, read_result
+from power_bert.analysis.glue_table import glue_csv, glue_text, write_glue_table
+from power_bert.config import resolve_experiment
+from power_bert.errors import UserError
+from power_bert.run_dir import RunDir, write_json
+
+Scores = dict[str, float | None]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """A finished run with these scores, in which elimination wins 2.5, 2 and 4 times."""
+
+    def make(task: str, before: Scores, after: Scores, name: str = "", **settings: Any) -> Path:
+        run = RunDir(tmp_path / (name or task))
+        run.path.mkdir(parents=True)
+        given = {"task": task, "data_dir": "/data", "output_dir": str(run.path)} | settings
+        run.config.write_text(resolve_experiment(given).to_json(), encoding="utf-8")
+        for phase, scores in (("1_fine_tune", before), ("2_search", after), ("3_retrain", after)):
+            if phase == "2_search" and settings:
+                continue
+            write_json(run.phase(phase).metrics, {"scores": scores})
+            run.phase(phase).mark_done()
+        write_json(run.phase("3_retrain" if settings else "2_search").retention, {"retention": [0.9, 0.25]})
+        seconds = {"fixed_padding": 0.04, "bucketed": 0.02, "bucketed_eliminated": 0.01}
+        timings = {way: {"seconds_per_example": value} for way, value in seconds.items()}
+        write_json(run.timings, {"flops_speedup": 2.5, "timings": timings})
+        return run.path
+
+    return make
+
+
+@pytest.fixture
+def folder(make_run: Callable[..., Path], tmp_path: Path) -> Path:
+    """A folder with runs of CoLA, MRPC, both halves of MNLI, and an STS-B whose predictions are constant."""
+    make_run("cola", {"matthews": 0.5}, {"matthews": 0.46})
+    make_run("mrpc", {"f1": 0.9, "accuracy": 0.8}, {"f1": 0.88, "accuracy": 0.78})
+    make_run("mnli-m", {"accuracy": 0.7}, {"accuracy": 0.6})
+    make_run("mnli-mm", {"accuracy": 0.8}, {"accuracy": 0.7})
+    make_run("sts-b", {"spearman": 0.8, "pearson": 0.82}, {"spearman": None, "pearson": None})
+    return tmp_path
+
+
+def results(folder: Path, errors: dict[str, str] | None = None) -> Any:
+    return complete_results(glue_folder_results(folder, errors or {}))
+
+
+def test_average_is_glues(folder: Path) -> None:
+    mean = average(results(folder))
+    assert mean.fine_tuned == pytest.approx((0.5 + 0.85 + 0.75) / 3), "MRPC: both metrics; MNLI: both halves, one task"
+    assert mean.eliminated == pytest.approx((0.46 + 0.83 + 0.65) / 3)
+    assert mean.num_tasks == 3 and mean.missing == ("sst-2", "sts-b", "qqp", "qnli", "rte", "wnli")
+
+
+def test_average_of_nothing(tmp_path: Path) -> None:
+    mean = average(results(tmp_path))
+    assert (mean.fine_tuned, mean.eliminated, mean.num_tasks) == (None, None, 0)
+    assert "average  0 tasks" in glue_text(results(tmp_path))
+
+
+def test_text(folder: Path, make_run: Callable[..., Path]) -> None:
+    (folder / "mnli-m" / "3_retrain" / "DONE").unlink()
+    lines = glue_text(results(folder, {"qnli": "train.tsv: no such file"})).splitlines()
+    assert lines[2].split()[:3] == ["task", "metrics", "fine-tuned"]
+    rows = [line.split() for line in lines[3:8]]
+    assert rows[0] == ["cola", "matthews", "50.00", "46.00", "2.50", "×", "2.0", "×", "4.0", "×", "0.9,0.25"]
+    assert rows[1][:7] == ["mrpc", "f1,", "accuracy", "90.00", "/", "80.00", "88.00"]
+    assert rows[2][6:9] == ["undefined", "/", "undefined"]
+    assert rows[4] == ["average", "3", "tasks", "71.67", "66.33"]
+    assert lines[9] == "Not in the average: sst-2, sts-b, qqp, mnli-m, qnli, rte, wnli"
+    assert "  mnli-m: not finished: 3_retrain is not done" in lines
+    assert "  qnli: failed: train.tsv: no such file" in lines and "  rte: no run" in lines
+
+
+def test_csv(folder: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(glue_csv(results(folder)))))
+    by_metric = {(row["task"], row["metric"]): row for row in rows}
+    cola = by_metric["cola", "matthews"]
+    assert (float(cola["fine_tuned"]), float(cola["eliminated"])) == (0.5, 0.46)
+    figures = [float(cola[name]) for name in ("flops_ratio", "faster_bucketed", "faster_padded")]
+    assert figures == [2.5, 2.0, 4.0] and cola["retention"] == "0.9,0.25" and cola["run"] == str(folder / "cola")
+    assert by_metric["sts-b", "pearson"]["eliminated"] == "", "undefined"
+    assert by_metric["rte", "accuracy"]["problem"] == "no run"
+    assert rows[-1]["task"] == "average" and float(rows[-1]["fine_tuned"]) == pytest.approx(0.7)
+    assert rows[-1]["problem"].startswith("without sst-2, sts-b")
+
+
+def test_files(folder: Path, tmp_path: Path) -> None:
+    paths = write_glue_table(tmp_path / "out", results(folder))
+    assert [path.name for path in paths] == ["glue_table.txt", "glue_table.csv", "glue_table.png"]
+    assert paths[0].read_text(encoding="utf-8") == glue_text(results(folder))
+    assert paths[2].read_bytes().startswith(b"\x89PNG")
+    write_glue_table(tmp_path / "empty", [])
+
+
+def test_a_run_with_a_given_retention_and_no_timings(make_run: Callable[..., Path]) -> None:
+    run = make_run("cola", {"matthews": 0.5}, {"matthews": 0.4}, retention_config="0.9,0.25")
+    (run / "timings.json").unlink()
+    assert read_result(run).problem == "" and read_result(run).retention == "0.9,0.25"
+    assert "not measured" in glue_text([read_result(run)])
+
+
+class TestBadInput:
+    def test_two_runs_of_a_task(self, make_run: Callable[..., Path]) -> None:
+        runs = [make_run("cola", {"matthews": 0.5}, {"matthews": 0.4}, name) for name in ("first", "second")]
+        with pytest.raises(UserError, match=r"second and .*first are both runs of cola; give one of them"):
+            complete_results(map(read_result, runs))
+
+    def test_what_is_no_run(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="neither a run nor a folder of runs"):
+            find_runs([tmp_path])
+
+    def test_a_damaged_run(self, folder: Path) -> None:
+        write_json(folder / "cola" / "timings.json", {"flops_speedup": "fast"})
+        with pytest.raises(UserError, match=r"cola/timings\.json: timings is missing"):
+            results(folder)
+
+
+def test_runs_are_found_in_folders(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    names = [run.name for run in find_runs([folder, folder / "cola"])]
+    assert names == ["cola", "mnli-m", "mnli-mm", "mrpc", "sts-b", "cola"]
