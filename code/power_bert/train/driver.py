@@ -54,10 +54,11 @@ def run_experiment(
         UserError: bad input; nothing finished is lost.
     """
     run_dir = check_run_dir(experiment, resume)
-    prepare_embedded_default(experiment, console or Console())
+    prepare_sample(experiment, console or Console())
     task = experiment.task_definition
     examples = {split: read_examples(task, split, experiment.data_dir) for split in _LABELLED_SPLITS}
     test_rows = check_test_data(experiment) if predict_test else 0
+    prepare_checkpoint(experiment, console or Console())
     keras.utils.set_random_seed(experiment.seed)
     _make_deterministic()
 
@@ -130,14 +131,18 @@ def check_given_retention(experiment: Experiment, num_layers: int) -> None:
         parse_retention(experiment.retention_config, num_layers, experiment.max_length)
 
 
-def prepare_embedded_default(experiment: Experiment, console: Console) -> None:
-    """Generate the sample data and fetch the default checkpoint where the experiment uses them and they are absent."""
-    data_dir, checkpoint = Path(experiment.data_dir), Path(experiment.checkpoint_path)
+def prepare_sample(experiment: Experiment, console: Console) -> None:
+    """Generate the embedded data set where the experiment uses it and it is absent."""
     sample = SAMPLE_FOLDER / "CoLA"
-    if data_dir.resolve() == sample.resolve() and not sample.exists():
+    if Path(experiment.data_dir).resolve() == sample.resolve() and not sample.exists():
         console.print(f"generating the sample data set in {sample}", markup=False)
         write_sample(sample)
-    if checkpoint.resolve() == DEFAULT_CHECKPOINT.resolve() and not DEFAULT_CHECKPOINT.exists():
+
+
+def prepare_checkpoint(experiment: Experiment, console: Console) -> None:
+    """Fetch the default checkpoint where the experiment uses it and it is absent."""
+    is_default = Path(experiment.checkpoint_path).resolve() == DEFAULT_CHECKPOINT.resolve()
+    if is_default and not DEFAULT_CHECKPOINT.exists():
         console.print(f"fetching the pretrained encoder all-MiniLM-L6-v2 into {DEFAULT_CHECKPOINT}", markup=False)
         fetch_minilm(DEFAULT_CHECKPOINT)
 
