@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from power_bert.errors import UserError
+from power_bert.text.row_readers import CHUNK_ROWS
 from power_bert.text.sources import open_source
 from power_bert.text.task import Layout, Task, TaskDefaults
 
@@ -13,7 +14,6 @@ _SCORE_METRICS = {"spearman": ("pearson",), "pearson": ("spearman",)}
 METRICS = (*_CLASS_METRICS, *_SCORE_METRICS)
 # More are rather scores, or a column of texts.
 _MAX_LABELS = 1000
-_CHUNK_ROWS = 8192
 # Middling values of the paper's small tasks.
 CUSTOM_DEFAULTS = TaskDefaults(
     max_length=128,
@@ -80,7 +80,7 @@ def find_labels(data_dir: str | Path, text_columns: tuple[str, ...], label_colum
     # Any two labels do: the rows are read as strings.
     task = make_custom_task(text_columns, label_column, ("0", "1"), "accuracy")
     found: set[str] = set()
-    for rows in open_source(data_dir).rows(task, "train", _CHUNK_ROWS):
+    for rows in open_source(data_dir).rows(task, "train", CHUNK_ROWS):
         if rows.targets is None:
             raise UserError(f"{rows.source}: the training data have no labels")
         if "" in rows.targets:

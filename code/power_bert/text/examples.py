@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from power_bert.text.row_readers import REMEDY, RawRows
+from power_bert.text.row_readers import CHUNK_ROWS, REMEDY, RawRows
 from power_bert.text.sources import open_source
 from power_bert.text.targets import parse_targets
 from power_bert.text.task import SPLITS, Split, Task
-
-CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True)

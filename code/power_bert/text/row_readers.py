@@ -12,6 +12,8 @@ from power_bert.errors import UserError
 from power_bert.files import read_line_chunks
 from power_bert.text.task import Layout
 
+# Enough for readers and tokenizer to run at full speed, few enough to hold little memory.
+CHUNK_ROWS = 8192
 REMEDY = "Correct the line or download the file again."
 # The csv module's own limit is 128 KiB a field; long texts are cut by the tokenizer, not refused.
 _MAX_CSV_FIELD = 2**31 - 1

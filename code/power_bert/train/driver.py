@@ -34,6 +34,8 @@ from power_bert.train.test_predictions import write_missing_predictions
 from power_bert.train.training import RunContext, Split
 
 _LABELLED_SPLITS: tuple[SplitName, ...] = ("train", "dev")
+# Tokenising more takes seconds, in which the user is told what is going on.
+_MANY_EXAMPLES = 50_000
 _RECORDED_PACKAGES = ("tensorflow", "jax", "keras", "keras-hub", "tokenizers", "numpy", "scikit-learn", "scipy")
 
 
@@ -53,12 +55,13 @@ def run_experiment(
     Raises:
         UserError: bad input; nothing finished is lost.
     """
+    console = console or Console(highlight=False, soft_wrap=True)
     run_dir = check_run_dir(experiment, resume)
-    prepare_sample(experiment, console or Console())
+    prepare_sample(experiment, console)
     task = experiment.task_definition
     examples = {split: read_examples(task, split, experiment.data_dir) for split in _LABELLED_SPLITS}
     test_rows = check_test_data(experiment) if predict_test else 0
-    prepare_checkpoint(experiment, console or Console())
+    prepare_checkpoint(experiment, console)
     keras.utils.set_random_seed(experiment.seed)
     _make_deterministic()
 
@@ -78,6 +81,8 @@ def run_experiment(
         tokenizer = pretrained().tokenizer.word_pieces
         check_max_length(experiment.max_length, pretrained().backbone)
         check_given_retention(experiment, pretrained().backbone.num_layers)
+    if len(examples["train"]) > _MANY_EXAMPLES:
+        console.print(f"tokenising {len(examples['train']):,} training examples", markup=False)
     splits = {name: Split.of(part, tokenizer, experiment.max_length) for name, part in examples.items()}
     # All input has been read and checked: only now does the run leave a trace.
     if not resume:
