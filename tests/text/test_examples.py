@@ -323,7 +323,7 @@ class TestStreaming:
     def test_memory_does_not_grow_with_the_file(self, tmp_path: Path) -> None:
         path = self.rows(tmp_path, 4000, "a question of some length " * 4) / "QQP" / "train.tsv"
         tracemalloc.start()
-        count = sum(len(chunk) for chunk in stream_examples(QQP, "train", tmp_path, chunk_rows=100))
+        count = sum(len(chunk) for chunk in stream_examples(QQP, "train", tmp_path, chunk_rows=20))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert count == 4000
