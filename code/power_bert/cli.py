@@ -21,6 +21,8 @@ COMMANDS = (
     reports.summary,
     reports.benchmark,
     reports.benchmark_similarity,
+    reports.benchmark_reading,
+    reports.benchmark_predicting,
     data.fetch,
     data.download,
     data.sample,

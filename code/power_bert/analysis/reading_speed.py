@@ -7,6 +7,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -73,11 +74,11 @@ def measure_reading(rows: int, vocabulary: Path, console: Console, seed: int = 0
         path = Path(folder) / "train.tsv"
         console.print(f"generating {rows:,} rows", markup=False)
         write_qqp_rows(path, rows, tokenizer.vocabulary, seed)
-        start_bytes = _peak_memory()
+        start_bytes = peak_memory()
         console.print("reading", markup=False)
         started = time.perf_counter()
         count_examples(_QQP, "train", folder)
-        streamed, streaming_bytes = time.perf_counter(), _peak_memory()
+        streamed, streaming_bytes = time.perf_counter(), peak_memory()
         examples = read_examples(_QQP, "train", folder)
         read = time.perf_counter()
         console.print("tokenising", markup=False)
@@ -91,25 +92,29 @@ def measure_reading(rows: int, vocabulary: Path, console: Console, seed: int = 0
             tokenising_seconds=time.perf_counter() - read,
             start_bytes=start_bytes,
             streaming_bytes=streaming_bytes,
-            peak_bytes=_peak_memory(),
+            peak_bytes=peak_memory(),
         )
 
 
-def write_qqp_rows(path: Path, rows: int, vocabulary: list[str], seed: int) -> None:
-    """Writes a training file in QQP's layout; frequent words are frequent, as in a language (Zipf)."""
+def generate_questions(vocabulary: list[str], seed: int) -> Iterator[str]:
+    """Questions without end, of QQP's length; frequent words are frequent, as in a language (Zipf)."""
     generator = random.Random(seed)
     whole = [token for token in vocabulary if token.isascii() and token.isalpha()]
     generator.shuffle(whole)
     words = [word + whole[0] if rank % _RARE_EVERY == 0 else word for rank, word in enumerate(whole, start=1)]
     cumulative = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
 
-    def question() -> str:
-        return " ".join(generator.choices(words, cum_weights=cumulative, k=generator.randint(*_WORDS))) + "?"
+    while True:
+        yield " ".join(generator.choices(words, cum_weights=cumulative, k=generator.randint(*_WORDS))) + "?"
 
+
+def write_qqp_rows(path: Path, rows: int, vocabulary: list[str], seed: int) -> None:
+    """Writes a training file in QQP's layout."""
+    questions = generate_questions(vocabulary, seed)
     with open(path, "w", encoding="utf-8") as file:
         file.write("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n")
         for row in range(rows):
-            file.write(f"{row}\t{2 * row}\t{2 * row + 1}\t{question()}\t{question()}\t{row % 2}\n")
+            file.write(f"{row}\t{2 * row}\t{2 * row + 1}\t{next(questions)}\t{next(questions)}\t{row % 2}\n")
 
 
 def reading_table(speed: ReadingSpeed) -> Table:
@@ -130,7 +135,7 @@ def reading_table(speed: ReadingSpeed) -> Table:
     return table
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Largest resident memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -63,6 +63,32 @@ def benchmark_similarity(
     Console().print(similarity_table(measure_similarities(length, batch_size)))
 
 
+def benchmark_predicting(
+    rows: Annotated[int, typer.Option(min=1, help="rows of the generated test set; QQP has 390,965")] = 390_965,
+    vocab_path: Annotated[
+        Path | None, typer.Option(help="vocab.txt of an uncased BERT; default: that of all-MiniLM-L6-v2")
+    ] = None,
+) -> None:
+    """Measure predicting a test set of QQP's kind with a tiny model: rows a second, memory from beginning to end.
+
+    Example:
+
+        bash run.sh benchmark-predicting --rows 20000
+    """
+    from rich.console import Console
+
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.predicting_speed import measure_predicting, predicting_table
+    from power_bert.config import DEFAULT_CHECKPOINT
+    from power_bert.text.download import fetch_minilm
+
+    console = Console()
+    vocabulary = vocab_path or fetch_minilm(DEFAULT_CHECKPOINT, console.print) / "vocab.txt"
+    console.print(predicting_table(measure_predicting(rows, vocabulary, console)))
+
+
 def benchmark_reading(
     rows: Annotated[int, typer.Option(min=1, help="rows of the generated file, each with two sentences")] = 400_000,
     vocab_path: Annotated[
