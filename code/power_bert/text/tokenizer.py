@@ -131,6 +131,11 @@ def truncate_pair(num_first: int, num_second: int, budget: int) -> tuple[int, in
     return (longer, shorter) if num_first > num_second else (shorter, longer)
 
 
+def is_lowercase(vocabulary: Sequence[str]) -> bool:
+    """Guesses from a vocabulary whether it is uncased: no capital letter outside tokens such as [CLS]."""
+    return all(token == token.lower() for token in vocabulary if not (token.startswith("[") and token.endswith("]")))
+
+
 def bert_normalizer(lowercase: bool) -> BertNormalizer:
     """BERT's cleaning of a text; also what vocabularies are trained on."""
     return BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=lowercase, lowercase=lowercase)

@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 @contextmanager
-def rows_progress(console: Console, title: str) -> Iterator[Callable[[int], None]]:
+def rows_progress(console: Console, title: str, unit: str = "rows") -> Iterator[Callable[[int], None]]:
     """Yields a function that is told how many rows were done; shows their number and how many a second.
 
     A bar on a terminal, which goes when the block ends; a line now and then elsewhere.
@@ -29,7 +29,7 @@ def rows_progress(console: Console, title: str) -> Iterator[Callable[[int], None
             nonlocal rows, last_line
             rows += more
             now = time.monotonic()
-            text = f"{rows:,} rows, {rows / max(now - started, 1e-9):,.0f} a second"
+            text = f"{rows:,} {unit}, {rows / max(now - started, 1e-9):,.0f} a second"
             bar.update(shown, rows=text)
             if bar.disable and now - last_line > _SECONDS_BETWEEN_LINES:
                 last_line = now

@@ -20,7 +20,8 @@ from power_bert.model.checkpoints.location import tf1_prefix
 from power_bert.model.checkpoints.mapping import StoredWeights, to_canonical_weights
 from power_bert.model.checkpoints.tables import Table
 from power_bert.model.checkpoints.types import BertArchitecture, Checkpoint
-from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits, is_lowercase, read_vocabulary
+from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits, read_vocabulary
+from power_bert.text.tokenizer import is_lowercase
 
 _DOWNLOAD_AGAIN = "The file is damaged or was not downloaded to its end; download it again."
 

@@ -39,8 +39,3 @@ def check_vocabulary_fits(
         f"{embedding_rows} rows: a vocabulary that does not fit the checkpoint. Expected as many tokens as rows; use "
         "the vocab.txt that came with the checkpoint."
     )
-
-
-def is_lowercase(vocabulary: Sequence[str]) -> bool:
-    """Guesses from a vocabulary whether it is uncased: no capital letter outside tokens such as [CLS]."""
-    return all(token == token.lower() for token in vocabulary if not (token.startswith("[") and token.endswith("]")))

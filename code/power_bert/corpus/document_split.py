@@ -1,0 +1,51 @@
+"""Which documents belong to a sample, to training and to the test: decided by their text and a seed alone.
+
+Nothing is stored and nothing is counted, so the vocabulary, the corpus and every worker of a cluster agree without
+talking to each other, and a document that occurs twice never lies on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+from power_bert.errors import UserError
+
+Side = Literal["train", "test"]
+SIDES: tuple[Side, ...] = ("train", "test")
+_TWO_TO_64 = 2**64
+
+
+@dataclass(frozen=True)
+class DocumentSplit:
+    """Assigns documents.
+
+    The sample and the two sides are independent: a smaller proportion takes some of the same training and some of the
+    same test documents.
+
+    Attributes:
+        test_share: of the documents that are kept for the test, 0 to below 1.
+        proportion: of all documents that are used at all, above 0 to 1.
+        seed: another one assigns anew.
+    """
+
+    test_share: float = 0.01
+    proportion: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.test_share < 1.0:
+            raise UserError(f"--test-share {self.test_share}: expected a share from 0 to below 1, such as 0.01")
+        if not 0.0 < self.proportion <= 1.0:
+            raise UserError(f"--proportion {self.proportion}: expected a share above 0 and up to 1, such as 0.01")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"--seed {self.seed}: expected a whole number from 0 to {2**31 - 1}")
+
+    def side_of(self, text: str) -> Side | None:
+        """The side of a document; None for one that is not in the sample."""
+        digest = blake2b(text.encode("utf-8"), digest_size=16, key=str(self.seed).encode()).digest()
+        in_sample, in_test = (int.from_bytes(half, "big") / _TWO_TO_64 for half in (digest[:8], digest[8:]))
+        if in_sample >= self.proportion:
+            return None
+        return "test" if in_test < self.test_share else "train"

@@ -1,0 +1,255 @@
+"""What decides a corpus (its plan), and what it turned out to be (its manifest)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from power_bert.corpus.document_split import SIDES, DocumentSplit, Side
+from power_bert.corpus.documents import DocumentRules
+from power_bert.corpus.inputs import CorpusInput, describe_input, list_inputs
+from power_bert.corpus.records import SMALLEST_LENGTH
+from power_bert.corpus.shards import Shard, disk_errors_explained, shard_path
+from power_bert.corpus.vocabulary_file import check_same_test_split, file_sha256, read_origin
+from power_bert.errors import UserError
+from power_bert.files import atomic_write_text
+from power_bert.text.tokenizer import WordPieceTokenizer, is_lowercase
+
+VOCABULARY_FILE = "vocab.txt"
+_PLAN_FILE = "plan.json"
+_MANIFEST_FILE = "manifest.json"
+_MAX_LENGTH = 4096
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """Everything that decides the bytes of a corpus.
+
+    Attributes:
+        sources: as the user gave them, paths absolute.
+        inputs: what they stand for.
+        rules: where documents end.
+        split: which are used, and for what.
+        vocabulary_sha256: of vocab.txt.
+        lowercase: whether the vocabulary is uncased.
+        length: tokens of a record.
+        shard_characters: text of a shard.
+    """
+
+    sources: tuple[str, ...]
+    inputs: tuple[CorpusInput, ...]
+    rules: DocumentRules
+    split: DocumentSplit
+    vocabulary_sha256: str
+    lowercase: bool
+    length: int
+    shard_characters: int = 4_000_000
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_LENGTH <= self.length <= _MAX_LENGTH:
+            raise UserError(f"--length {self.length}: expected {SMALLEST_LENGTH} to {_MAX_LENGTH} word pieces")
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able; equal for equal plans."""
+        values = dataclasses.asdict(self)
+        values["inputs"] = [describe_input(part) for part in self.inputs]
+        return dict(json.loads(json.dumps(values)))
+
+
+def make_plan(
+    sources: Sequence[str],
+    vocabulary_path: Path,
+    length: int,
+    rules: DocumentRules,
+    split: DocumentSplit,
+    lowercase: bool | None = None,
+) -> CorpusPlan:
+    """Checks what a user gave for a corpus.
+
+    Args:
+        sources: See `list_inputs`.
+        vocabulary_path: A `vocab.txt`.
+        length: Tokens of a record.
+        rules: Where documents end.
+        split: Which documents are used, and for what.
+        lowercase: Whether the vocabulary is uncased; None takes what its `vocab.json` says, or guesses from its tokens.
+
+    Raises:
+        UserError: A source is missing, the vocabulary has no special tokens or was trained on what would be the test
+            split, or a value is out of range.
+    """
+    tokenizer = WordPieceTokenizer(vocabulary_path, lowercase=True)  # checks the vocabulary
+    origin = read_origin(vocabulary_path)
+    check_same_test_split(vocabulary_path, origin, rules, split)
+    if lowercase is None:
+        lowercase = origin.lowercase if origin else is_lowercase(tokenizer.vocabulary)
+    absolute = tuple(str(Path(source).resolve()) if Path(source).exists() else source for source in sources)
+    inputs = tuple(list_inputs(sources))
+    return CorpusPlan(absolute, inputs, rules, split, file_sha256(vocabulary_path), lowercase, length)
+
+
+def start_folder(folder: Path, plan: CorpusPlan, vocabulary_path: Path) -> None:
+    """Writes the plan and the vocabulary into a new folder, or checks that the folder is of the same plan.
+
+    Raises:
+        UserError: It holds something else, or cannot be written.
+    """
+    path = folder / _PLAN_FILE
+    if path.is_file():
+        _refuse_other_plan(folder, _read_json(path), plan.to_json())
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there and no prepared corpus; choose another --out")
+    with disk_errors_explained(folder):
+        atomic_write_text(folder / VOCABULARY_FILE, vocabulary_path.read_text(encoding="utf-8"))
+        atomic_write_text(path, json.dumps(plan.to_json(), indent=2) + "\n")
+
+
+def _refuse_other_plan(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    different = [name for name in new if old.get(name) != new[name]]
+    if different:
+        listed = "; ".join(f"{name}: {_shortly(old.get(name))} there, {_shortly(new[name])} now" for name in different)
+        raise UserError(f"{folder} holds a corpus that was prepared otherwise ({listed}); choose another --out")
+
+
+def _shortly(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else text[:97] + "…"
+
+
+def stored_choice(folder: Path) -> tuple[tuple[str, ...], DocumentRules, DocumentSplit] | None:
+    """The sources, rules and split of the corpus in a folder, complete or not; None where there is none."""
+    path = folder / _PLAN_FILE
+    if not path.is_file():
+        return None
+    plan = _read_json(path)
+    try:
+        return tuple(plan["sources"]), DocumentRules(**plan["rules"]), DocumentSplit(**plan["split"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged ({error}); prepare the corpus anew") from None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus.
+
+    Attributes:
+        folder: where it lies.
+        length: tokens of a record.
+        lowercase: whether its vocabulary is uncased.
+        shards: all of them, in the order of their names.
+        plan: as in plan.json.
+    """
+
+    folder: Path
+    length: int
+    lowercase: bool
+    shards: tuple[Shard, ...]
+    plan: dict[str, Any]
+
+    def side(self, side: Side) -> list[Shard]:
+        """The shards of one side that have records."""
+        return [shard for shard in self.shards if shard.side == side and shard.records]
+
+    @cached_property
+    def tokenizer(self) -> WordPieceTokenizer:
+        return WordPieceTokenizer(self.folder / VOCABULARY_FILE, self.lowercase)
+
+    def totals(self, side: Side) -> dict[str, int]:
+        """Documents, records, tokens, unknown tokens and shards of one side."""
+        counts: Counter[str] = Counter(documents=0, records=0, tokens=0, unknown=0, shards=0)
+        for shard in self.side(side):
+            counts.update(
+                {name: getattr(shard, name) for name in ("documents", "records", "tokens", "unknown")}, shards=1
+            )
+        return dict(counts)
+
+
+def describe_corpus(corpus: Corpus) -> str:
+    """Its figures, for the user."""
+    lines = [f"{corpus.folder}: records of {corpus.length} tokens"]
+    for side in SIDES:
+        totals = corpus.totals(side)
+        counts = ", ".join(f"{totals[name]:,} {name}" for name in ("documents", "shards", "records", "tokens"))
+        lines.append(f"  {side:5}  {counts}, {100 * totals['unknown'] / max(totals['tokens'], 1):.3f} % of them [UNK]")
+    return "\n".join(lines)
+
+
+def write_manifest(folder: Path, plan: CorpusPlan, shards: Sequence[Shard]) -> Corpus:
+    """Writes manifest.json, which makes the corpus complete.
+
+    Raises:
+        UserError: There is no training text, or no test text though some was asked for.
+    """
+    in_order = tuple(sorted(shards, key=lambda shard: shard.name))
+    corpus = Corpus(folder, plan.length, plan.lowercase, in_order, plan.to_json())
+    totals = {side: corpus.totals(side) for side in SIDES}
+    if not totals["train"]["records"]:
+        raise UserError(f"{', '.join(plan.sources)}: no training text; give more text, or a larger --proportion")
+    if plan.split.test_share and not totals["test"]["records"]:
+        raise UserError(
+            f"{', '.join(plan.sources)}: of {totals['train']['documents']} documents none fell to the test split with "
+            f"--test-share {plan.split.test_share} and --seed {plan.split.seed}. Give a larger --test-share, another "
+            "--seed, or cut long documents with --max-document-characters; and another --out"
+        )
+    values = {"totals": totals, "shards": [dataclasses.asdict(shard) for shard in corpus.shards]}
+    with disk_errors_explained(folder):
+        atomic_write_text(folder / _MANIFEST_FILE, json.dumps(values, indent=1) + "\n")
+    return corpus
+
+
+def open_corpus(folder: str | Path) -> Corpus:
+    """A prepared corpus, of which all files are there.
+
+    Raises:
+        UserError: It is none, is not complete, or a file of it is missing or damaged.
+    """
+    folder = Path(folder)
+    corpus = stored_corpus(folder)
+    if corpus is None:
+        problem = "is not complete" if (folder / _PLAN_FILE).is_file() else "no prepared corpus"
+        raise UserError(f"{folder}: {problem} (no {_MANIFEST_FILE}); give the prepare-corpus command (again)")
+    missing = missing_shards(corpus)
+    if missing:
+        raise UserError(
+            f"{shard_path(folder, missing[0].name)}: the shard is missing; restore it, or give the prepare-corpus "
+            "command again: that makes it anew"
+        )
+    return corpus
+
+
+def stored_corpus(folder: Path) -> Corpus | None:
+    """What the manifest in a folder says, whatever became of the shards; None where there is no manifest."""
+    if not (folder / _MANIFEST_FILE).is_file():
+        return None
+    plan, manifest = _read_json(folder / _PLAN_FILE), _read_json(folder / _MANIFEST_FILE)
+    try:
+        shards = tuple(Shard(**values) for values in manifest["shards"])
+        corpus = Corpus(folder, int(plan["length"]), bool(plan["lowercase"]), shards, plan)
+        vocabulary_sha256 = str(plan["vocabulary_sha256"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder}: {_MANIFEST_FILE} or {_PLAN_FILE} is damaged ({error}); prepare it anew") from None
+    if file_sha256(folder / VOCABULARY_FILE) != vocabulary_sha256:
+        raise UserError(f"{folder / VOCABULARY_FILE}: not the one that the corpus was prepared with; restore it")
+    return corpus
+
+
+def missing_shards(corpus: Corpus) -> list[Shard]:
+    """Shards of the manifest whose file is not there."""
+    return [shard for shard in corpus.shards if not shard_path(corpus.folder, shard.name).is_file()]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged ({error}); restore it, or prepare the corpus anew") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: damaged (no JSON object); restore it, or prepare the corpus anew")
+    return values

@@ -1,0 +1,82 @@
+"""A trained vocabulary on disk: `vocab.txt`, and beside it `vocab.json`, which says how it was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from power_bert.corpus.document_split import DocumentSplit
+from power_bert.corpus.documents import DocumentRules
+from power_bert.errors import UserError
+from power_bert.files import atomic_write_text
+
+
+@dataclass(frozen=True)
+class VocabularyOrigin:
+    """How a vocabulary was trained.
+
+    Attributes:
+        lowercase: whether texts were lower-cased.
+        rules: where its documents ended.
+        split: its test documents were not looked at.
+    """
+
+    lowercase: bool
+    rules: DocumentRules
+    split: DocumentSplit
+
+
+def _origin_path(vocabulary_path: Path) -> Path:
+    return vocabulary_path.with_suffix(".json")
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path and its rights.") from None
+
+
+def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin) -> None:
+    """Writes both files, the vocabulary last."""
+    text = "\n".join(tokens) + "\n"
+    values = dataclasses.asdict(origin) | {"vocabulary_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    try:
+        atomic_write_text(_origin_path(path), json.dumps(values, indent=2) + "\n")
+        atomic_write_text(path, text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); choose another --out") from None
+
+
+def read_origin(path: Path) -> VocabularyOrigin | None:
+    """How a vocabulary was trained; None where it has no such file, or another one's."""
+    try:
+        values = json.loads(_origin_path(path).read_text(encoding="utf-8"))
+        if values.pop("vocabulary_sha256") != file_sha256(path):
+            return None
+        return VocabularyOrigin(
+            bool(values["lowercase"]), DocumentRules(**values["rules"]), DocumentSplit(**values["split"])
+        )
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+        return None
+
+
+def check_same_test_split(
+    path: Path, origin: VocabularyOrigin | None, rules: DocumentRules, split: DocumentSplit
+) -> None:
+    """Raise a UserError where a vocabulary was trained on documents that would now be test documents."""
+    if origin is None:
+        return
+    then = (origin.rules, origin.split.seed, origin.split.test_share)
+    if then != (rules, split.seed, split.test_share):
+        raise UserError(
+            f"{path}: was trained with --seed {origin.split.seed} --test-share {origin.split.test_share} "
+            f"--document-separator {origin.rules.separator} --max-document-characters {origin.rules.max_characters}; "
+            "with other values it has seen test documents. Give the same values, or train another vocabulary"
+        )
