@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from power_bert.commands import data, glue, prediction, reports, training, web
+from power_bert.commands import corpus, data, glue, prediction, reports, training, web
 from power_bert.errors import UserError
 
 COMMANDS = (
@@ -23,6 +23,8 @@ COMMANDS = (
     reports.benchmark_similarity,
     reports.benchmark_reading,
     reports.benchmark_predicting,
+    corpus.train_vocab,
+    corpus.prepare_corpus,
     data.fetch,
     data.download,
     data.sample,
