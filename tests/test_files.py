@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_directory, atomic_write_bytes, atomic_write_text, read_lines
+from power_bert.files import atomic_directory, atomic_write_bytes, atomic_write_text, read_line_chunks, read_lines
 
 
 def names(folder: Path) -> list[str]:
@@ -52,6 +52,22 @@ class TestReadLines:
             read_lines(tmp_path / "absent")
         with pytest.raises(UserError, match="Is a directory"):
             read_lines(tmp_path)
+
+    @pytest.mark.parametrize("lines_per_chunk", [1, 2, 3, 7])
+    @pytest.mark.parametrize("data", [b"\xef\xbb\xbfa\r\n\n\n\r\nb\nc\n\n\n\n", b"\n\na", b"\xef\xbb\xbf\nb", b"a"])
+    def test_chunks_are_the_whole(self, tmp_path: Path, data: bytes, lines_per_chunk: int) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(data)
+        chunks = list(read_line_chunks(path, lines_per_chunk))
+        assert [line for chunk in chunks for line in chunk] == read_lines(path)
+        assert all(chunks)
+
+    @pytest.mark.parametrize("lines_per_chunk", [1, 2, 100])
+    def test_a_chunk_knows_its_lines(self, tmp_path: Path, lines_per_chunk: int) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"\xef\xbb\xbfa\n\n\nd\n\ncaf\xe9\n")
+        with pytest.raises(UserError, match=r"file, line 6: byte 0xe9"):
+            list(read_line_chunks(path, lines_per_chunk))
 
 
 class TestAtomicWrite:
