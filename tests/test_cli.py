@@ -99,7 +99,7 @@ class TestSettings:
             **{"TASK": "mrpc", "DATA_DIR": "some/MRPC", "CHECKPOINT_PATH": "some/bert", "VOCAB_PATH": "v.txt"},
             **{"BERT_CONFIG_PATH": "c.json", "OUTPUT_DIR": "some/run", "EPOCH": "4", "BATCH_SIZE": "16"},
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
-            **{"SPEEDUP": "2.5"},
+            **{"SPEEDUP": ""},  # it excludes RETENTION_CONFIG
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
             **{"RETENTION_PROFILE": "free", "TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
@@ -111,13 +111,17 @@ class TestSettings:
             **{"task": "mrpc", "data_dir": os.path.abspath("some/MRPC"), "checkpoint_path": "some/bert"},
             **{"vocab_path": os.path.abspath("v.txt"), "bert_config_path": os.path.abspath("c.json")},
             **{"output_dir": os.path.abspath("some/run"), "epochs": 4, "batch_size": 16},
-            **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004, "speedup": 2.5},
+            **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004},
             **{"max_length": 99, "seed": 7},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"retention_profile": "free"},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
         )
         assert resolved == [(expected, False)]
+
+    def test_speedup(self, call: Callable[..., Ended], resolved: list[tuple[Experiment, bool]]) -> None:
+        call("run", SPEEDUP="2.5")
+        assert resolved == [(resolve_experiment({"speedup": 2.5}), True)]
 
     def test_settings_of_a_custom_task(
         self, call: Callable[..., Ended], resolved: list[tuple[Experiment, bool]], tmp_path: Path
