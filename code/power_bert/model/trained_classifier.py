@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -54,8 +55,9 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
         raise UserError(f"{checkpoint_path}: the head wants {len(head.kernel)} dims, but the encoder has {hidden_dim}")
     length = min(max_length, pretrained.backbone.max_sequence_length)
     classifier = build_classifier(pretrained, len(head.bias), head.labels, length)
-    classifier.output_dense.kernel.assign(head.kernel)
-    classifier.output_dense.bias.assign(head.bias)
+    dense = _dense(classifier)
+    dense.kernel.assign(head.kernel)
+    dense.bias.assign(head.bias)
     return classifier
 
 
@@ -85,10 +87,17 @@ def align_with_task(classifier: PowerBertTextClassifier, task: Task, source: str
             f"{', '.join(task.labels)}, and it is not clear which is which. Give the --task that it was trained for, "
             'or name the classes in its config.json ("id2label") as the task does'
         )
-    dense = classifier.output_dense
+    dense = _dense(classifier)
     dense.kernel.assign(ops.convert_to_numpy(dense.kernel)[:, order])
     dense.bias.assign(ops.convert_to_numpy(dense.bias)[order])
     classifier.labels = task.labels
+
+
+def _dense(classifier: PowerBertTextClassifier) -> Any:
+    """The head's layer; a model that gives the logits itself has none, and its classes stay in their order."""
+    if classifier.output_dense is None:
+        raise ValueError("the classifier has no dense layer of its own")
+    return classifier.output_dense
 
 
 def _class_order(names: Sequence[str], task: Task) -> np.ndarray | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from power_bert.errors import UserError
+from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import check_max_length, rebuild_classifier
 from power_bert.model.retention import format_retention
@@ -118,6 +119,8 @@ def _with_retention(
         if own.retention is None:
             return classifier, "none: nothing is eliminated"
         return classifier, f"{format_retention(own.retention)} (the model's own)"
+    if not isinstance(own, PowerBertBackbone):
+        raise UserError(f"{source}: RETENTION_CONFIG={choice} is for a BERT, and this model is none; leave it empty")
     retention = parse_retention_choice(choice, own.num_layers, max_length)
     if retention is None:
         return rebuild_classifier(classifier, extraction=None, retention=None), "none: nothing is eliminated (as asked)"
