@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import keras_hub
 from keras import ops
 
 from power_bert.model.cost_target import CostTarget, meet_speedup
@@ -15,6 +14,7 @@ from power_bert.model.extraction import GATES, PROFILES, HardExtraction, Retenti
 from power_bert.model.flops import Shape
 from power_bert.model.retention import UNITS, Retention, check_retention, keeps_all, retention_from_masses
 from power_bert.model.similarity import SIMILARITIES
+from power_bert.model.text_backbone import TextBackbone, make_inputs
 
 EXTRACTIONS = (None, "soft", "hard")
 
@@ -96,7 +96,7 @@ class BertEmbeddings(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
-class PowerBertBackbone(keras_hub.models.Backbone):
+class PowerBertBackbone(TextBackbone):
     """BERT's encoder with progressive word-vector elimination (Goyal et al., ICML 2020).
 
     Differs from BERT in a choice of attention similarity and in the extraction inside every encoder block. With
@@ -216,10 +216,7 @@ class PowerBertBackbone(keras_hub.models.Backbone):
         )
 
         # === Functional Model ===
-        inputs = {
-            name: keras.Input((None,), dtype="int32", name=name)
-            for name in ("token_ids", "segment_ids", "padding_mask")
-        }
+        inputs = make_inputs()
         padding_mask = inputs["padding_mask"]
         hidden_states = embeddings(inputs["token_ids"], inputs["segment_ids"])
         visibility = ops.cast(padding_mask, hidden_states.dtype)

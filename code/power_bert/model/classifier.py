@@ -1,4 +1,4 @@
-"""The PoWER-BERT text classifier (or regressor) as a keras-hub task."""
+"""The text classifier (or regressor) as a keras-hub task, on any encoder of the project."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any
 
 import keras
 import keras_hub
+from keras import ops
 from keras_hub.src.utils.pipeline_model import _contains_string_data
 
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor
+from power_bert.model.text_backbone import TextBackbone
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class PowerBertTextClassifier(keras_hub.models.TextClassifier):
-    """A `PowerBertBackbone` with dropout and one dense layer on the pooled output.
+    """A `PowerBertBackbone`, or a student's backbone, with dropout and one dense layer on the pooled output.
 
     `fit`, `evaluate` and `predict` take raw strings (or a tuple of two lists for pairs) and also the three arrays
-    that `PowerBertBackbone` takes.
+    that the backbone takes. A backbone that gives the logits itself gets no dense layer: `output_dense` is then None.
 
     Args:
         backbone: the encoder.
@@ -30,12 +32,12 @@ class PowerBertTextClassifier(keras_hub.models.TextClassifier):
     Outputs logits (batch, num_classes), or the predicted score (batch, 1).
     """
 
-    backbone_cls = PowerBertBackbone
+    backbone_cls: type[TextBackbone] = PowerBertBackbone
     preprocessor_cls = PowerBertTextClassifierPreprocessor
 
     def __init__(
         self,
-        backbone: PowerBertBackbone,
+        backbone: TextBackbone,
         num_classes: int,
         preprocessor: PowerBertTextClassifierPreprocessor | None = None,
         labels: Sequence[str] | None = None,
@@ -47,22 +49,40 @@ class PowerBertTextClassifier(keras_hub.models.TextClassifier):
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
-        self.output_dropout = keras.layers.Dropout(dropout, dtype=backbone.dtype_policy, name="output_dropout")
-        self.output_dense = keras.layers.Dense(
-            num_classes,
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=backbone.initializer_range),
-            dtype="float32",  # losses and probabilities are computed in full precision
-            name="logits",
-        )
+        self.output_dropout: Any = None
+        self.output_dense: Any = None
+        if not backbone.gives_logits:
+            self.output_dropout = keras.layers.Dropout(dropout, dtype=backbone.dtype_policy, name="output_dropout")
+            self.output_dense = keras.layers.Dense(
+                num_classes,
+                kernel_initializer=keras.initializers.TruncatedNormal(stddev=backbone.initializer_range),
+                dtype="float32",  # losses and probabilities are computed in full precision
+                name="logits",
+            )
 
         # === Functional Model ===
         inputs = backbone.input
-        pooled = backbone(inputs)["pooled_output"]
-        outputs = self.output_dense(self.output_dropout(pooled))
+        outputs = self.logits_of(backbone(inputs)["pooled_output"])
+        if outputs.shape[-1] != num_classes:
+            raise ValueError(f"the backbone gives {outputs.shape[-1]} logits for num_classes={num_classes}")
         # === Config ===  (before super().__init__, which compiles with the loss that num_classes asks for)
         self.num_classes, self.dropout = num_classes, dropout
         self.labels = None if labels is None else tuple(labels)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+    @classmethod
+    def from_preset(cls, preset: str, *args: Any, **kwargs: Any) -> PowerBertTextClassifier:
+        """As in keras-hub; `preset` may hold a classifier on any backbone of the project."""
+        import power_bert.model.students  # noqa: F401 (registers the students' classes)
+
+        classifier: PowerBertTextClassifier = super().from_preset(preset, *args, **kwargs)
+        return classifier
+
+    def logits_of(self, pooled_output: Any, training: bool | None = None) -> Any:
+        """The head: pooled output (batch, hidden) → logits, float32 (batch, classes)."""
+        if self.output_dense is None:
+            return ops.cast(pooled_output, "float32")
+        return self.output_dense(self.output_dropout(pooled_output, training=training))
 
     @property
     def is_regressor(self) -> bool:

@@ -12,11 +12,11 @@ import numpy as np
 from keras_hub.src.utils.tensor_utils import in_tf_function
 
 from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.text_backbone import INPUT_NAMES
 from power_bert.text.batches import pad_batch
 from power_bert.text.tokenizer import WordPieceTokenizer
 
 VOCABULARY_FILE = "vocabulary.txt"
-INPUT_NAMES = ("token_ids", "segment_ids", "padding_mask")
 
 
 @keras.saving.register_keras_serializable(package="power_bert")

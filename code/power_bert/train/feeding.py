@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from power_bert.model.preprocessor import INPUT_NAMES
+from power_bert.model.text_backbone import INPUT_NAMES
 from power_bert.text.batches import Batch
 
 

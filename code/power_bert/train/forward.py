@@ -8,9 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from power_bert.model.preprocessor import INPUT_NAMES
-
-# The inputs of the model (three int32 arrays (batch, length)) → the backend's tensor of results.
+# The inputs of the model by name (three int32 arrays (batch, length)) → the backend's tensor of results.
 Forward = Callable[[dict[str, np.ndarray]], Any]
 
 
@@ -21,7 +19,7 @@ def compiled_forward(model: keras.Model) -> Forward:
     shape of a batch.
 
     Args:
-        model: takes the dict of token_ids, segment_ids and padding_mask, int32 (batch, length).
+        model: takes a dict of arrays: token_ids, segment_ids and padding_mask, int32 (batch, length), and others.
 
     Raises:
         NotImplementedError: the backend is neither TensorFlow nor JAX.
@@ -37,7 +35,9 @@ def compiled_forward(model: keras.Model) -> Forward:
 def _compiled_by_tensorflow(model: keras.Model) -> Forward:
     import tensorflow as tf
 
-    signature = {name: tf.TensorSpec((None, None), tf.int32, name=name) for name in INPUT_NAMES}
+    signature = {
+        name: tf.TensorSpec((None,) * len(each.shape), each.dtype, name=name) for name, each in model.input.items()
+    }
     compiled: Forward = tf.function(
         lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False
     )

@@ -1,0 +1,116 @@
+"""BERT students: their sizes, and how they start from other encoders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from power_bert.errors import UserError
+from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.pretrained import canonical_variables
+
+# Name → blocks, hidden dimension; Turc et al. (2019, arXiv 1908.08962), whose heads are 64 wide and whose feed-forward
+# layers are 4 times the hidden dimension.
+SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
+_HEAD_DIM = 64
+_WIDENING = 4
+_BLOCKS_AND_HIDDEN = re.compile(r"([1-9][0-9]?)x([1-9][0-9]{0,3})")
+
+
+def bert_size(text: str) -> dict[str, int]:
+    """Constructor arguments from a name ("tiny") or from blocks × hidden dimension ("3x192").
+
+    Raises:
+        UserError: neither.
+    """
+    match = _BLOCKS_AND_HIDDEN.fullmatch(text)
+    if text not in SIZES and match is None:
+        raise UserError(
+            f"student bert-{text} is unknown: expected bert-{', bert-'.join(SIZES)}, or blocks and hidden dimension as "
+            "in bert-3x192"
+        )
+    num_layers, hidden_dim = SIZES[text] if match is None else (int(match[1]), int(match[2]))
+    num_heads = max(1, hidden_dim // _HEAD_DIM)
+    if hidden_dim % num_heads:
+        raise UserError(
+            f"student bert-{text}: {num_heads} heads do not divide the hidden dimension {hidden_dim}; give a multiple "
+            f"of {_HEAD_DIM}, or one below it"
+        )
+    return {
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "hidden_dim": hidden_dim,
+        "intermediate_dim": _WIDENING * hidden_dim,
+    }
+
+
+def spread_blocks(num_blocks: int, num_source_blocks: int) -> tuple[int, ...]:
+    """Blocks of the source, from 1, for a student of `num_blocks`: evenly spread, the last one among them.
+
+    Raises:
+        UserError: the source has fewer.
+    """
+    if num_blocks > num_source_blocks:
+        raise UserError(
+            f"a student of {num_blocks} blocks cannot start from an encoder of {num_source_blocks}; ask for fewer"
+        )
+    return tuple(round((block + 1) * num_source_blocks / num_blocks) for block in range(num_blocks))
+
+
+def from_blocks(source: PowerBertBackbone, blocks: Sequence[int], **changes: Any) -> PowerBertBackbone:
+    """A student of chosen blocks of an encoder, with its embeddings and its pooler (Sanh et al. 2019, DistilBERT).
+
+    Args:
+        source: where the weights come from.
+        blocks: numbers of its blocks from 1, in the order in which the student has them.
+        changes: constructor arguments that replace the source's, such as the dropout.
+
+    Raises:
+        UserError: the source has no such block.
+    """
+    wrong = [block for block in blocks if not 1 <= block <= source.num_layers]
+    if wrong or not blocks:
+        raise UserError(f"blocks {', '.join(map(str, blocks))}: expected numbers from 1 to {source.num_layers}")
+    config = {**source.get_config(), "extraction": None, "retention": None, **changes, "num_layers": len(blocks)}
+    config.pop("name")
+    student = PowerBertBackbone.from_config(config)
+    stored = canonical_variables(source)
+    for name, variable in canonical_variables(student).items():
+        variable.assign(stored[_source_name(name, blocks)])
+    for number, block in enumerate(blocks):
+        scale = student.blocks[number].attention.scale
+        if scale is not None and student.similarity == source.similarity:
+            scale.assign(source.blocks[block - 1].attention.scale)
+    return student
+
+
+def _source_name(name: str, blocks: Sequence[int]) -> str:
+    head, _, rest = name.partition("/")
+    if not head.startswith("block_"):
+        return name
+    return f"block_{blocks[int(head.removeprefix('block_'))] - 1}/{rest}"
+
+
+def principal_embeddings(source: PowerBertBackbone, dim: int) -> np.ndarray:
+    """The token embeddings of an encoder in fewer dimensions: float32 (vocabulary, dim), by principal components.
+
+    Scaled as a whole to a standard deviation of 0.05, that of a Keras embedding's uniform start being 0.03.
+
+    Raises:
+        UserError: the encoder's embeddings have fewer dimensions.
+    """
+    table = ops.convert_to_numpy(source.embeddings.token).astype(np.float64)
+    if dim > table.shape[1]:
+        raise UserError(
+            f"embeddings of {dim} dimensions cannot come from an encoder that has {table.shape[1]}; give "
+            f"--set embedding_dim={table.shape[1]} or less"
+        )
+    centred = table - table.mean(axis=0)
+    # Directions of largest variance come last.
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    projected = centred @ directions[:, ::-1][:, :dim]
+    return (projected * (0.05 / projected.std())).astype(np.float32)
