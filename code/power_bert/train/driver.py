@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +23,7 @@ from power_bert.text.glue_tasks import TASKS
 from power_bert.text.sample_cola import write_sample
 from power_bert.text.task import Split as SplitName
 from power_bert.text.task_family import predictable_test_sets
+from power_bert.train.environment import describe_machine, make_deterministic
 from power_bert.train.phases import fine_tune, retrain, search
 from power_bert.train.reporting import Reporter
 from power_bert.train.run_folder import check_run_dir, set_aside
@@ -36,7 +33,6 @@ from power_bert.train.training import RunContext, Split
 _LABELLED_SPLITS: tuple[SplitName, ...] = ("train", "dev")
 # Tokenising more takes seconds, in which the user is told what is going on.
 _MANY_EXAMPLES = 50_000
-_RECORDED_PACKAGES = ("tensorflow", "jax", "keras", "keras-hub", "tokenizers", "numpy", "scikit-learn", "scipy")
 
 
 def run_experiment(
@@ -63,7 +59,7 @@ def run_experiment(
     test_rows = check_test_data(experiment) if predict_test else 0
     prepare_checkpoint(experiment, console)
     keras.utils.set_random_seed(experiment.seed)
-    _make_deterministic()
+    make_deterministic()
 
     @cache
     def pretrained() -> Pretrained:
@@ -152,13 +148,6 @@ def prepare_checkpoint(experiment: Experiment, console: Console) -> None:
         fetch_minilm(DEFAULT_CHECKPOINT)
 
 
-def _make_deterministic() -> None:
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-
-
 def write_run_description(experiment: Experiment, run_dir: RunDir) -> None:
     """``config.json`` and ``environment.json``."""
     try:
@@ -174,17 +163,8 @@ def write_run_description(experiment: Experiment, run_dir: RunDir) -> None:
 
 def describe_environment(experiment: Experiment) -> dict[str, Any]:
     """Versions, machine, backend and data: what someone needs to reproduce the figures."""
-    packages = {}
-    for name in _RECORDED_PACKAGES:
-        with suppress(PackageNotFoundError):  # JAX or TensorFlow may be absent
-            packages[name] = version(name)
     return {
-        "backend": keras.backend.backend(),
-        "python": platform.python_version(),
-        "packages": packages,
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cpu_count": os.cpu_count(),
+        **describe_machine(),
         "seed": experiment.seed,
         "data_sha256": data_fingerprint(experiment.task_definition, experiment.data_dir),
     }
