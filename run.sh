@@ -11,7 +11,7 @@ set -a # every setting is exported: the Python program reads them from the envir
 # === Settings. Edit them here, or give them in the environment: TASK=mrpc EPOCH=4 bash run.sh ===
 # Empty means the default that the comment names. A relative path counts from the folder in which you call run.sh.
 
-# GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte or wnli.
+# GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte or wnli. Others: emotion, massive, 20newsgroups.
 # custom: your own data; see TEXT_COLUMNS below.
 TASK="${TASK-cola}"
 

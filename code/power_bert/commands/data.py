@@ -26,11 +26,11 @@ def fetch(
 
 
 def download(
-    tasks: Annotated[list[str], typer.Argument(help=f"{TASK_NAMES}, ax; or all")],
+    tasks: Annotated[list[str], typer.Argument(help=f"{TASK_NAMES}, ax; all of these; 20newsgroups")],
     to: Annotated[Path | None, typer.Option(help="folder that gets one folder a task; default: glue_data")] = None,
     mirror: Annotated[str | None, typer.Option(help="address of another server's folder with the same files")] = None,
 ) -> None:
-    """Fetch GLUE's official data sets, check them and unpack them, one folder a task; what is there is kept.
+    """Fetch official data sets, check them and unpack them, one folder a task; what is there is kept.
 
     An interrupted download goes on where it stopped.
 
@@ -41,6 +41,8 @@ def download(
         bash run.sh download mnli-m rte ax
 
         bash run.sh download all
+
+        bash run.sh download 20newsgroups
     """
     from rich.console import Console
 

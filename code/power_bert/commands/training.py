@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from power_bert.commands.options import PAPER_DEFAULT, TASK_NAMES, option, parse_cased
+from power_bert.commands.options import LABELLED_NAMES, PAPER_DEFAULT, TASK_NAMES, option, parse_cased
 
 
 def run(
-    task: Annotated[str, option("TASK", f"{TASK_NAMES}; or custom: your own data")] = "cola",
+    task: Annotated[str, option("TASK", f"{TASK_NAMES}; {LABELLED_NAMES}; or custom: your own data")] = "cola",
     data_dir: Annotated[
         str | None, option("DATA_DIR", "folder with train, dev and test files, or tfds:NAME; empty: sample or download")
     ] = None,

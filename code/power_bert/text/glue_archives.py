@@ -1,4 +1,4 @@
-"""What GLUE's server holds: the files of each data set, and how they become a folder that the readers take."""
+"""What the servers hold: the files of each data set, and how they become a folder that the readers take."""
 
 import shutil
 import zipfile
@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from power_bert.errors import UserError
 from power_bert.files import read_line_chunks, read_lines
 from power_bert.text.glue_tasks import TASKS
+from power_bert.text.labelled_sets import LABELLED_TASKS, NEWSGROUPS
+from power_bert.text.newsgroups import ARCHIVE_URL
 from power_bert.text.task import Task
 
 _GLUE_URL = "https://dl.fbaipublicfiles.com/glue/data"
@@ -40,7 +42,7 @@ class Archive:
     @property
     def tasks(self) -> list[Task]:
         """The tasks whose files lie in the folder."""
-        return [task for task in TASKS.values() if task.folder == self.folder]
+        return [task for task in (TASKS | LABELLED_TASKS).values() if task.folder == self.folder]
 
 
 def unpack_zip(files: list[Path], target: Path) -> None:
@@ -87,6 +89,12 @@ def copy_diagnostic(files: list[Path], target: Path) -> None:
     shutil.copyfile(path, target / "diagnostic.tsv")
 
 
+def keep_archive(files: list[Path], target: Path) -> None:
+    """The archive of the newsgroups is read as it is."""
+    (path,) = files
+    shutil.copyfile(path, target / path.name)
+
+
 def _mrpc_rows(path: Path) -> Iterator[list[str]]:
     for lines in read_line_chunks(path):
         for line in lines:
@@ -124,3 +132,6 @@ ARCHIVES = (
     _zip("WNLI", "WNLI.zip"),
     Archive("AX", (f"{_GLUE_URL}/AX.tsv",), copy_diagnostic),
 )
+
+# Not of GLUE: fetched by its name alone.
+NEWSGROUPS_ARCHIVE = Archive(NEWSGROUPS, (ARCHIVE_URL,), keep_archive)

@@ -6,7 +6,7 @@ from pathlib import Path
 from power_bert.errors import UserError
 from power_bert.files import atomic_directory
 from power_bert.text.examples import count_examples
-from power_bert.text.glue_archives import ARCHIVES, Archive, DamagedArchive
+from power_bert.text.glue_archives import ARCHIVES, NEWSGROUPS_ARCHIVE, Archive, DamagedArchive
 from power_bert.text.glue_tasks import get_task
 from power_bert.text.transfer import Progress, TransferError, fetch_file
 
@@ -29,7 +29,7 @@ def download_glue(
     instead of the server's.
 
     Args:
-        names: Names of tasks, or "all".
+        names: Names of tasks, or "all" (of GLUE).
         glue_folder: Usually `glue_data`.
         tell: Told in a line what is being done.
         show_progress: Shows how far a download is.
@@ -53,7 +53,13 @@ def _chosen(names: Sequence[str]) -> list[Archive]:
     if ALL in names:
         return list(ARCHIVES)
     folders = {get_task(name).folder for name in names}
-    return [archive for archive in ARCHIVES if archive.folder in folders]
+    archives = [archive for archive in (*ARCHIVES, NEWSGROUPS_ARCHIVE) if archive.folder in folders]
+    if missing := folders - {archive.folder for archive in archives}:
+        raise UserError(
+            f"{', '.join(sorted(missing))}: not fetched by this command. Download its train, validation and test files "
+            "(JSON lines) from a hub of data sets, and set DATA_DIR to their folder."
+        )
+    return archives
 
 
 def _download(

@@ -7,6 +7,7 @@ Source of the defaults: Goyal et al., PoWER-BERT, ICML 2020 (arXiv 2001.08950), 
 import difflib
 
 from power_bert.errors import UserError
+from power_bert.text.labelled_sets import LABELLED_TASKS
 from power_bert.text.task import Layout, Split, Task, TaskDefaults
 
 _BINARY = ("0", "1")
@@ -242,16 +243,17 @@ TASKS: dict[str, Task] = {task.name: task for task in _TASK_ROWS}
 
 
 def get_task(name: str) -> Task:
-    """Looks a task of GLUE up by its name.
+    """Looks a task up by its name: one of GLUE, or one of the labelled sets.
 
     Args:
-        name: One of the keys of `TASKS`.
+        name: One of the keys of `TASKS` or `LABELLED_TASKS`.
 
     Raises:
         UserError: There is no such task; lists the choices and suggests the closest.
     """
-    if name in TASKS:
-        return TASKS[name]
-    close = difflib.get_close_matches(name.lower(), TASKS, n=1)
+    known = TASKS | LABELLED_TASKS
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
-    raise UserError(f"Unknown task {name!r}. {hint}Expected one of: {', '.join(TASKS)}.")
+    raise UserError(f"Unknown task {name!r}. {hint}Expected one of: {', '.join(known)}.")

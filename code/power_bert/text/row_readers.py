@@ -111,10 +111,22 @@ def read_json_lines(path: Path, layout: Layout, chunk_rows: int) -> Iterator[Raw
         yield RawRows(str(path), numbers, texts, targets)
 
 
+def read_text_semicolon_label(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
+    """Reads lines `text;label` without a header, as the emotion set has them; a text may hold semicolons."""
+    first_line = 1
+    for lines in read_line_chunks(path, chunk_rows):
+        rows = [line.rsplit(";", 1) for line in lines]
+        numbers = range(first_line, first_line + len(rows))
+        _check_widths(path, rows, numbers, 2, "text;label")
+        first_line += len(rows)
+        yield _Columns((0,), 1).take(path, rows, numbers)
+
+
 READERS: dict[str, Callable[[Path, Layout, int], Iterator[RawRows]]] = {
     ".tsv": read_tsv,
     ".csv": read_csv,
     ".jsonl": read_json_lines,
+    ".txt": read_text_semicolon_label,
 }
 
 

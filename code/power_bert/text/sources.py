@@ -31,12 +31,14 @@ def is_tfds(data_dir: str | Path) -> bool:
 
 
 def open_source(data_dir: str | Path) -> Source:
-    """The source that DATA_DIR names: a folder, or `tfds:` and the name of a data set."""
+    """The source that DATA_DIR names: a folder (or an archive in it), or `tfds:` and the name of a data set."""
     if is_tfds(data_dir):
         from power_bert.text.tfds_source import TfdsSource  # it imports TensorFlow
 
         return TfdsSource(str(data_dir).removeprefix(TFDS_PREFIX))
-    return FolderSource(Path(data_dir))
+    from power_bert.text.labelled_sources import PublishedFolderSource  # it builds on this module
+
+    return PublishedFolderSource(Path(data_dir))
 
 
 class FolderSource:

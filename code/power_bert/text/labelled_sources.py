@@ -1,0 +1,88 @@
+"""Folders as the labelled sets are published: the archive of the 20 newsgroups, and MASSIVE's one file a language."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from power_bert.errors import UserError
+from power_bert.files import read_line_chunks
+from power_bert.text.labelled_sets import NEWSGROUPS
+from power_bert.text.newsgroups import ARCHIVE_NAME, read_documents
+from power_bert.text.row_readers import RawRows
+from power_bert.text.sources import FolderSource
+from power_bert.text.task import Split, Task
+
+MASSIVE = "massive"
+_MASSIVE_FILE = "en-US.jsonl"
+
+
+class PublishedFolderSource(FolderSource):
+    """A folder with a file for each split, or with the published file of a labelled set that holds all splits.
+
+    Args:
+        data_dir: As for `FolderSource`; for the 20 newsgroups also the path of the archive itself.
+    """
+
+    def has(self, task: Task, split: Split) -> bool:
+        """Whether there is such a split."""
+        return self._published(task) is not None or super().has(task, split)
+
+    def rows(self, task: Task, split: Split, chunk_rows: int) -> Iterator[RawRows]:
+        """Reads the split."""
+        published = self._published(task)
+        if published is None:
+            return super().rows(task, split, chunk_rows)
+        read = _newsgroups_rows if task.name == NEWSGROUPS else _massive_rows
+        return read(published, split, chunk_rows)
+
+    def fingerprint(self, task: Task) -> dict[str, str]:
+        """The sha256 of each file of the task."""
+        published = self._published(task)
+        if published is None:
+            return super().fingerprint(task)
+        with open(published, "rb") as file:
+            return {published.name: hashlib.file_digest(file, "sha256").hexdigest()}
+
+    def _published(self, task: Task) -> Path | None:
+        name = {NEWSGROUPS: ARCHIVE_NAME, MASSIVE: _MASSIVE_FILE}.get(task.name)
+        if name is None:
+            return None
+        places = (self.data_dir, self.data_dir / name, self.data_dir / task.folder / name)
+        return next((path for path in places if path.is_file()), None)
+
+
+def _newsgroups_rows(archive: Path, split: Split, chunk_rows: int) -> Iterator[RawRows]:
+    documents, start = read_documents(archive, split), 0
+    while chunk := list(islice(documents, chunk_rows)):
+        groups, _, texts = zip(*chunk, strict=True)
+        numbers = range(start, start + len(chunk))
+        yield RawRows(f"{archive}, {split}", numbers, (list(texts),), list(groups), unit="document")
+        start += len(chunk)
+
+
+def _massive_rows(path: Path, split: Split, chunk_rows: int) -> Iterator[RawRows]:
+    """Reads the lines of a partition of MASSIVE's own file: {"partition": "train", "intent": …, "utt": …, …}."""
+    line_number, found = 0, False
+    for lines in read_line_chunks(path, chunk_rows):
+        numbers, texts, intents = [], [], []
+        for line in lines:
+            line_number += 1
+            try:
+                entry = json.loads(line)
+                partition, text, intent = (str(entry[name]) for name in ("partition", "utt", "intent"))
+            except (ValueError, KeyError, TypeError):
+                raise UserError(
+                    f'{path}, line {line_number}: expected an object with "partition", "utt" and "intent", as '
+                    "MASSIVE's archive has it; download it again"
+                ) from None
+            if partition == split:
+                numbers.append(line_number)
+                texts.append(text)
+                intents.append(intent)
+        if texts:
+            found = True
+            yield RawRows(str(path), numbers, (texts,), intents)
+    if not found:
+        raise UserError(f'{path}: no line with "partition": "{split}". Download the file again.')

@@ -1,0 +1,81 @@
+"""The archive of the 20 newsgroups: its documents without headers, footers and quotes, as scikit-learn strips them."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from power_bert.errors import UserError
+from power_bert.text.task import Split
+
+ARCHIVE_NAME = "20news-bydate.tar.gz"
+ARCHIVE_URL = f"http://qwone.com/~jason/20Newsgroups/{ARCHIVE_NAME}"
+# Of the training documents of a group, one in so many is held out for dev.
+HELD_OUT = 10
+_MEMBER = re.compile(r"(?:\./)?20news-bydate-(train|test)/([^/]+)/([0-9]+)")
+
+
+def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]]:
+    """Reads the documents of a split, ordered by group and number.
+
+    The numbers of a group's messages grow with time; every tenth of a group's training documents is "dev".
+
+    Args:
+        archive: `20news-bydate.tar.gz`.
+        split: "train", "dev" or "test".
+
+    Yields:
+        Group, name inside the archive, stripped text; a text can be empty.
+
+    Raises:
+        UserError: The archive is damaged, or holds no documents of the newsgroups.
+    """
+    part = "test" if split == "test" else "train"
+    try:
+        documents = _read_part(archive, part)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise UserError(
+            f"{archive}: cannot be read as the archive of the 20 newsgroups ({error}). Fetch it again: "
+            "bash run.sh download 20newsgroups"
+        ) from error
+    if not documents:
+        raise UserError(f"{archive}: no documents like 20news-bydate-{part}/sci.space/60804. Expected {ARCHIVE_NAME}.")
+    position_in_group: dict[str, int] = {}
+    for (group, number), text in sorted(documents.items()):
+        position = position_in_group.get(group, 0)
+        position_in_group[group] = position + 1
+        is_dev = position % HELD_OUT == HELD_OUT - 1
+        if split == "test" or (split == "dev") == is_dev:
+            yield group, f"20news-bydate-{part}/{group}/{number}", strip_document(text)
+
+
+def strip_document(text: str) -> str:
+    """A message without header, quoted lines and signature, by scikit-learn's own functions."""
+    from sklearn.datasets._twenty_newsgroups import (
+        strip_newsgroup_footer,
+        strip_newsgroup_header,
+        strip_newsgroup_quoting,
+    )
+
+    # In the order in which scikit-learn's fetch_20newsgroups applies them.
+    return str(strip_newsgroup_quoting(strip_newsgroup_footer(strip_newsgroup_header(text))))
+
+
+def _read_part(archive: Path, part: str) -> dict[tuple[str, int], str]:
+    """(group, number) -> raw text."""
+    documents = {}
+    with tarfile.open(archive, "r:gz") as tar:
+        for member in tar:
+            match = _MEMBER.fullmatch(member.name)
+            file = tar.extractfile(member) if match and match[1] == part else None
+            if match and file is not None:
+                documents[match[2], int(match[3])] = _with_lines(file.read().decode("latin-1"))
+    return documents
+
+
+def _with_lines(text: str) -> str:
+    """The message in lines: some copies of the archive have tabs where the original has line ends."""
+    return text if "\n" in text.strip() else text.replace("\t", "\n")
