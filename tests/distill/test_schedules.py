@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from power_bert.distill.schedules import parse_schedule
+from power_bert.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.5", [0.5, 0.5, 0.5, 0.5]),
+        ("linear:4:1", [4.0, 3.25, 2.5, 1.0]),
+        ("cosine:1:0", [1.0, 0.5 + np.sqrt(0.125), 0.5, 0.0]),
+    ],
+)
+def test_values(text: str, expected: list[float]) -> None:
+    schedule = parse_schedule("WEIGHT", text)
+    np.testing.assert_allclose([float(schedule(progress)) for progress in (0.0, 0.25, 0.5, 1.0)], expected, atol=1e-6)
+    assert (schedule.smallest, schedule.largest) == (min(expected), max(expected))
+    assert float(schedule(1.5)) == pytest.approx(expected[-1])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "high", "linear:1", "linear:1:2:3", "step:1:0", "linear:a:b", "nan", "cosine:1:inf"]
+)
+def test_bad_schedules(text: str) -> None:
+    with pytest.raises(UserError, match=r"TEMPERATURE=.*linear:4:1"):
+        parse_schedule("TEMPERATURE", text)
