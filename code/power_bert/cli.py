@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from power_bert.commands import corpus, data, glue, prediction, reports, training, web
+from power_bert.commands import corpus, data, export, glue, prediction, reports, training, web
 from power_bert.errors import UserError
 
 COMMANDS = (
@@ -28,6 +28,7 @@ COMMANDS = (
     data.fetch,
     data.download,
     data.sample,
+    export.export,
     web.web,
 )
 

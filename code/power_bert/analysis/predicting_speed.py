@@ -16,9 +16,9 @@ from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
 from power_bert.text.examples import stream_examples
-from power_bert.text.row_readers import CHUNK_ROWS
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.predictions import write_prediction_chunks
+from power_bert.text.row_readers import CHUNK_ROWS
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.train.predict import Predictor
 from power_bert.train.rows_progress import rows_progress

@@ -6,12 +6,14 @@ import io
 import zipfile
 from collections.abc import Mapping
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
 from power_bert.export.metadata import METADATA_BUFFER, ModelMetadata
 
 MODEL_IDENTIFIER = b"TFL3"
+_BUFFER_ALIGNMENT = 16
 # What our own clients need to know and the standard metadata has no place for.
 SETTINGS_FILE = "power_bert.json"
 VOCABULARY_FILE = "vocab.txt"
@@ -23,9 +25,26 @@ def unpack_model(model: bytes) -> schema.ModelT:
     return schema.ModelT.InitFromPackedBuf(model, 0)
 
 
+class _CompactBuilder(Builder):
+    """Stores equal vectors once (shapes, the zero points of weights) and aligns weights as the schema wants it."""
+
+    def __init__(self, initial_size: int) -> None:
+        super().__init__(initial_size)
+        self._known_vectors: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        if x.dtype == np.uint8:  # the contents of a buffer
+            self.Prep(_BUFFER_ALIGNMENT, x.nbytes)
+            return int(super().CreateNumpyVector(x))
+        key = x.dtype.str, x.tobytes()
+        if key not in self._known_vectors:
+            self._known_vectors[key] = int(super().CreateNumpyVector(x))
+        return self._known_vectors[key]
+
+
 def pack_model(model: schema.ModelT) -> bytes:
     """The bytes of a model without associated files."""
-    builder = Builder(1 << 20)
+    builder = _CompactBuilder(1 << 20)
     builder.Finish(model.Pack(builder), MODEL_IDENTIFIER)
     return bytes(builder.Output())
 

@@ -1,6 +1,6 @@
 """Examples of a task: texts with class indices or scores, from any source. A bad row stops the reading."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
+        """The examples at these positions, in this order."""
+        return Examples(
+            first=[self.first[row] for row in rows],
+            second=None if self.second is None else [self.second[row] for row in rows],
+            labels=None if self.labels is None else self.labels[rows],
+        )
 
 
 def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:

@@ -1,0 +1,78 @@
+"""Commands that make .tflite files and look into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from power_bert.commands.options import option
+
+
+def export(
+    target: Annotated[str, typer.Argument(help="run folder (OUTPUT_DIR), or a checkpoint with a head", metavar="RUN")],
+    out: Annotated[Path, typer.Option(help="the .tflite file")],
+    quantize: Annotated[
+        Literal["none", "float16", "dynamic", "int8"],
+        typer.Option(help="weights in float16; in int8; or in int8 with activations calibrated on the training set"),
+    ] = "none",
+    lengths: Annotated[
+        str | None, typer.Option(help="word pieces of an input; several: 32,64,128; default: the run's maximum")
+    ] = None,
+    one_file: Annotated[
+        bool, typer.Option("--one-file", help="several lengths as signatures of one file; MediaPipe cannot open it")
+    ] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="names of the classes, by commas or as a file with one a line; default: the task's"),
+    ] = None,
+    phase: Annotated[str | None, typer.Option(help="1_fine_tune or 3_retrain; default: the last that is done")] = None,
+    retention_config: Annotated[
+        str | None, option("RETENTION_CONFIG", "what each block keeps, or none (everything); default: the run's")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="GLUE task of a checkpoint; default: the run's")] = None,
+    data_dir: Annotated[str | None, typer.Option(help="data to check and calibrate on; default: the run's")] = None,
+    seed: Annotated[int | None, typer.Option(help="of the calibration examples; default: the run's", min=0)] = None,
+    name: Annotated[str, typer.Option(help="of the model, for the metadata; default: after the task")] = "",
+    version: Annotated[str, typer.Option(help="of the model, for the metadata")] = "1",
+    author: Annotated[str, typer.Option(help="for the metadata")] = "",
+    license_: Annotated[str, typer.Option("--license", help="for the metadata")] = "",
+) -> None:
+    """Export a trained model to one .tflite file with vocabulary, labels and metadata for phones and browsers.
+
+    Every file is compared with Keras on the dev set, and appears only if they agree.
+
+    Examples:
+
+        bash run.sh export checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2 --out model.tflite
+
+        bash run.sh export RUN --out model.tflite --quantize int8
+
+        bash run.sh export RUN --out model.tflite --lengths 32,64,128     # model-32.tflite, model-64.tflite beside it
+
+        bash run.sh export RUN --out model.tflite --labels wrong,right --author "Jane Doe" --license Apache-2.0
+
+        bash run.sh export RUN --out bert.tflite --phase 1_fine_tune      # without elimination
+    """
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from rich.console import Console
+
+    from power_bert.export.description import Description
+    from power_bert.export.exporter import export
+    from power_bert.export.options import ExportOptions, parse_labels, parse_lengths, seed_of
+    from power_bert.text.glue_tasks import get_task
+    from power_bert.train.trained_model import load_trained_model
+
+    options = ExportOptions(
+        quantize=quantize,
+        lengths=parse_lengths(lengths),
+        one_file=one_file,
+        seed=seed_of(target) if seed is None else seed,
+        labels=parse_labels(labels),
+        description=Description(name, version, author, license_),
+    )
+    model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)
+    export(model, out, options, Console(highlight=False, soft_wrap=True))

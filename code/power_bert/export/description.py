@@ -1,0 +1,176 @@
+"""What an exported file says about itself: standard metadata, vocabulary, labels and this project's settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from power_bert.errors import UserError
+from power_bert.export.conversion import OUTPUT_NAME
+from power_bert.export.metadata import (
+    TENSOR_AXIS_LABELS,
+    VOCABULARY,
+    AssociatedFile,
+    ModelMetadata,
+    TensorInfo,
+)
+from power_bert.export.model_file import (
+    LABELS_FILE,
+    SETTINGS_FILE,
+    VOCABULARY_FILE,
+    add_metadata,
+    append_files,
+    pack_model,
+)
+from power_bert.export.parity import Parity
+from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.pretrained import plain_tokenizer
+from power_bert.train.metrics import is_defined
+from power_bert.train.trained_model import TrainedModel
+
+# The version of SETTINGS_FILE's keys.
+_SETTINGS_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the user says about the model.
+
+    Attributes:
+        name: of the model; empty: from the task.
+        version: of the model.
+        author: who made it; empty: left open.
+        license: of the model; empty: left open.
+    """
+
+    name: str = ""
+    version: str = "1"
+    author: str = ""
+    license: str = ""
+
+
+def class_labels(model: TrainedModel, asked: Sequence[str]) -> tuple[str, ...]:
+    """Names of the classes, in the order of the outputs; empty for a regression.
+
+    Args:
+        model: whose outputs they name.
+        asked: in place of the model's own; empty keeps those.
+
+    Raises:
+        UserError: they do not fit the model's outputs.
+    """
+    classifier = model.classifier
+    own = classifier.labels or (model.task.labels if model.task else None) or ()
+    if classifier.is_regressor:
+        if asked:
+            raise UserError(f"{model.source} gives a score, which has no labels; leave --labels out")
+        return ()
+    labels = tuple(label.strip() for label in asked) or tuple(own)
+    if len(labels) != classifier.num_classes:
+        raise UserError(
+            f"{len(labels)} labels ({', '.join(labels)}) for a model of {classifier.num_classes} classes"
+            f" ({', '.join(own)}): give one name a class with --labels, in this order"
+        )
+    if "" in labels or len(set(labels)) != len(labels) or any("\n" in label for label in labels):
+        raise UserError(f"labels {', '.join(map(repr, labels))}: expected names that are not empty and all different")
+    return labels
+
+
+def describe(
+    merged: schema.ModelT,
+    model: TrainedModel,
+    labels: Sequence[str],
+    parities: Mapping[int, Parity],
+    quantization: str,
+    description: Description,
+) -> bytes:
+    """The complete .tflite file.
+
+    Args:
+        merged: the model, one signature a length.
+        model: from which it was made.
+        labels: names of the classes; empty for a regression.
+        parities: length → what the check found, the longest length first.
+        quantization: as asked.
+        description: what the user says.
+    """
+    tokenizer = plain_tokenizer(model.classifier)
+    add_metadata(merged, _metadata(model, bool(labels), max(parities), description))
+    files = {VOCABULARY_FILE: _lines(tokenizer.vocabulary)}
+    if labels:
+        files[LABELS_FILE] = _lines(labels)
+    settings = _settings(model, labels, parities, quantization)
+    files[SETTINGS_FILE] = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+    return append_files(pack_model(merged), files)
+
+
+def _metadata(model: TrainedModel, has_labels: bool, length: int, description: Description) -> ModelMetadata:
+    task = model.task.name if model.task else "text"
+    takes = "a pair of texts" if model.task and model.task.is_pair else "a text"
+    labels = AssociatedFile(
+        LABELS_FILE, "Names of the classes, one a line, in the order of the output.", TENSOR_AXIS_LABELS
+    )
+    gives = "Probability of each class." if has_labels else "The predicted score."
+    return ModelMetadata(
+        name=description.name or f"PoWER-BERT {task}",
+        description=f"{'Classifies' if has_labels else 'Scores'} {takes} of up to {length} word pieces ({task}).",
+        version=description.version,
+        author=description.author or "not stated",
+        license=description.license or "not stated",
+        inputs=(
+            TensorInfo("ids", "Ids of the word pieces: [CLS] text [SEP], for pairs again text [SEP], then [PAD]."),
+            TensorInfo("mask", "1 for each of these word pieces, then 0."),
+            TensorInfo("segment_ids", "1 for the second text of a pair and its [SEP], else 0."),
+        ),
+        outputs=(TensorInfo(OUTPUT_NAME, gives, (labels,) if has_labels else ()),),
+        vocabulary=AssociatedFile(VOCABULARY_FILE, "WordPiece vocabulary, one token a line.", VOCABULARY),
+        files=(AssociatedFile(SETTINGS_FILE, "Settings of the tokenizer and origin of the model, as JSON."),),
+    )
+
+
+def _settings(
+    model: TrainedModel, labels: Sequence[str], parities: Mapping[int, Parity], quantization: str
+) -> dict[str, Any]:
+    """What the metadata's schema has no place for."""
+    backbone = model.classifier.backbone
+    settings: dict[str, Any] = {
+        "format": _SETTINGS_FORMAT,
+        "task": model.task.name if model.task else "",
+        "regression": model.classifier.is_regressor,
+        "pairs": bool(model.task and model.task.is_pair),
+        "labels": list(labels),
+        "lowercase": plain_tokenizer(model.classifier).lowercase,
+        "max_length": max(parities),
+        "lengths": list(parities),
+        "quantization": quantization,
+        "architecture": type(backbone).__name__,
+    }
+    if isinstance(backbone, PowerBertBackbone):
+        settings |= {
+            "similarity": backbone.similarity,
+            "retention": None if backbone.retention is None else list(backbone.retention),
+        }
+    settings["dev"] = {
+        str(length): {
+            "examples": parity.examples,
+            "scores_keras": _defined(parity.keras_scores),
+            "scores": _defined(parity.litert_scores),
+            "agreement": parity.agreement,
+            "largest_difference": parity.difference,
+        }
+        for length, parity in parities.items()
+    }
+    return settings
+
+
+def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: an undefined score is null."""
+    return {name: score if is_defined(score) else None for name, score in scores.items()}
+
+
+def _lines(values: Sequence[str]) -> bytes:
+    return "".join(f"{value}\n" for value in values).encode("utf-8")
