@@ -107,7 +107,7 @@ class TestRun:
             load_trained_model(folder, phase="2_search")
         with pytest.raises(UserError, match="MAX_LENGTH=41 is over the 40 positions"):
             load_trained_model(folder, max_length=41)
-        with pytest.raises(UserError, match="nothing: neither a folder nor the prefix"):
+        with pytest.raises(UserError, match=r"nothing: no such run or checkpoint\. Expected the OUTPUT_DIR of a run"):
             load_trained_model(str(tmp_path / "nothing"))
         with pytest.raises(UserError, match="the model of a search, in which nothing is eliminated yet"):
             load_trained_model(f"{folder}/2_search/model")

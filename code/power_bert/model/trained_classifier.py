@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ _NAMES_OF_0_AND_1: dict[str, tuple[str, str]] = {
     "wnli": ("not_entailment", "entailment"),
 }
 _REMEDY = (
-    "Expected a preset folder of this project, such as RUN/3_retrain/model, or a Hugging Face folder of a sequence "
-    "classifier (BertForSequenceClassification)."
+    "Expected the OUTPUT_DIR of a run, a preset folder of this project, such as RUN/3_retrain/model, or a Hugging Face "
+    "folder of a sequence classifier (BertForSequenceClassification)."
 )
 
 
@@ -39,6 +40,8 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
     Raises:
         UserError: there is no such checkpoint, or it is an encoder without a head.
     """
+    if not checkpoint_path.startswith("hf://") and not Path(checkpoint_path).exists():
+        raise UserError(f"{checkpoint_path}: no such run or checkpoint. {_REMEDY}")
     location = locate_checkpoint(checkpoint_path)
     kind = checkpoint_kind(location)
     if kind == "power_bert" and (location / "task.json").is_file():
@@ -80,7 +83,7 @@ def align_with_task(classifier: PowerBertTextClassifier, task: Task, source: str
     if task.labels is None or classifier.labels in (None, task.labels):
         classifier.labels = task.labels
         return
-    order = _class_order(classifier.labels, task)
+    order = class_order(classifier.labels, task)
     if order is None:
         raise UserError(
             f"{source}: the model's classes are {', '.join(classifier.labels)}, those of {task.name} are "
@@ -100,7 +103,7 @@ def _dense(classifier: PowerBertTextClassifier) -> Any:
     return classifier.output_dense
 
 
-def _class_order(names: Sequence[str], task: Task) -> np.ndarray | None:
+def class_order(names: Sequence[str], task: Task) -> np.ndarray | None:
     """For each label of the task, the position of the class that means it; None where that cannot be told."""
     found = [_normal(name) for name in names]
     spellings = [[_normal(label) for label in task.labels or ()]]
