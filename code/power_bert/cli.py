@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from power_bert.commands import corpus, data, export, glue, prediction, reports, training, web
+from power_bert.commands import corpus, data, export, glue, prediction, pretraining, reports, training, web
 from power_bert.errors import UserError
 
 COMMANDS = (
@@ -25,10 +25,14 @@ COMMANDS = (
     reports.benchmark_predicting,
     corpus.train_vocab,
     corpus.prepare_corpus,
+    pretraining.pretrain,
+    pretraining.study,
     data.fetch,
     data.download,
     data.sample,
     export.export,
+    export.inspect,
+    export.benchmark_export,
     web.web,
 )
 

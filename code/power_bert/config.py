@@ -6,19 +6,25 @@ Values come from, in rising order: the built-in default, the task's own default,
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from power_bert.errors import UserError
 from power_bert.model.retention_choice import resolve_retention_text
-from power_bert.text.custom_task import CUSTOM, CUSTOM_DEFAULTS, find_labels, is_score_metric, make_custom_task
+from power_bert.settings import (
+    Ranges,
+    check_choices,
+    check_ranges,
+    check_task,
+    check_types,
+    settings_from_json,
+    settings_to_json,
+    task_of,
+)
+from power_bert.text.custom_task import CUSTOM, CUSTOM_DEFAULTS, find_labels, is_score_metric
 from power_bert.text.glue_tasks import get_task
 from power_bert.text.sources import is_tfds
 from power_bert.text.task import Task, TaskDefaults
@@ -105,89 +111,31 @@ class Experiment:
     metric: str | None = None
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_task()
-        for name, (low, high, shown) in _RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                raise UserError(f"{_variable(name)}={value} is out of range: expected {shown}")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"{name.upper()}={getattr(self, name)!r} is unknown: expected one of {', '.join(choices)}"
-                )
-
+        check_types(self, _variable)
+        check_task(self, _variable)
+        check_ranges(self, _RANGES, _variable)
+        check_choices(self, CHOICES, _variable)
         if self.speedup is not None and self.retention_config is not None:
             raise UserError(
                 "SPEEDUP is a target of the search, and RETENTION_CONFIG leaves the search out; give one of them"
             )
 
-    def _check_types(self) -> None:
-        for name, hint in get_type_hints(Experiment).items():
-            value, kinds = getattr(self, name), _kinds(hint)
-            accepted = (*kinds, int) if float in kinds else kinds  # a whole number is a number too
-            fits = isinstance(value, accepted) and not (isinstance(value, bool) and bool not in kinds)
-            if not fits or (isinstance(value, tuple) and not all(isinstance(item, str) for item in value)):
-                expected = " or ".join(_KINDS[kind] for kind in kinds)
-                raise UserError(f"{_variable(name)}={value!r}: expected {expected}")
-
-    def _check_task(self) -> None:
-        """The task is known, and the settings of a custom task are there if, and only if, it is one."""
-        given = [_variable(name) for name in CUSTOM_SETTINGS if getattr(self, name) is not None]
-        if self.task != CUSTOM and given:
-            raise UserError(f"{', '.join(given)}: only for TASK={CUSTOM}, not for TASK={self.task}; leave empty")
-        _ = self.task_definition
-
     @property
     def task_definition(self) -> Task:
-        """The row of the GLUE table, or the task that the settings of a custom one describe."""
-        if self.task != CUSTOM:
-            return get_task(self.task)
-        if self.text_columns is None or self.label_column is None or self.metric is None:
-            raise UserError(f"TASK={CUSTOM} needs TEXT_COLUMNS, LABEL_COLUMN and METRIC")
-        return make_custom_task(self.text_columns, self.label_column, self.labels, self.metric)
+        """The row of the task table, or the task that the settings of a custom one describe."""
+        return task_of(self)
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        return settings_to_json(self)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Experiment:
         """Read what `to_json` wrote; a UserError names `source` where that is damaged or has unknown keys."""
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{source}, line {error.lineno}: not valid JSON ({error.msg})") from None
-        if not isinstance(values, dict):
-            raise UserError(f"{source}: not a JSON object with the settings of a run")
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - set(fields)):
-            raise UserError(f"{source}: unknown settings {', '.join(unknown)}; known are {', '.join(sorted(fields))}")
-        required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
-        if missing := [name for name in required if name not in values]:
-            raise UserError(f"{source}: settings are missing: {', '.join(missing)}")
-        restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**restored)
+        return settings_from_json(cls, text, source)
 
 
-CUSTOM_SETTINGS = ("text_columns", "label_column", "labels", "metric")
-
-
-def _kinds(hint: Any) -> tuple[type, ...]:
-    """The types that a field takes: (tuple, NoneType) of `tuple[str, ...] | None`."""
-    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    return tuple(get_origin(part) or part for part in parts)
-
-
-_KINDS: dict[type, str] = {
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    tuple: "a list of texts",
-    type(None): "nothing",
-}
 # name of a field → (lowest, highest, how to say it)
-_RANGES: dict[str, tuple[float, float, str]] = {
+_RANGES: Ranges = {
     "epochs": (1, 1000, "a whole number of epochs from 1"),
     "search_epochs": (1, 1000, "a whole number of epochs from 1"),
     "batch_size": (1, 4096, "1 to 4096 examples"),
@@ -231,7 +179,7 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     values = {name: _absolute(name, value) for name, value in given.items() if value not in (None, "", ())}
     if "retention_config" in values:
         values["retention_config"] = resolve_retention_text(values["retention_config"])
-    task_defaults = _complete_task(values)
+    task_defaults = complete_task(values)
     defaults: dict[str, Any] = {
         "checkpoint_path": str(DEFAULT_CHECKPOINT),
         "epochs": 3,
@@ -249,7 +197,7 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     return Experiment(**values)
 
 
-def _complete_task(values: dict[str, Any]) -> TaskDefaults:
+def complete_task(values: dict[str, Any]) -> TaskDefaults:
     """Fills in what the task and its data leave open; returns the task's defaults."""
     name = values.setdefault("task", "cola")
     if name == CUSTOM:

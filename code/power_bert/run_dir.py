@@ -5,6 +5,7 @@
     model/ (keras-hub preset)  predictions_dev.tsv  predictions_test.tsv  metrics.json  DONE
     training_state.npz (until the phase is done)
 2_search also: retention.json (3_retrain where it was given, and there is no 2_search then)
+A distilled run has 4_distill in place of the three.
 3_retrain and 1_fine_tune of an MNLI run also: predictions_test_<task>.tsv of the other half and of AX
 """
 
@@ -20,6 +21,8 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 
 PHASES = ("1_fine_tune", "2_search", "3_retrain")
+# The only phase of a distilled run or of an ensemble.
+DISTILL = "4_distill"
 
 
 def read_json(path: Path) -> Any:
@@ -94,7 +97,7 @@ class RunDir:
     @property
     def holds_run(self) -> bool:
         """Whether the folder is that of a run which has begun a phase, and not a checkpoint or something else."""
-        return self.config.is_file() and any(self.phase(name).path.is_dir() for name in PHASES)
+        return self.config.is_file() and any(self.phase(name).path.is_dir() for name in (*PHASES, DISTILL))
 
     @property
     def config(self) -> Path:
@@ -131,5 +134,5 @@ class RunDir:
         return given if given.exists() else self.phase("2_search").retention
 
     def phase(self, name: str) -> PhaseDir:
-        """`name` is one of PHASES."""
+        """`name` is one of PHASES, or DISTILL."""
         return PhaseDir(self.path / name)

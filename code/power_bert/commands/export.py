@@ -76,3 +76,34 @@ def export(
     )
     model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)
     export(model, out, options, Console(highlight=False, soft_wrap=True))
+
+
+def inspect(model: Annotated[Path, typer.Argument(help=".tflite file")]) -> None:
+    """Show what is in a .tflite file: metadata, settings, tensors, files inside, weights and operators.
+
+    Example:
+
+        bash run.sh inspect model.tflite
+    """
+    from power_bert.export.inspection import inspect_file
+
+    for line in inspect_file(model):
+        typer.echo(line)
+
+
+def benchmark_export(
+    models: Annotated[list[Path], typer.Argument(help=".tflite files; the first one is what the others are held to")],
+    threads: Annotated[int, typer.Option(help="of the runtime", min=1)] = 2,
+    runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+) -> None:
+    """Measure .tflite files against each other, one example without padding at a time, in turns.
+
+    Example:
+
+        bash run.sh benchmark-export bert.tflite power_bert.tflite power_bert_int8.tflite --threads 2
+    """
+    from rich.console import Console
+
+    from power_bert.analysis.litert_latency import latency_table, measure_files
+
+    Console().print(latency_table(measure_files(models, threads, runs)))

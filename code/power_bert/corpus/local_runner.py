@@ -54,12 +54,16 @@ def _write_with(pool: Executor, plan: CorpusPlan, folder: Path, most: int) -> It
 
 def _start_worker() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes share the cores already
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    """Without this, workers would wait for ever for the next block of a killed parent."""
+def end_with_parent() -> None:
+    """Ends this process when its parent is killed; a worker would wait for ever for the next block."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

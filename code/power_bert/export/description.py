@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from power_bert.export.model_file import (
 )
 from power_bert.export.parity import Parity
 from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.flops import Shape, forward_flops
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.train.metrics import is_defined
 from power_bert.train.trained_model import TrainedModel
@@ -103,9 +105,10 @@ def describe(
     files = {VOCABULARY_FILE: _lines(tokenizer.vocabulary)}
     if labels:
         files[LABELS_FILE] = _lines(labels)
-    settings = _settings(model, labels, parities, quantization)
+    packed = pack_model(merged)
+    settings = _settings(model, labels, parities, quantization) | {"model_sha256": hashlib.sha256(packed).hexdigest()}
     files[SETTINGS_FILE] = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
-    return append_files(pack_model(merged), files)
+    return append_files(packed, files)
 
 
 def _metadata(model: TrainedModel, has_labels: bool, length: int, description: Description) -> ModelMetadata:
@@ -153,6 +156,12 @@ def _settings(
         settings |= {
             "similarity": backbone.similarity,
             "retention": None if backbone.retention is None else list(backbone.retention),
+            "flops": {
+                str(length): forward_flops(
+                    Shape.of(backbone.get_config(), model.classifier.num_classes), [length], backbone.retention
+                ).total
+                for length in parities
+            },
         }
     settings["dev"] = {
         str(length): {

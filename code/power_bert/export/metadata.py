@@ -83,6 +83,12 @@ class ModelMetadata:
     files: tuple[AssociatedFile, ...] = ()
     min_parser_version: str = MIN_PARSER_VERSION
 
+    @property
+    def names_files(self) -> bool:
+        """Whether files belong to the model."""
+        tensors = (*self.inputs, *self.outputs)
+        return bool(self.files or self.vocabulary or any(tensor.files for tensor in tensors))
+
     def to_bytes(self) -> bytes:
         """The FlatBuffers table."""
         subgraph: dict[int, object] = {

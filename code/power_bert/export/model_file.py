@@ -53,7 +53,7 @@ def add_metadata(model: schema.ModelT, metadata: ModelMetadata) -> None:
     """Put the metadata into the model's metadata buffer, in place of any that is there."""
     model.metadata = [entry for entry in model.metadata or [] if entry.name.decode() != METADATA_BUFFER]
     buffer = schema.BufferT()
-    buffer.data = bytearray(metadata.to_bytes())
+    buffer.data = np.frombuffer(metadata.to_bytes(), np.uint8)
     entry = schema.MetadataT()
     entry.name, entry.buffer = METADATA_BUFFER, len(model.buffers)
     model.buffers.append(buffer)

@@ -9,7 +9,7 @@ from power_bert.errors import UserError
 from power_bert.export.description import Description
 from power_bert.files import read_lines
 from power_bert.run_dir import RunDir
-from power_bert.train.run_folder import read_experiment
+from power_bert.train.run_folder import read_settings
 
 
 @dataclass(frozen=True)
@@ -60,4 +60,4 @@ def parse_labels(text: str | None) -> tuple[str, ...]:
 def seed_of(target: str) -> int:
     """The seed of a stored run; 0 for a checkpoint."""
     run_dir = RunDir(Path(target))
-    return read_experiment(run_dir).seed if run_dir.holds_run else 0
+    return read_settings(run_dir).seed if run_dir.holds_run else 0

@@ -118,6 +118,13 @@ class EncoderBlock(keras.layers.Layer):
         Returns:
             hidden states (batch, kept, hidden) and visibility (batch, kept).
         """
+        hidden_states, visibility, _ = self.encode(hidden_states, visibility, padding_mask, training)
+        return hidden_states, visibility
+
+    def encode(
+        self, hidden_states: Tensor, visibility: Tensor, padding_mask: Tensor, training: bool | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `call`, with the attention probabilities (batch, heads, query, key) as third result."""
         key_bias = key_bias_of(visibility, self.fades)
         attended, probabilities = self.attention(hidden_states, key_bias, training=training)
         hidden_states = self.attention_norm(hidden_states + self.dropout(attended, training=training))
@@ -126,7 +133,7 @@ class EncoderBlock(keras.layers.Layer):
             hidden_states, visibility = self.extraction(hidden_states, visibility, scores, padding_mask)
         transformed = activation_function(self.activation)(self.intermediate(hidden_states))
         transformed = self.dropout(self.output_projection(transformed), training=training)
-        return self.output_norm(hidden_states + transformed), visibility
+        return self.output_norm(hidden_states + transformed), visibility, probabilities
 
     def compute_output_spec(self, hidden_states: Any, visibility: Any, padding_mask: Any, training: Any = None) -> Any:
         hidden_states = keras.KerasTensor(hidden_states.shape, self.compute_dtype)

@@ -36,7 +36,11 @@ _MANY_EXAMPLES = 50_000
 
 
 def run_experiment(
-    experiment: Experiment, resume: bool = True, console: Console | None = None, predict_test: bool = True
+    experiment: Experiment,
+    resume: bool = True,
+    console: Console | None = None,
+    predict_test: bool = True,
+    only_fine_tune: bool = False,
 ) -> RunDir:
     """Fine-tune, search, re-train; whatever an earlier, interrupted run of the same experiment finished is kept.
 
@@ -47,6 +51,7 @@ def run_experiment(
         resume: False sets an earlier run in the same folder aside and starts anew.
         console: where to print; the terminal by default.
         predict_test: whether phases 1 and 3 are followed by predictions of the test data in GLUE's form.
+        only_fine_tune: stop after phase 1.
 
     Raises:
         UserError: bad input; nothing finished is lost.
@@ -94,16 +99,20 @@ def run_experiment(
             f"{task.name}: {len(lengths)} training, {len(context.dev.encoded)} dev and {test_rows} test examples, "
             f"{lengths.mean():.1f} word pieces on average, {lengths.max()} at most"
         )
-        run_phases(context, pretrained, predict_test)
+        run_phases(context, pretrained, predict_test, only_fine_tune)
     return run_dir
 
 
-def run_phases(context: RunContext, pretrained: Callable[[], Pretrained], predict_test: bool) -> None:
-    """All phases of the experiment, each from what the one before it left."""
+def run_phases(
+    context: RunContext, pretrained: Callable[[], Pretrained], predict_test: bool, only_fine_tune: bool
+) -> None:
+    """All phases of the experiment, or the first alone, each from what the one before it left."""
     experiment, console = context.experiment, context.reporter.console
     result = fine_tune(context, pretrained)
     if predict_test:
         write_missing_predictions(experiment, result.phase_dir, console)
+    if only_fine_tune:
+        return
     if experiment.retention_config is None:
         result = search(context, result)
     result = retrain(context, result)

@@ -6,10 +6,13 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from power_bert.config import Experiment
+from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
+from power_bert.settings import read_settings_values
 from power_bert.text.examples import data_fingerprint
 from power_bert.text.task import Task
 from power_bert.text.task_family import predictable_test_sets
@@ -42,15 +45,33 @@ def check_run_dir(experiment: Experiment, resume: bool) -> RunDir:
     return run_dir
 
 
-def read_experiment(run_dir: RunDir) -> Experiment:
-    """The settings of a stored run.
+def read_settings(run_dir: RunDir) -> Experiment | Distillation | Ensemble:
+    """The settings of a stored run of any kind.
 
     Raises:
         UserError: the folder holds no run, or its config.json is damaged.
     """
     if not run_dir.config.is_file():
         raise UserError(f"{run_dir.path}: no run there (no config.json); expected the OUTPUT_DIR of a run")
-    return Experiment.from_json(run_dir.config.read_text(encoding="utf-8"), str(run_dir.config))
+    text, source = run_dir.config.read_text(encoding="utf-8"), str(run_dir.config)
+    kinds: dict[Any, type[Distillation | Ensemble]] = {"distill": Distillation, "ensemble": Ensemble}
+    cls = kinds.get(read_settings_values(text, source).get("kind"), Experiment)
+    return cls.from_json(text, source)
+
+
+def read_experiment(run_dir: RunDir) -> Experiment:
+    """The settings of a stored run of the three phases.
+
+    Raises:
+        UserError: the folder holds no run, a run of another kind, or its config.json is damaged.
+    """
+    settings = read_settings(run_dir)
+    if not isinstance(settings, Experiment):
+        raise UserError(
+            f"{run_dir.path}: a distilled run or an ensemble, not one of the three phases of `bash run.sh`; give the "
+            "folder of such a run"
+        )
+    return settings
 
 
 def set_aside(run_dir: RunDir) -> None:

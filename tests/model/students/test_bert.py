@@ -7,7 +7,8 @@ import pytest
 
 from power_bert.errors import UserError
 from power_bert.model.pretrained import canonical_variables
-from power_bert.model.students.bert import bert_size, from_blocks, principal_embeddings, spread_blocks
+from power_bert.model.student_kinds import bert_size
+from power_bert.model.students.bert import from_blocks, principal_embeddings, spread_blocks
 
 
 def test_sizes() -> None:

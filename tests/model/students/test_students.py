@@ -11,7 +11,8 @@ import pytest
 
 from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.students import build_backbone, kind_of
+from power_bert.model.student_kinds import kind_of
+from power_bert.model.students import build_backbone
 
 TEXTS = ["The cat sat on the mat.", "A dog ran away", "", "still flew very slowly over a rug and a bird"]
 

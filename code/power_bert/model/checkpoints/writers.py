@@ -3,9 +3,11 @@
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import save_file
 
 from power_bert.errors import UserError
@@ -13,10 +15,13 @@ from power_bert.files import atomic_directory, atomic_write_text
 from power_bert.model.checkpoints import tables
 from power_bert.model.checkpoints.config import HUGGING_FACE_ACTIVATIONS, TF1_ACTIVATIONS, bert_config
 from power_bert.model.checkpoints.mapping import to_stored_weights
+from power_bert.model.checkpoints.masked_lm_head import HUGGING_FACE_HEAD, TF1_HEAD, stored_masked_lm_head
 from power_bert.model.checkpoints.types import Checkpoint
 
 
-def write_tf1_checkpoint(prefix: Path, checkpoint: Checkpoint) -> None:
+def write_tf1_checkpoint(
+    prefix: Path, checkpoint: Checkpoint, masked_lm_head: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Writes PREFIX.index and PREFIX.data-00000-of-00001 under Google's names; needs tensorflow.
 
     `bert_config.json` and, where the checkpoint has a vocabulary, `vocab.txt` go beside them. The `.index` comes last:
@@ -25,6 +30,7 @@ def write_tf1_checkpoint(prefix: Path, checkpoint: Checkpoint) -> None:
     Args:
         prefix: For example `folder/bert_model.ckpt`; the folder is made, older files are replaced.
         checkpoint: What to write.
+        masked_lm_head: As `stored_masked_lm_head` takes it; none by default.
 
     Raises:
         UserError: A weight is missing, or Google's format has no name for the activation (it has no exact GELU).
@@ -33,6 +39,8 @@ def write_tf1_checkpoint(prefix: Path, checkpoint: Checkpoint) -> None:
 
     config = bert_config(checkpoint.architecture, TF1_ACTIVATIONS)
     weights = to_stored_weights(checkpoint, tables.TF1)
+    if masked_lm_head is not None:
+        weights |= stored_masked_lm_head(masked_lm_head, TF1_HEAD)
     prefix.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=prefix.parent, prefix=f".{prefix.name}.") as temporary:
         tf.raw_ops.SaveV2(
@@ -47,18 +55,21 @@ def write_tf1_checkpoint(prefix: Path, checkpoint: Checkpoint) -> None:
             os.replace(os.path.join(temporary, prefix.name + suffix), f"{prefix}{suffix}")
 
 
-def write_hugging_face(folder: Path, checkpoint: Checkpoint) -> None:
+def write_hugging_face(
+    folder: Path, checkpoint: Checkpoint, masked_lm_head: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Writes a folder that Hugging Face's BertModel and BertTokenizer load: safetensors, configs, vocabulary.
 
     Args:
         folder: Made as a whole; an older folder is replaced.
         checkpoint: What to write.
+        masked_lm_head: As `stored_masked_lm_head` takes it; with it, it is a `BertForMaskedLM`.
 
     Raises:
         UserError: A weight is missing, or Hugging Face has no name for the activation.
     """
     config = {
-        "architectures": ["BertModel"],
+        "architectures": ["BertModel" if masked_lm_head is None else "BertForMaskedLM"],
         "model_type": "bert",
         "position_embedding_type": "absolute",
         "torch_dtype": "float32",
@@ -68,6 +79,9 @@ def write_hugging_face(folder: Path, checkpoint: Checkpoint) -> None:
             raise UserError(f"{checkpoint.source}: the vocabulary has no [PAD]; it cannot be written.")
         config["pad_token_id"] = checkpoint.vocabulary.index("[PAD]")
     weights = to_stored_weights(checkpoint, tables.HUGGING_FACE)
+    if masked_lm_head is not None:
+        weights = {f"bert.{name}": value for name, value in weights.items()}
+        weights |= stored_masked_lm_head(masked_lm_head, HUGGING_FACE_HEAD)
     with atomic_directory(folder) as partial:
         # transformers refuses files without this mark.
         save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})

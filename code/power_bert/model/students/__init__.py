@@ -1,20 +1,20 @@
 """The students: small text classifiers with the inputs of a BERT.
 
-To add a kind, write its backbone and task class in a module of its own and add a row to `KINDS`.
+To add a kind, write its backbone and task class in a module of its own, and add a row to `KINDS` and one to
+`power_bert.model.student_kinds.STUDENT_DEFAULTS`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
-from power_bert.model.students.bert import SIZES, bert_size
+from power_bert.model.student_kinds import BERT, bert_size, kind_of
 from power_bert.model.students.bilstm import BiLstmBackbone, BiLstmTextClassifier
 from power_bert.model.students.cnn import CnnBackbone, CnnTextClassifier
 from power_bert.model.students.ensemble import EnsembleBackbone, EnsembleTextClassifier
@@ -22,52 +22,13 @@ from power_bert.model.students.linear import LinearBackbone, LinearTextClassifie
 from power_bert.model.students.mlp import MlpBackbone, MlpTextClassifier
 from power_bert.model.text_backbone import TextBackbone
 
-BERT = "bert"
-
-
-@dataclass(frozen=True)
-class StudentKind:
-    """A kind of student and the settings with which it usually trains well.
-
-    Attributes:
-        backbone_cls: its encoder.
-        classifier_cls: its keras-hub task.
-        learning_rate: peak rate of AdamW.
-        epochs: passes over the training data.
-        batch_size: examples of a batch.
-        max_length: word pieces of an example at most; None takes the task's.
-    """
-
-    backbone_cls: type[TextBackbone]
-    classifier_cls: type[PowerBertTextClassifier]
-    learning_rate: float
-    epochs: int
-    batch_size: int = 32
-    max_length: int | None = None
-
-
-KINDS: dict[str, StudentKind] = {
-    BERT: StudentKind(PowerBertBackbone, PowerBertTextClassifier, learning_rate=3e-4, epochs=6),
-    "bilstm": StudentKind(BiLstmBackbone, BiLstmTextClassifier, learning_rate=1e-3, epochs=8),
-    "cnn": StudentKind(CnnBackbone, CnnTextClassifier, learning_rate=1e-3, epochs=8),
-    "linear": StudentKind(LinearBackbone, LinearTextClassifier, learning_rate=2e-2, epochs=15, max_length=512),
-    "mlp": StudentKind(MlpBackbone, MlpTextClassifier, learning_rate=1e-3, epochs=10, max_length=512),
+KINDS: Mapping[str, tuple[type[TextBackbone], type[PowerBertTextClassifier]]] = {
+    BERT: (PowerBertBackbone, PowerBertTextClassifier),
+    "bilstm": (BiLstmBackbone, BiLstmTextClassifier),
+    "cnn": (CnnBackbone, CnnTextClassifier),
+    "linear": (LinearBackbone, LinearTextClassifier),
+    "mlp": (MlpBackbone, MlpTextClassifier),
 }
-STUDENT_NAMES = (*(f"{BERT}-{size}" for size in SIZES), f"{BERT}-LxH", *(name for name in KINDS if name != BERT))
-
-
-def kind_of(student: str) -> str:
-    """The kind of a student's name: "bert" of "bert-tiny".
-
-    Raises:
-        UserError: there is no such student; lists the choices.
-    """
-    kind, _, size = student.partition("-")
-    if kind not in KINDS or (kind != BERT and size):
-        raise UserError(f"student {student!r} is unknown: expected one of {', '.join(STUDENT_NAMES)}")
-    if size:
-        bert_size(size)
-    return kind
 
 
 def build_backbone(student: str, vocabulary_size: int, num_outputs: int, **options: Any) -> TextBackbone:
@@ -82,24 +43,24 @@ def build_backbone(student: str, vocabulary_size: int, num_outputs: int, **optio
     Raises:
         UserError: an unknown student or option, or an impossible value; names the choices.
     """
-    kind = KINDS[kind_of(student)]
+    backbone_cls, _ = KINDS[kind_of(student)]
     known = option_names(student)
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"student {student} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
     arguments: dict[str, Any] = {"vocabulary_size": vocabulary_size}
-    if kind.backbone_cls is PowerBertBackbone:
+    if backbone_cls is PowerBertBackbone:
         arguments |= bert_size(student.partition("-")[2])
-    if kind.backbone_cls is LinearBackbone:
+    if backbone_cls is LinearBackbone:
         arguments["num_outputs"] = num_outputs
     try:
-        return kind.backbone_cls(**arguments | options)
+        return backbone_cls(**arguments | options)
     except (TypeError, ValueError) as error:
         raise UserError(f"student {student}: {error}") from None
 
 
 def option_names(student: str) -> list[str]:
     """Constructor arguments of a student's encoder that a user may set."""
-    parameters = inspect.signature(KINDS[kind_of(student)].backbone_cls.__init__).parameters
+    parameters = inspect.signature(KINDS[kind_of(student)][0].__init__).parameters
     fixed = ("self", "kwargs", "dtype", "vocabulary_size", "num_outputs", "extraction", "retention")
     return [name for name in parameters if name not in fixed]
 
@@ -128,6 +89,6 @@ def build_student(
 
 
 _CLASSIFIERS: Mapping[type[TextBackbone], type[PowerBertTextClassifier]] = {
-    **{kind.backbone_cls: kind.classifier_cls for kind in KINDS.values()},
+    **dict(KINDS.values()),
     EnsembleBackbone: EnsembleTextClassifier,
 }

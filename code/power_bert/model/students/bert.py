@@ -1,8 +1,7 @@
-"""BERT students: their sizes, and how they start from other encoders."""
+"""How students start from other encoders."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,40 +11,6 @@ from keras import ops
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.pretrained import canonical_variables
-
-# Name → blocks, hidden dimension; Turc et al. (2019, arXiv 1908.08962), whose heads are 64 wide and whose feed-forward
-# layers are 4 times the hidden dimension.
-SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
-_HEAD_DIM = 64
-_WIDENING = 4
-_BLOCKS_AND_HIDDEN = re.compile(r"([1-9][0-9]?)x([1-9][0-9]{0,3})")
-
-
-def bert_size(text: str) -> dict[str, int]:
-    """Constructor arguments from a name ("tiny") or from blocks × hidden dimension ("3x192").
-
-    Raises:
-        UserError: neither.
-    """
-    match = _BLOCKS_AND_HIDDEN.fullmatch(text)
-    if text not in SIZES and match is None:
-        raise UserError(
-            f"student bert-{text} is unknown: expected bert-{', bert-'.join(SIZES)}, or blocks and hidden dimension as "
-            "in bert-3x192"
-        )
-    num_layers, hidden_dim = SIZES[text] if match is None else (int(match[1]), int(match[2]))
-    num_heads = max(1, hidden_dim // _HEAD_DIM)
-    if hidden_dim % num_heads:
-        raise UserError(
-            f"student bert-{text}: {num_heads} heads do not divide the hidden dimension {hidden_dim}; give a multiple "
-            f"of {_HEAD_DIM}, or one below it"
-        )
-    return {
-        "num_layers": num_layers,
-        "num_heads": num_heads,
-        "hidden_dim": hidden_dim,
-        "intermediate_dim": _WIDENING * hidden_dim,
-    }
 
 
 def spread_blocks(num_blocks: int, num_source_blocks: int) -> tuple[int, ...]:

@@ -1,0 +1,133 @@
+"""Text classifiers of keras-hub as teachers: its presets, and Hugging Face folders of DistilBERT and RoBERTa."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from power_bert.errors import UserError
+from power_bert.model.checkpoints.config import read_json
+from power_bert.model.checkpoints.location import fetch_preset
+from power_bert.model.checkpoints.readers import open_safetensors
+from power_bert.model.trained_classifier import class_order
+from power_bert.text.batches import bucket_length
+from power_bert.text.examples import Examples
+from power_bert.text.task import Task
+
+_BATCH_SIZE = 64
+# Hugging Face's model type → keras-hub's task, and its dense layers ← the weights of the head.
+_HEADS: dict[str, tuple[str, dict[str, str]]] = {
+    "distilbert": (
+        "DistilBertTextClassifier",
+        {"pooled_dense": "pre_classifier", "output_dense": "classifier"},
+    ),
+    "roberta": (
+        "RobertaTextClassifier",
+        {"pooled_dense": "classifier.dense", "output_dense": "classifier.out_proj"},
+    ),
+}
+HUB_MODEL_TYPES = tuple(_HEADS)
+
+
+def find_hub_preset(name: str) -> Path | None:
+    """The folder of a text classifier's preset, downloaded where needed; None where there is no such preset."""
+    import keras_hub
+
+    metadata = keras_hub.models.TextClassifier.presets.get(name)
+    if not metadata or "kaggle_handle" not in metadata:
+        return None
+    return fetch_preset(str(metadata["kaggle_handle"]).removeprefix("kaggle://"))
+
+
+class KerasHubModel:
+    """A keras-hub text classifier with its own preprocessor.
+
+    Args:
+        classifier: a `keras_hub.models.TextClassifier`.
+        labels: names of its classes; keras-hub keeps none.
+        order: for each output, which of the classifier's it is.
+    """
+
+    def __init__(self, classifier: Any, labels: Sequence[str] | None, order: np.ndarray | None = None) -> None:
+        self.classifier, self.labels = classifier, labels
+        self.num_outputs = int(classifier.num_classes)
+        self._order = np.arange(self.num_outputs) if order is None else order
+
+    @classmethod
+    def load(cls, folder: Path, source: str) -> KerasHubModel:
+        """Loads a preset folder, or the folder of a Hugging Face classifier.
+
+        Raises:
+            UserError: it cannot be loaded, or has no head or no tokenizer.
+        """
+        import keras_hub
+
+        config = read_json(folder / "config.json")
+        try:
+            if "model_type" in config:
+                classifier, labels = _from_hugging_face(folder, config, source)
+            elif not (folder / "task.json").is_file():
+                raise UserError(f"teacher {source}: an encoder without a head; give a text classifier")
+            else:
+                classifier, labels = keras_hub.models.TextClassifier.from_preset(str(folder)), None
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise UserError(f"teacher {source}: cannot be loaded by keras-hub ({error})") from error
+        if classifier.preprocessor is None:
+            raise UserError(f"teacher {source}: no tokenizer in {folder}; save the classifier with its preprocessor")
+        return cls(classifier, labels)
+
+    def in_order_of(self, task: Task, source: str) -> KerasHubModel:
+        """The same with its outputs in the order of the task's labels, by their names where it has any.
+
+        Raises:
+            UserError: it has other classes than the task; lists both.
+        """
+        if self.labels is None or task.labels is None:
+            return self
+        order = class_order(self.labels, task)
+        if order is None:
+            raise UserError(
+                f"teacher {source}: its classes are {', '.join(self.labels)}, those of {task.name} are "
+                f"{', '.join(task.labels)}; name the classes in its config.json (id2label) as the task does"
+            )
+        return KerasHubModel(self.classifier, task.labels, order)
+
+    def outputs(self, examples: Examples) -> np.ndarray:
+        """Logits or scores, (examples, outputs), in the order of the examples."""
+        by_length = np.argsort([len(text) for text in examples.first], kind="stable")
+        outputs = np.zeros((len(examples), self.num_outputs), np.float32)
+        for start in range(0, len(examples), _BATCH_SIZE):
+            rows = by_length[start : start + _BATCH_SIZE]
+            outputs[rows] = self._batch_outputs(examples.take(rows))
+        return outputs[:, self._order]
+
+    def _batch_outputs(self, examples: Examples) -> np.ndarray:
+        texts: Any = examples.first if examples.second is None else (examples.first, examples.second)
+        inputs = {name: np.asarray(value) for name, value in self.classifier.preprocessor(texts).items()}
+        mask = inputs["padding_mask"]
+        length = bucket_length(int(mask.sum(axis=1).max(initial=1)), mask.shape[1])
+        outputs = self.classifier({name: value[:, :length] for name, value in inputs.items()}, training=False)
+        return np.asarray(ops.convert_to_numpy(outputs), np.float32)
+
+
+def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tuple[Any, list[str]]:
+    """The encoder by keras-hub's converter, the head's weights by ours: keras-hub starts heads at random."""
+    import keras_hub
+
+    task_name, parts = _HEADS[config["model_type"]]
+    stored = open_safetensors(folder)
+    names = [f"{part}.{kind}" for part in parts.values() for kind in ("weight", "bias")]
+    if missing := [name for name in names if name not in stored.shapes]:
+        raise UserError(f"teacher {source}: no head (no weight {missing[0]}); give a sequence classifier")
+    num_outputs = stored.shapes[names[-1]][0]
+    classifier = getattr(keras_hub.models, task_name).from_preset(str(folder), num_classes=num_outputs)
+    for layer, part in parts.items():
+        dense = getattr(classifier, layer)
+        dense.kernel.assign(np.asarray(stored.read(f"{part}.weight"), np.float32).T)
+        dense.bias.assign(np.asarray(stored.read(f"{part}.bias"), np.float32))
+    named = config.get("id2label") or {}
+    return classifier, [str(named.get(str(index), f"LABEL_{index}")) for index in range(num_outputs)]

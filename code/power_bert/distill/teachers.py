@@ -1,0 +1,156 @@
+"""Teachers: trained classifiers of any kind, each with its own tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from power_bert.distill.keras_hub_teacher import HUB_MODEL_TYPES, KerasHubModel, find_hub_preset
+from power_bert.errors import UserError
+from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint
+from power_bert.model.checkpoints.config import read_json
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.trained_classifier import align_with_task, load_trained_classifier
+from power_bert.run_dir import RunDir
+from power_bert.text.examples import Examples
+from power_bert.text.task import Task
+from power_bert.train.predict import Predictor
+from power_bert.train.stored_run import find_stored_phase
+
+SUPPORTED = """Expected one of:
+  the OUTPUT_DIR of a run of this project, or a preset folder of it, such as RUN/3_retrain/model
+  a keras-hub text classifier: a preset folder, or a name such as bert_tiny_en_uncased_sst2
+  a Hugging Face folder (or hf://owner/name) of a sequence classifier: BERT, DistilBERT or RoBERTa"""
+_READ_BYTES = 1 << 20
+_OWN_CLASSES = "power_bert>"
+
+
+class Model(Protocol):
+    """A teacher in memory."""
+
+    def outputs(self, examples: Examples) -> np.ndarray:
+        """Logits or scores, (examples, outputs), in the order of the task's labels."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher for a task; its weights are read only when they are asked for.
+
+    Attributes:
+        name: what the user gave, for messages.
+        folder: of its files.
+        task: what it is to predict.
+        max_length: word pieces of an example at most.
+    """
+
+    name: str
+    folder: Path
+    task: Task
+    max_length: int
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of weights, config and tokenizer, and of what else decides its outputs."""
+        digest = hashlib.sha256(f"{self.max_length} {self.task.labels}".encode())
+        for path in sorted(path for path in self.folder.rglob("*") if path.is_file() and path.suffix != ".md"):
+            digest.update(path.relative_to(self.folder).as_posix().encode())
+            with open(path, "rb") as file:
+                while data := file.read(_READ_BYTES):
+                    digest.update(data)
+        return digest.hexdigest()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it runs as a `PowerBertTextClassifier`, so that its tokenizer and inner states can be had."""
+        is_own_class = checkpoint_class(self.folder).startswith(_OWN_CLASSES)
+        return is_own_class or read_json(self.folder / "config.json").get("model_type") == "bert"
+
+    @cached_property
+    def classifier(self) -> PowerBertTextClassifier:
+        """The teacher in memory, its classes in the order of the task's labels; only where `is_own`.
+
+        Raises:
+            UserError: it is damaged, has no head or no tokenizer, or has other classes than the task.
+        """
+        if checkpoint_class(self.folder).startswith(_OWN_CLASSES):
+            classifier = PowerBertTextClassifier.from_preset(str(self.folder))
+        else:
+            classifier = load_trained_classifier(str(self.folder), self.max_length)
+        check_labels(classifier.labels, classifier.num_classes, self.task, self.name)
+        align_with_task(classifier, self.task, self.name)
+        if classifier.preprocessor is None:
+            raise UserError(f"teacher {self.name}: no tokenizer. Put its vocab.txt into {self.folder}")
+        return classifier
+
+    @cached_property
+    def model(self) -> Model:
+        """The teacher in memory, whatever its kind; errors as of `classifier`."""
+        if self.is_own:
+            return Predictor(self.classifier, self.max_length)
+        model = KerasHubModel.load(self.folder, self.name)
+        check_labels(model.labels, model.num_outputs, self.task, self.name)
+        return model.in_order_of(self.task, self.name)
+
+
+def checkpoint_class(folder: Path) -> str:
+    """The class of the backbone that a preset folder holds, "power_bert>LinearBackbone"; empty where it is none."""
+    return str(read_json(folder / "config.json").get("registered_name", ""))
+
+
+def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
+    """Finds a teacher's files; downloads those of a preset or of a hub's repository.
+
+    Args:
+        given: a form of SUPPORTED.
+        task: what it is to predict.
+        max_length: word pieces of an example at most; None takes that of a stored run, or the task's.
+
+    Raises:
+        UserError: there is no such teacher, or it is of no kind that is supported.
+    """
+    if RunDir(Path(given)).holds_run:
+        stored = find_stored_phase(given)
+        check_labels(stored.task.labels, stored.task.num_outputs, task, given)
+        length = max_length or stored.experiment.max_length
+        return Teacher(given, stored.phase_dir.existing_model(), task, length)
+    folder = _find_folder(given)
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        raise UserError(f"teacher {given}: no config.json in {folder}.\n{SUPPORTED}")
+    model_type = read_json(config_path).get("model_type")
+    if model_type not in (None, "bert", *HUB_MODEL_TYPES):
+        raise UserError(f"teacher {given}: a Hugging Face model of type {model_type!r}.\n{SUPPORTED}")
+    if model_type == "bert" and checkpoint_kind(folder) == "hugging_face" and not (folder / "vocab.txt").is_file():
+        raise UserError(f"teacher {given}: no tokenizer. Put its vocab.txt into {folder}")
+    return Teacher(given, folder, task, max_length or task.defaults.max_length)
+
+
+def check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> None:
+    """Raises a UserError that lists both label sets where a teacher cannot stand for the task's labels."""
+    if num_outputs == task.num_outputs:
+        return
+    theirs = (
+        f"{num_outputs} classes without names" if labels is None else f"{len(labels)} classes ({', '.join(labels)})"
+    )
+    own = "a score" if task.labels is None else f"{len(task.labels)} classes ({', '.join(task.labels)})"
+    raise UserError(
+        f"teacher {source}: has {'a score' if num_outputs == 1 else theirs}, but {task.name} wants {own}. Give a "
+        "teacher that was trained for these labels"
+    )
+
+
+def _find_folder(given: str) -> Path:
+    if Path(given).is_dir():
+        return Path(given)
+    if given.startswith(("hf://", "kaggle://")):
+        return locate_checkpoint(given)
+    folder = find_hub_preset(given)
+    if folder is None:
+        raise UserError(f"teacher {given}: no such folder or preset.\n{SUPPORTED}")
+    return folder

@@ -1,0 +1,132 @@
+"""Masked language modelling on a PoWER-BERT encoder, as a keras-hub task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import keras_hub
+from keras import ops
+
+from power_bert.model.backbone import BertEmbeddings, PowerBertBackbone
+from power_bert.model.encoder_block import activation_function
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="power_bert")
+class MaskedLMHead(keras.layers.Layer):
+    """BERT's head (Devlin et al. 2019): dense, activation, layer norm, then the product with the token table.
+
+    Only the word-vectors at the positions asked for go through it: with 15 % masked, the product with the vocabulary,
+    which is most of a small model's arithmetic, costs a seventh.
+
+    Args:
+        embeddings: whose token table is also the output projection.
+        activation: see `activation_function`.
+        layer_norm_epsilon: added to the variance.
+        initializer_range: standard deviation of the initial kernel.
+    """
+
+    def __init__(
+        self,
+        embeddings: BertEmbeddings,
+        activation: str = "gelu",
+        layer_norm_epsilon: float = 1e-12,
+        initializer_range: float = 0.02,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.embeddings, self.activation = embeddings, activation
+        self.layer_norm_epsilon, self.initializer_range = layer_norm_epsilon, initializer_range
+
+    def build(self, hidden_states_shape: tuple[int | None, ...], positions_shape: Any = None) -> None:
+        self.transform = keras.layers.Dense(
+            hidden_states_shape[-1],
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
+            dtype=self.dtype_policy,
+            name="transform",
+        )
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
+        )
+        for layer in (self.transform, self.norm):
+            layer.build(hidden_states_shape)
+        self.bias = self.add_weight(shape=(self.embeddings.vocabulary_size,), initializer="zeros", name="bias")
+        self.built = True
+
+    @property
+    def canonical_variables(self) -> dict[str, keras.Variable]:
+        """Its own variables under the names of `power_bert.model.checkpoints.masked_lm_head`."""
+        return {
+            "transform/kernel": self.transform.kernel,
+            "transform/bias": self.transform.bias,
+            "norm/gamma": self.norm.gamma,
+            "norm/beta": self.norm.beta,
+            "bias": self.bias,
+        }
+
+    def call(self, hidden_states: Tensor, positions: Tensor) -> Tensor:
+        """Predict the tokens at some positions.
+
+        Args:
+            hidden_states: (batch, length, hidden).
+            positions: int32 (batch, predictions).
+
+        Returns:
+            float32 logits (batch, predictions, vocabulary).
+        """
+        selected = ops.take_along_axis(hidden_states, positions[:, :, None], axis=1)
+        transformed = self.norm(activation_function(self.activation)(self.transform(selected)))
+        table = ops.cast(self.embeddings.token, self.compute_dtype)
+        logits = ops.matmul(transformed, ops.transpose(table))
+        return ops.cast(logits, "float32") + self.bias
+
+    def compute_output_spec(self, hidden_states: Any, positions: Any) -> Any:
+        return keras.KerasTensor((*positions.shape, self.embeddings.vocabulary_size), "float32")
+
+
+@keras.saving.register_keras_serializable(package="power_bert")
+class PowerBertMaskedLM(keras_hub.models.MaskedLM):
+    """A `PowerBertBackbone` that predicts masked tokens.
+
+    Inputs: those of the backbone and ``mask_positions``, int32 (batch, predictions). Outputs: float32 logits
+    (batch, predictions, vocabulary).
+
+    Args:
+        backbone: the encoder; without extraction, since eliminated word-vectors cannot be predicted.
+
+    Raises:
+        ValueError: the backbone eliminates word-vectors.
+    """
+
+    backbone_cls = PowerBertBackbone
+
+    def __init__(self, backbone: PowerBertBackbone, preprocessor: Any = None, **kwargs: Any) -> None:
+        if backbone.extraction is not None:
+            raise ValueError("masked language modelling needs all word-vectors: expected a backbone without extraction")
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        self.head = MaskedLMHead(
+            backbone.embeddings,
+            backbone.activation,
+            backbone.layer_norm_epsilon,
+            backbone.initializer_range,
+            dtype=backbone.dtype_policy,
+            name="masked_lm_head",
+        )
+        # === Functional Model ===
+        inputs = {**backbone.input, "mask_positions": keras.Input((None,), dtype="int32", name="mask_positions")}
+        outputs = self.head(backbone(backbone.input)["sequence_output"], inputs["mask_positions"])
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+    # A preset holds the model, not the optimizer's two further copies of it.
+    def _not_in_task_weights(self) -> list[Any]:
+        return [*self.backbone._flatten_layers(), self.optimizer]
+
+    def save_task_weights(self, filepath: str) -> None:
+        keras.saving.save_weights(self, filepath, objects_to_skip=self._not_in_task_weights())
+
+    def load_task_weights(self, filepath: str) -> None:
+        keras.saving.load_weights(self, filepath, objects_to_skip=self._not_in_task_weights())

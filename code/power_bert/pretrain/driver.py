@@ -1,0 +1,81 @@
+"""The pre-training command: from settings to a finished folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+from rich.console import Console
+
+from power_bert.corpus.manifest import Corpus, open_corpus
+from power_bert.errors import UserError
+from power_bert.pretrain.devices import training_devices
+from power_bert.pretrain.folder import PretrainingDir, corpus_fingerprint, start_pretraining_dir
+from power_bert.pretrain.outputs import write_outputs
+from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.pretrain.tracking import NoTracker, Tracker, WandbTracker
+from power_bert.pretrain.training import Pretraining, make_model, train
+from power_bert.run_dir import write_json
+from power_bert.train.environment import describe_machine, make_deterministic
+from power_bert.train.reporting import Reporter
+
+
+def pretrain(
+    settings: PretrainingSettings, out: str | Path, console: Console | None = None, wandb: str | None = None
+) -> PretrainingDir:
+    """Pre-trains an encoder by masked language modelling; what an interrupted call has done is kept.
+
+    Args:
+        settings: What to train, and on what.
+        out: The folder of this pre-training.
+        console: Where to print; the terminal by default.
+        wandb: Project of Weights & Biases to report to.
+
+    Raises:
+        UserError: Bad input, or a loss that is no number; nothing finished is lost.
+    """
+    folder = PretrainingDir(Path(out))
+    corpus = open_corpus(settings.corpus)
+    _check_corpus(corpus, settings)
+    start_pretraining_dir(folder, settings, {**describe_machine(), "corpus": corpus_fingerprint(corpus)})
+    with Reporter(folder.log, folder.tensorboard, console) as reporter:
+        if folder.is_done:
+            reporter.say(f"{folder.path}: already done")
+            return folder
+        reporter.say(f"pre-training in {folder.path}")
+        reporter.log(f"settings {settings.to_json()}")
+        tracker: Tracker = NoTracker()
+        if wandb:
+            tracker = WandbTracker(wandb, folder.path, dataclasses.asdict(settings), folder.wandb_id)
+        _run(Pretraining(settings, corpus, folder, reporter, tracker))
+        tracker.finish()
+    return folder
+
+
+def _run(pretraining: Pretraining) -> None:
+    settings, folder, reporter = pretraining.settings, pretraining.folder, pretraining.reporter
+    keras.utils.set_random_seed(settings.seed)
+    make_deterministic()
+    with training_devices(settings.devices):
+        model = make_model(settings, pretraining.corpus)
+        history = train(pretraining, model)
+    for note in write_outputs(folder, model.masked_lm, pretraining.corpus.tokenizer):
+        reporter.say(note)
+    write_json(folder.metrics, {**history[-1], "parameters": model.num_parameters, "history": history})
+    folder.mark_done()
+    folder.training_state.unlink(missing_ok=True)  # only now is it no longer needed
+    reporter.say(
+        f"done: perplexity {history[-1]['perplexity']:.2f}, masked accuracy {history[-1]['masked_accuracy']:.3f}. The "
+        f"encoder: CHECKPOINT_PATH={folder.model} (or {folder.hugging_face}, or {folder.tf1_prefix})"
+    )
+
+
+def _check_corpus(corpus: Corpus, settings: PretrainingSettings) -> None:
+    if settings.positions and settings.positions < corpus.length:
+        raise UserError(
+            f"positions={settings.positions}, but {corpus.folder} has records of {corpus.length} tokens; give at "
+            "least as many, or prepare the corpus with a smaller --length"
+        )
+    if not corpus.side("test"):
+        raise UserError(f"{corpus.folder}: has no test split to evaluate on; prepare it with a --test-share above 0")

@@ -1,0 +1,117 @@
+"""The folder of one pre-training: the only module that makes its paths.
+
+<folder>/settings.json  environment.json  log.txt  metrics.csv  metrics.json  tensorboard/  DONE (last)
+<folder>/training_state.npz (until it is done)
+<folder>/model/  hugging_face/  tf1/bert_model.ckpt   the result, three times
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from power_bert.corpus.manifest import Corpus
+from power_bert.errors import UserError
+from power_bert.files import atomic_write_text
+from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.run_dir import read_json, write_json
+
+
+@dataclass(frozen=True)
+class PretrainingDir:
+    """Paths of one pre-training."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "settings.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def metrics_csv(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def training_state(self) -> Path:
+        return self.path / "training_state.npz"
+
+    @property
+    def wandb_id(self) -> Path:
+        return self.path / "wandb_id.txt"
+
+    @property
+    def model(self) -> Path:
+        """A preset of this project, with the masked language model's head."""
+        return self.path / "model"
+
+    @property
+    def hugging_face(self) -> Path:
+        return self.path / "hugging_face"
+
+    @property
+    def tf1_prefix(self) -> Path:
+        return self.path / "tf1" / "bert_model.ckpt"
+
+    @property
+    def is_done(self) -> bool:
+        return (self.path / "DONE").exists()
+
+    def mark_done(self) -> None:
+        atomic_write_text(self.path / "DONE", "")
+
+
+def start_pretraining_dir(folder: PretrainingDir, settings: PretrainingSettings, environment: dict[str, Any]) -> None:
+    """Writes settings and environment into a new folder, or checks that the folder is of the same pre-training.
+
+    Raises:
+        UserError: It is of another one, of another corpus, holds something else, or cannot be written.
+    """
+    if folder.settings.is_file():
+        _refuse_other_settings(folder, json.loads(settings.to_json()))
+        if folder.environment.is_file():
+            _refuse_other_corpus(folder, environment)
+    elif folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise UserError(f"{folder.path}: is there and no pre-training (no settings.json); choose another --out")
+    try:
+        atomic_write_text(folder.settings, settings.to_json())
+        write_json(folder.environment, environment)
+    except OSError as error:
+        raise UserError(f"{folder.path}: cannot be written ({error.strerror or error}); choose another --out") from None
+
+
+def corpus_fingerprint(corpus: Corpus) -> dict[str, Any]:
+    """What changes when the corpus changes."""
+    return {"vocabulary_sha256": corpus.plan["vocabulary_sha256"], "shards": [s.sha256 for s in corpus.shards]}
+
+
+def _refuse_other_settings(folder: PretrainingDir, new: dict[str, Any]) -> None:
+    old = read_json(folder.settings)
+    different = [name for name in new if old.get(name) != new[name] and name != "corpus"]  # it may have been moved
+    if different:
+        listed = "; ".join(f"{name}: {old.get(name)!r} there, {new[name]!r} now" for name in different)
+        raise UserError(f"{folder.path} holds another pre-training ({listed}); choose another --out, or delete it")
+
+
+def _refuse_other_corpus(folder: PretrainingDir, environment: dict[str, Any]) -> None:
+    if read_json(folder.environment).get("corpus") != environment["corpus"]:
+        raise UserError(
+            f"{folder.path} was begun with another corpus; restore that, or choose another --out to begin anew"
+        )

@@ -1,0 +1,83 @@
+"""The result of a pre-training in the three forms that others take: preset, Hugging Face folder, TF1 checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from power_bert.files import atomic_directory, atomic_write_text
+from power_bert.model.checkpoints import BertArchitecture, Checkpoint, write_hugging_face, write_tf1_checkpoint
+from power_bert.model.masked_lm import PowerBertMaskedLM
+from power_bert.model.preprocessor import PowerBertTokenizer
+from power_bert.model.pretrained import canonical_variables, rebuild_backbone
+from power_bert.pretrain.folder import PretrainingDir
+from power_bert.text.tokenizer import WordPieceTokenizer
+
+# Of what is written: BERT's, for fine-tuning, whatever the dropout of the pre-training.
+_DROPOUT = 0.1
+
+
+def write_outputs(folder: PretrainingDir, masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> list[str]:
+    """Writes all three; float32, whatever the precision of the training.
+
+    Returns:
+        What the user should know about them.
+    """
+    masked_lm = for_fine_tuning(masked_lm)
+    write_preset(folder.model, masked_lm, tokenizer)
+    checkpoint = encoder_checkpoint(masked_lm, tokenizer)
+    head = {name: ops.convert_to_numpy(variable) for name, variable in masked_lm.head.canonical_variables.items()}
+    write_hugging_face(folder.hugging_face, checkpoint, head)
+    if importlib.util.find_spec("tensorflow") is None:
+        return [*_similarity_notes(folder, masked_lm), "tf1 was not written: that needs tensorflow"]
+    write_tf1_checkpoint(folder.tf1_prefix, checkpoint, head)
+    return _similarity_notes(folder, masked_lm)
+
+
+def write_preset(folder: Path, masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> None:
+    """Writes the model with its tokenizer as a keras-hub preset."""
+    with atomic_directory(folder) as partial:
+        masked_lm.save_to_preset(str(partial))
+        PowerBertTokenizer(tokenizer.vocabulary, tokenizer.lowercase).save_to_preset(str(partial))
+
+
+def _similarity_notes(folder: PretrainingDir, masked_lm: PowerBertMaskedLM) -> list[str]:
+    """Says, also in the folders, what the other formats cannot say; nothing for dot-product attention."""
+    similarity = masked_lm.backbone.similarity
+    if similarity == "dot":
+        return []
+    note = (
+        f"{folder.hugging_face.name} and {folder.tf1_prefix.parent.name} hold the weights of a BERT that was "
+        f"pre-trained with {similarity} attention. These formats know dot-product attention alone: the learned scales "
+        f"of the attention are not in them, and who loads them computes something else than what was trained. Only "
+        f"{folder.model.name} is the whole model."
+    )
+    for place in filter(Path.is_dir, (folder.hugging_face, folder.tf1_prefix.parent)):
+        atomic_write_text(place / "NOTE.txt", note + "\n")
+    return [note]
+
+
+def for_fine_tuning(masked_lm: PowerBertMaskedLM) -> PowerBertMaskedLM:
+    """The same model in float32 and with BERT's dropout."""
+    backbone = rebuild_backbone(masked_lm.backbone, dtype="float32", dropout=_DROPOUT, attention_dropout=_DROPOUT)
+    twin = PowerBertMaskedLM(backbone)
+    for name, variable in twin.head.canonical_variables.items():
+        variable.assign(ops.convert_to_numpy(masked_lm.head.canonical_variables[name]))
+    return twin
+
+
+def encoder_checkpoint(masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> Checkpoint:
+    """The encoder in canonical form. Its pooler, which masked language modelling does not train, is left out."""
+    backbone = masked_lm.backbone
+    names = [field.name for field in dataclasses.fields(BertArchitecture)]
+    architecture = BertArchitecture(**{name: getattr(backbone, name) for name in names})
+    weights = {
+        name: np.asarray(ops.convert_to_numpy(variable), np.float32)
+        for name, variable in canonical_variables(backbone).items()
+        if not name.startswith("pooler/")
+    }
+    return Checkpoint("the pre-trained model", architecture, weights, (), tokenizer.vocabulary, tokenizer.lowercase)

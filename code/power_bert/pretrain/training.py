@@ -1,0 +1,195 @@
+"""One pre-training: updates in intervals, each followed by an evaluation and the state to resume from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from power_bert.corpus.manifest import Corpus
+from power_bert.files import atomic_write_text
+from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.masked_lm import PowerBertMaskedLM
+from power_bert.pretrain.batches import Arrays, batch_shapes, evaluation_arrays, training_arrays
+from power_bert.pretrain.evaluation import make_evaluation
+from power_bert.pretrain.feeding import training_data
+from power_bert.pretrain.folder import PretrainingDir
+from power_bert.pretrain.prefetch import Prefetcher
+from power_bert.pretrain.progress import PretrainingProgress
+from power_bert.pretrain.schedules import make_schedule
+from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.pretrain.tracking import Tracker
+from power_bert.pretrain.training_model import AccumulatedTraining, SynchronousAdamW
+from power_bert.train.reporting import Reporter
+from power_bert.train.training_state import load_training_state, save_training_state
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What all parts of a pre-training share."""
+
+    settings: PretrainingSettings
+    corpus: Corpus
+    folder: PretrainingDir
+    reporter: Reporter
+    tracker: Tracker
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.settings.batch * self.corpus.length
+
+
+def make_model(settings: PretrainingSettings, corpus: Corpus) -> AccumulatedTraining:
+    """The model with random weights, compiled."""
+    backbone = PowerBertBackbone(
+        vocabulary_size=corpus.tokenizer.vocabulary_size,
+        num_layers=settings.layers,
+        num_heads=settings.num_heads,
+        hidden_dim=settings.hidden,
+        intermediate_dim=settings.intermediate_dim,
+        max_sequence_length=settings.positions or corpus.length,
+        dropout=settings.dropout,
+        attention_dropout=settings.dropout,
+        activation="gelu_tanh",  # the one GELU that TF1, Hugging Face and keras-hub checkpoints can all name
+        similarity=settings.similarity,
+        dtype="mixed_bfloat16" if settings.precision == "bfloat16" else "float32",
+    )
+    backbone.pooler.trainable = False  # no masked token is predicted from it
+    model = AccumulatedTraining(PowerBertMaskedLM(backbone), settings.accumulate)
+    schedule = make_schedule(settings.schedule, settings.learning_rate, settings.warmup, settings.steps)
+    optimizer = SynchronousAdamW(
+        schedule,
+        weight_decay=settings.weight_decay,
+        global_clipnorm=settings.clip_norm,
+        beta_2=0.98,  # as RoBERTa: with few updates, an average over the last thousand gradients is too slow
+        epsilon=1e-6,
+    )
+    model.compile(optimizer=optimizer)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def train(pretraining: Pretraining, model: AccumulatedTraining) -> list[dict[str, Any]]:
+    """All updates that an interrupted call has not done; one entry an evaluation, those of that call too.
+
+    Raises:
+        UserError: A shard is corrupt, or the loss is no number.
+    """
+    settings, corpus, reporter = pretraining.settings, pretraining.corpus, pretraining.reporter
+    state = load_training_state(pretraining.folder.training_state, model)
+    history: list[dict[str, Any]] = state["history"] if state else []
+    done = history[-1]["step"] if history else 0
+    totals = corpus.totals("train")
+    reporter.say(
+        f"{model.num_parameters:,} parameters; {totals['tokens']:,} training tokens in {totals['records']:,} records "
+        f"of {corpus.length}; {settings.steps:,} updates of {settings.batch} records"
+    )
+    if done:
+        reporter.say(f"resumed after update {done} of {settings.steps}")
+    if done == settings.steps:
+        return history
+    with Prefetcher(lambda: training_arrays(corpus, settings, done)) as batches:
+        progress = PretrainingProgress(
+            reporter, batches, pretraining.tokens_per_step, done, settings.steps, settings.interval
+        )
+        keras.Model.fit(
+            model,
+            training_data(batches, settings.steps - done, batch_shapes(corpus, settings)),
+            # What lies between two evaluations is an epoch to Keras.
+            initial_epoch=done // settings.interval,
+            epochs=-(-settings.steps // settings.interval),
+            steps_per_epoch=settings.interval,
+            shuffle=False,
+            verbose=0,
+            callbacks=[progress, IntervalEnd(pretraining, history, batches, progress)],
+        )
+    return history
+
+
+class IntervalEnd(keras.callbacks.Callback):
+    """After every interval: evaluation, figures for the user, the state to resume from.
+
+    Args:
+        pretraining: what is trained.
+        history: one entry an interval, added to in place.
+        batches: tells how long training waited for them.
+        progress: told the scores.
+    """
+
+    def __init__(
+        self,
+        pretraining: Pretraining,
+        history: list[dict[str, Any]],
+        batches: Prefetcher[Arrays],
+        progress: PretrainingProgress,
+    ) -> None:
+        super().__init__()
+        self.pretraining, self.history, self.batches, self.progress = pretraining, history, batches, progress
+        self._is_compiled = False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        arrays = evaluation_arrays(self.pretraining.corpus, self.pretraining.settings)
+        self._evaluate = make_evaluation(self.model.masked_lm, arrays)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._start_clock(self.progress.done)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._is_compiled:  # the first update of this process compiles, and says nothing of the speed
+            self._is_compiled = True
+            self._start_clock(self.progress.done)
+
+    def _start_clock(self, step: int) -> None:
+        self._started, self._first = time.perf_counter(), step
+        self._waited, self._worked = self.batches.waited_seconds, self.batches.working_seconds
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        entry = self._training_figures(float((logs or {})["loss"]))
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()  # on JAX the variables live outside the model while fit runs
+        entry |= self._evaluate()
+        self.history.append(entry)
+        self._report(entry)
+        save_training_state(self.pretraining.folder.training_state, self.model, {"history": self.history})
+
+    def _training_figures(self, loss: float) -> dict[str, Any]:
+        """Those of the interval that has just ended, and the seconds of training so far."""
+        done, tokens_per_step = self.progress.done, self.pretraining.tokens_per_step
+        before = self.history[-1] if self.history else {"step": 0, "seconds": 0.0}
+        clocked, seconds = done - self._first, time.perf_counter() - self._started
+        # The update that compiled counts as much as the others; where it was the only one, there is no better figure.
+        of_interval = seconds / clocked * (done - before["step"]) if clocked else seconds
+        return {
+            "step": done,
+            "tokens": done * tokens_per_step,
+            "seconds": before["seconds"] + of_interval,
+            "train_loss": loss,
+            "tokens_per_second": (done - before["step"]) * tokens_per_step / of_interval,
+            "waiting_share": (self.batches.waited_seconds - self._waited) / seconds,
+            "preparing_share": (self.batches.working_seconds - self._worked) / seconds,
+        }
+
+    def _report(self, entry: dict[str, Any]) -> None:
+        self.progress.score_text = f"  perplexity {entry['perplexity']:.1f}"
+        self.pretraining.reporter.say(
+            f"update {entry['step']:,}  loss {entry['train_loss']:.4f}  test loss {entry['test_loss']:.4f}  perplexity "
+            f"{entry['perplexity']:.2f}  masked accuracy {entry['masked_accuracy']:.4f}  "
+            f"{entry['tokens_per_second']:,.0f} tokens/s  {entry['waiting_share']:.1%} waiting for data"
+        )
+        figures = {name: value for name, value in entry.items() if name != "step"}
+        for name, value in figures.items():
+            self.pretraining.reporter.scalar(f"pretrain/{name}", value, entry["step"])
+        self.pretraining.tracker.log(figures, entry["step"])
+        _write_csv(self.pretraining.folder, self.history)
+
+
+def _write_csv(folder: PretrainingDir, history: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    atomic_write_text(folder.metrics_csv, text.getvalue())

@@ -1,0 +1,48 @@
+"""One cell of a study: a pre-training and its fine-tunings."""
+
+from __future__ import annotations
+
+import keras
+from rich.console import Console
+
+from power_bert.corpus.manifest import open_corpus
+from power_bert.pretrain.driver import pretrain
+from power_bert.pretrain.outputs import for_fine_tuning, write_preset
+from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.pretrain.training import make_model
+from power_bert.run_dir import PHASES
+from power_bert.study.definition import Cell, Study
+from power_bert.study.folder import CellDir, StudyDir
+from power_bert.study.work import fine_tunings, resolve_cell
+from power_bert.train.driver import run_experiment
+
+
+def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None = None) -> None:
+    """Pre-trains and fine-tunes what is not done yet.
+
+    Raises:
+        UserError: Bad input; what is finished is kept.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    cell_dir, corpus = folder.cell(cell.name), open_corpus(folder.corpus)
+    settings = resolve_cell(study, cell, corpus)
+    pretrain(settings, cell_dir.pretraining.path, console)
+    if study.fine_tuning is None:
+        return
+    for task, untrained in fine_tunings(study):
+        run_dir = cell_dir.fine_tuning(task, untrained)
+        if run_dir.phase(PHASES[0]).is_done:
+            continue
+        if untrained and not cell_dir.untrained_model.exists():
+            _write_untrained(settings, cell_dir)
+        checkpoint = cell_dir.untrained_model if untrained else cell_dir.pretraining.model
+        experiment = study.fine_tuning.experiment(task, checkpoint, run_dir.path, settings.similarity, cell.seed)
+        run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True)
+
+
+def _write_untrained(settings: PretrainingSettings, cell_dir: CellDir) -> None:
+    """The encoder as its pre-training began: random weights of the same seed."""
+    corpus = open_corpus(settings.corpus)
+    keras.utils.set_random_seed(settings.seed)
+    masked_lm = make_model(settings, corpus).masked_lm
+    write_preset(cell_dir.untrained_model, for_fine_tuning(masked_lm), corpus.tokenizer)

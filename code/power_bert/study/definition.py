@@ -1,0 +1,222 @@
+"""What a study is: one TOML file, checked and resolved."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from power_bert.config import Experiment, resolve_experiment
+from power_bert.corpus.document_split import DocumentSplit
+from power_bert.corpus.documents import DocumentRules
+from power_bert.errors import UserError
+from power_bert.pretrain.settings import PretrainingSettings, resolve_settings
+
+SEED = "seed"
+_TABLES = ("corpus", "pretraining", "grid", "match", "fine_tuning")
+# Of a fine-tuning, what the study decides itself.
+_DECIDED = ("task", "data_dir", "checkpoint_path", "similarity", "output_dir", "seed")
+
+
+@dataclass(frozen=True)
+class CorpusDefinition:
+    """Where the text comes from; vocabulary and corpus are made from it once for the whole study.
+
+    Attributes:
+        sources: text files, folders, `tfds:NAME`.
+        vocabulary_size: tokens of the vocabulary that is trained on the training documents.
+        length: tokens of a record.
+        cased: whether capitals and accents are kept.
+        split: which documents are used, and for what.
+        rules: where documents end.
+    """
+
+    sources: tuple[str, ...]
+    vocabulary_size: int = 8192
+    length: int = 128
+    cased: bool = False
+    split: DocumentSplit = field(default_factory=lambda: DocumentSplit(test_share=0.05))
+    rules: DocumentRules = field(default_factory=DocumentRules)
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What follows a pre-training.
+
+    Attributes:
+        data_dir: GLUE folder with one folder a task.
+        tasks: GLUE tasks.
+        settings: of `Experiment`, for all tasks.
+        of_task: task → settings of its own, which come before the others.
+        untrained: whether every encoder is fine-tuned from its random weights too, for comparison.
+    """
+
+    data_dir: str
+    tasks: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    of_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    untrained: bool = False
+
+    def experiment(self, task: str, checkpoint: Path, output_dir: Path, similarity: str, seed: int) -> Experiment:
+        """The fine-tuning of one checkpoint on one task."""
+        return resolve_experiment(
+            {
+                **self.settings,
+                **self.of_task.get(task, {}),
+                "task": task,
+                "data_dir": self.data_dir,
+                "checkpoint_path": str(checkpoint),
+                "similarity": similarity,
+                "output_dir": str(output_dir),
+                "seed": seed,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the grid.
+
+    Attributes:
+        values: name → value of what the grid varies, in its order.
+        settings: all settings of the pre-training but the corpus.
+    """
+
+    values: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return "_".join(f"{name}-{value}" for name, value in self.values.items())
+
+    @property
+    def values_without_seed(self) -> dict[str, Any]:
+        """What it has in common with the cells that differ in the seed alone."""
+        return {name: value for name, value in self.values.items() if name != SEED}
+
+    @property
+    def seed(self) -> int:
+        return int(self.settings.get(SEED, 0))
+
+    def pretraining(self, corpus: Path) -> PretrainingSettings:
+        """Its settings on a corpus."""
+        return resolve_settings({**self.settings, "corpus": str(corpus)})
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of pre-trainings on one corpus, each followed by fine-tunings.
+
+    Attributes:
+        corpus: where the text comes from.
+        cells: the grid.
+        match: settings whose parameter count every cell gets by the width of its feed-forward; None leaves them.
+        fine_tuning: what follows; None for nothing.
+    """
+
+    corpus: CorpusDefinition
+    cells: tuple[Cell, ...]
+    match: Mapping[str, Any] | None
+    fine_tuning: FineTuning | None
+
+    def to_json(self) -> str:
+        values = dataclasses.asdict(self) | {"cells": [dict(cell.settings) for cell in self.cells]}
+        return json.dumps(values, indent=2) + "\n"
+
+
+def resolve_study(values: Mapping[str, Any], where: str) -> Study:
+    """A study from the values of its TOML file.
+
+    Raises:
+        UserError: Something is unknown, missing or impossible; names the file.
+    """
+    try:
+        _refuse_unknown("", values, _TABLES)
+        shared = dict(values.get("pretraining", {}))
+        cells = tuple(_cells(shared, values.get("grid", {})))
+        match = None if "match" not in values else {**shared, **values["match"]}
+        study = Study(_corpus(values.get("corpus", {})), cells, match, _fine_tuning(values.get("fine_tuning")))
+        _check_settings(study)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return study
+
+
+def _check_settings(study: Study) -> None:
+    """All that can be wrong in any cell is found before the first one runs."""
+    for cell in study.cells:
+        cell.pretraining(Path("corpus"))
+        if study.fine_tuning is not None:
+            for task in study.fine_tuning.tasks:
+                settings = cell.pretraining(Path("corpus"))
+                experiment = study.fine_tuning.experiment(task, Path("."), Path("."), settings.similarity, cell.seed)
+                positions = settings.positions or study.corpus.length
+                if experiment.max_length > positions:
+                    raise UserError(
+                        f"{task}: a maximum length of {experiment.max_length}, but the encoders have {positions} "
+                        f"positions; set max_length in [fine_tuning.{task}], or positions in [pretraining]"
+                    )
+    if study.match is not None:
+        resolve_settings({**study.match, "corpus": "corpus"})
+
+
+def _cells(shared: Mapping[str, Any], grid: Mapping[str, Any]) -> list[Cell]:
+    for name, choices in grid.items():
+        if not isinstance(choices, list) or not choices:
+            raise UserError(f"[grid] {name} = {choices!r}: expected a list of values, such as [64, 128]")
+        if name in shared:
+            raise UserError(f"{name} is in [pretraining] and in [grid]; give it in one of them")
+    if not grid:
+        raise UserError('no [grid]: expected the settings that vary, such as similarity = ["dot", "gaussian"]')
+    combinations = [dict(zip(grid, choice, strict=True)) for choice in itertools.product(*grid.values())]
+    return [Cell(values, {**shared, **values}) for values in combinations]
+
+
+def _corpus(values: Mapping[str, Any]) -> CorpusDefinition:
+    split, rules = (
+        {name: values[name] for name in names if name in values}
+        for names in (("test_share", "proportion", "seed"), ("separator", "max_characters"))
+    )
+    own = ("sources", "vocabulary_size", "length", "cased")
+    _refuse_unknown("[corpus] ", values, (*own, *("test_share", "proportion", "seed", "separator", "max_characters")))
+    sources = values.get("sources")
+    if not isinstance(sources, list) or not sources or not all(isinstance(source, str) for source in sources):
+        raise UserError('[corpus] sources: expected a list of text files or folders, such as ["books.txt.gz"]')
+    given = {name: values[name] for name in own if name in values}
+    return CorpusDefinition(
+        **{**given, "sources": tuple(map(_absolute, sources))},
+        split=DocumentSplit(**{"test_share": 0.05, **split}),
+        rules=DocumentRules(**rules),
+    )
+
+
+def _fine_tuning(values: Mapping[str, Any] | None) -> FineTuning | None:
+    if values is None:
+        return None
+    of_task = {name: value for name, value in values.items() if isinstance(value, Mapping)}
+    own = ("data_dir", "tasks", "untrained")
+    missing = [name for name in ("data_dir", "tasks") if name not in values]
+    if missing:
+        raise UserError(f"[fine_tuning] {', '.join(missing)}: missing")
+    settings = {name: value for name, value in values.items() if name not in own and name not in of_task}
+    for given in (settings, *of_task.values()):
+        if decided := sorted(set(given) & set(_DECIDED)):
+            raise UserError(f"[fine_tuning] {', '.join(decided)}: decided by the study itself; leave it out")
+    tasks, untrained = tuple(values["tasks"]), bool(values.get("untrained", False))
+    _refuse_unknown("[fine_tuning] ", of_task, tasks)
+    return FineTuning(_absolute(values["data_dir"]), tasks, settings, of_task, untrained)
+
+
+def _refuse_unknown(where: str, values: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := sorted(set(values) - set(known)):
+        raise UserError(f"{where}{', '.join(unknown)}: unknown; known are {', '.join(known)}")
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("tfds:") else os.path.abspath(path)

@@ -1,0 +1,123 @@
+"""The results of a study as text and as tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.study.definition import Study
+from power_bert.study.folder import StudyDir
+from power_bert.study.picture import study_picture
+from power_bert.study.results import CellResult, Spread, group_by_all_but_seed
+from power_bert.study.work import fine_tunings
+
+_CURVE_FIGURES = ("step", "tokens", "seconds", "tokens_per_second", "train_loss", "test_loss", "masked_accuracy")
+
+
+def write_report(study: Study, folder: StudyDir, results: Sequence[CellResult], errors: Mapping[str, str]) -> str:
+    """Writes ``summary.txt``, ``results.csv``, ``curves.csv`` and ``study.png``; returns the text."""
+    text = report_text(study, results, errors)
+    atomic_write_text(folder.summary, text)
+    atomic_write_text(folder.results_csv, results_csv(study, results))
+    atomic_write_text(folder.curves_csv, curves_csv(results))
+    groups = [group for group in group_by_all_but_seed(results) if any(result.history for result in group.results)]
+    if groups:
+        atomic_write_bytes(folder.picture, study_picture(groups))
+    return text
+
+
+def report_text(study: Study, results: Sequence[CellResult], errors: Mapping[str, str]) -> str:
+    """The table for people: a row a group, mean ± standard deviation over the seeds, scores in percent."""
+    groups = group_by_all_but_seed(results)
+    columns = _columns(study)
+    rows = [[*groups[0].values, *(name for name, _, _ in columns)]]
+    for group in groups:
+        cells = [_shown(group.spread(figure), pattern) for _, figure, pattern in columns]
+        rows.append([*(str(value) for value in group.values.values()), *cells])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += ["", "Mean ± standard deviation over the seeds; scores of fine-tuning on the dev sets, in percent."]
+    unfinished = [result.cell.name for result in results if not result.history]
+    lines += [f"Not finished: {', '.join(unfinished)}"] if unfinished else []
+    lines += [f"Failed: {name}: {error}" for name, error in errors.items()]
+    return "\n".join(lines) + "\n"
+
+
+_Column = tuple[str, Callable[[CellResult], float | None], str]
+
+
+def _columns(study: Study) -> list[_Column]:
+    """Heading, figure and format of each column."""
+    columns: list[_Column] = [
+        ("parameters", lambda result: result.parameters or None, "{:,.0f}"),
+        ("tokens/s", lambda result: result.figure("tokens_per_second"), "{:,.0f}"),
+        ("test loss", lambda result: result.figure("test_loss"), "{:.3f}"),
+        ("masked accuracy", lambda result: _percent(result.figure("masked_accuracy")), "{:.2f}"),
+    ]
+    for task, untrained in fine_tunings(study):
+        columns.append((f"{task}{_ending(untrained)}", _score_of(task, untrained), "{:.2f}"))
+    for untrained in sorted({untrained for _, untrained in fine_tunings(study)}):
+        columns.append((f"average{_ending(untrained)}", _average_of(untrained), "{:.2f}"))
+    return columns
+
+
+def _ending(untrained: bool) -> str:
+    return ", untrained" if untrained else ""
+
+
+def _score_of(task: str, untrained: bool) -> Callable[[CellResult], float | None]:
+    return lambda result: _percent(result.scores.get((task, untrained)))
+
+
+def _average_of(untrained: bool) -> Callable[[CellResult], float | None]:
+    return lambda result: _percent(result.average_score(untrained))
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _shown(spread: Spread | None, pattern: str) -> str:
+    if spread is None:
+        return "-"
+    mean = pattern.format(spread.mean)
+    return mean if not spread.deviation else f"{mean} ± {pattern.format(spread.deviation)}"
+
+
+def results_csv(study: Study, results: Sequence[CellResult]) -> str:
+    """A row a cell; scores as fractions."""
+    rows = []
+    for result in results:
+        row: dict[str, Any] = {**result.cell.values, "parameters": result.parameters or ""}
+        row |= {name: _or_empty(result.figure(name)) for name in (*_CURVE_FIGURES, "perplexity")}
+        for task, untrained in fine_tunings(study):
+            row[f"{task}{'_untrained' if untrained else ''}"] = _or_empty(result.scores.get((task, untrained)))
+        rows.append(row)
+    return _csv(rows)
+
+
+def curves_csv(results: Sequence[CellResult]) -> str:
+    """A row an evaluation of each cell."""
+    return _csv(
+        {**result.cell.values, **{name: entry[name] for name in _CURVE_FIGURES}}
+        for result in results
+        for entry in result.history
+    )
+
+
+def _or_empty(value: float | None) -> float | str:
+    return "" if value is None else value
+
+
+def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(text, list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(row)
+    return text.getvalue()

@@ -1,0 +1,108 @@
+"""What the cells of a study have come to."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from power_bert.analysis.document import Document
+from power_bert.run_dir import PHASES
+from power_bert.study.definition import Cell, Study
+from power_bert.study.folder import CellDir, StudyDir
+from power_bert.study.work import fine_tunings
+from power_bert.text.glue_tasks import get_task
+
+_FIGURES = (
+    "step",
+    "tokens",
+    "seconds",
+    "tokens_per_second",
+    "train_loss",
+    "test_loss",
+    "perplexity",
+    "masked_accuracy",
+)
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell.
+
+    Attributes:
+        cell: of the grid.
+        parameters: that were trained; 0 where the pre-training is not done.
+        history: figures of each evaluation, the last one at the end.
+        scores: (task, whether from random weights) → dev score by the task's first metric, a fraction; None where it
+            is undefined. What is not done is missing.
+    """
+
+    cell: Cell
+    parameters: int = 0
+    history: tuple[Mapping[str, float], ...] = ()
+    scores: Mapping[tuple[str, bool], float | None] = field(default_factory=dict)
+
+    def figure(self, name: str) -> float | None:
+        """A figure of the last evaluation."""
+        return self.history[-1][name] if self.history else None
+
+    def average_score(self, untrained: bool = False) -> float | None:
+        """The mean over the tasks; an undefined score (all predictions equal) counts 0, as it does in GLUE."""
+        scores = [score or 0.0 for (_, start), score in self.scores.items() if start == untrained]
+        return statistics.fmean(scores) if scores else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation over seeds; one seed has no deviation."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells that differ in the seed alone."""
+
+    values: Mapping[str, Any]
+    results: tuple[CellResult, ...]
+
+    def spread(self, figure: Callable[[CellResult], float | None]) -> Spread | None:
+        """Of a figure over the cells that have it; None where none has."""
+        values = [value for value in map(figure, self.results) if value is not None]
+        if not values:
+            return None
+        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
+
+def read_results(study: Study, folder: StudyDir) -> list[CellResult]:
+    """The results of all cells, in the order of the grid; of an unfinished one, what there is.
+
+    Raises:
+        UserError: A file of a cell is damaged.
+    """
+    return [_read_cell(study, cell, folder.cell(cell.name)) for cell in study.cells]
+
+
+def _read_cell(study: Study, cell: Cell, cell_dir: CellDir) -> CellResult:
+    if not cell_dir.pretraining.is_done:
+        return CellResult(cell)
+    metrics = Document.read(cell_dir.pretraining.metrics)
+    entries = [Document(metrics.path, entry, "history") for entry in metrics.items("history")]
+    history = tuple({name: entry.number(name) for name in _FIGURES} for entry in entries)
+    scores = {}
+    for task, untrained in fine_tunings(study):
+        phase = cell_dir.fine_tuning(task, untrained).phase(PHASES[0])
+        if phase.is_done:
+            scores[task, untrained] = Document.read(phase.metrics).part("scores").score(get_task(task).metrics[0])
+    return CellResult(cell, int(metrics.number("parameters")), history, scores)
+
+
+def group_by_all_but_seed(results: Sequence[CellResult]) -> list[Group]:
+    """Groups in the order of the grid."""
+    groups: dict[tuple[Any, ...], list[CellResult]] = {}
+    for result in results:
+        groups.setdefault(tuple(result.cell.values_without_seed.values()), []).append(result)
+    return [Group(members[0].cell.values_without_seed, tuple(members)) for members in groups.values()]

@@ -1,0 +1,44 @@
+"""Timing of .tflite files side by side."""
+
+from pathlib import Path
+
+import pytest
+
+from power_bert.errors import UserError
+
+
+def write_model(path: Path, flops: int) -> Path:
+    """A .tflite file with the inputs of a classifier that does next to nothing."""
+    import json
+
+    import tensorflow as tf
+
+    from power_bert.export.conversion import convert
+    from power_bert.export.model_file import append_files, pack_model
+
+    model = convert(lambda ids, mask, segments: tf.cast(ids + mask + segments, tf.float32), 6)
+    settings = {"max_length": 6, "flops": {"6": flops}}
+    path.write_bytes(append_files(pack_model(model), {"power_bert.json": json.dumps(settings).encode()}))
+    return path
+
+
+def test_files_in_turns(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from power_bert.analysis.litert_latency import latency_table, measure_files
+
+    paths = [write_model(tmp_path / "slow.tflite", 300), write_model(tmp_path / "fast.tflite", 100)]
+    latencies = measure_files(paths, threads=1, runs=10)
+    assert [latency.path for latency in latencies] == paths
+    assert all(0 < latency.p50_ms <= latency.p95_ms and latency.runs >= 10 for latency in latencies)
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(latency_table(latencies))
+    assert "slow.tflite" in capture.get() and "3.00" in capture.get()  # what FLOPs predict
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    from power_bert.analysis.litert_latency import measure_files
+
+    with pytest.raises(UserError, match="cannot be read"):
+        measure_files([tmp_path / "none.tflite"], threads=1, runs=1)

@@ -1,0 +1,81 @@
+"""Models out of the converter: what clients rely on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from power_bert.errors import UserError
+from power_bert.export.graph_editor import OPERATOR_NAMES
+
+SIMILARITIES = ("dot", "cosine", "euclidean", "gaussian")
+
+
+def operator_names(model: Any) -> set[str]:
+    return {OPERATOR_NAMES[code.builtinCode] for code in model.operatorCodes}
+
+
+def test_inputs_and_outputs(make_classifier: Callable[..., Any]) -> None:
+    from power_bert.export.conversion import convert
+    from power_bert.export.inference_graph import inference_function
+    from power_bert.export.model_file import pack_model
+    from power_bert.export.runtime import LiteRtClassifier
+
+    classifier = LiteRtClassifier(pack_model(convert(inference_function(make_classifier(3, None)), 7)))
+    inputs = classifier.interpreter.get_input_details()
+    assert [details["name"] for details in inputs] == ["ids", "mask", "segment_ids"]
+    assert all(details["shape"].tolist() == [1, 7] and details["dtype"] == np.int32 for details in inputs)
+    (output,) = classifier.interpreter.get_output_details()
+    assert output["name"] == "probabilities"
+    assert output["shape"].tolist() == [1, 3] and output["dtype"] == np.float32
+    ids = np.array([[2, 40, 41, 3, 0, 0, 0]], np.int32)
+    mask = np.array([[1, 1, 1, 1, 0, 0, 0]], np.int32)
+    probabilities = classifier({"token_ids": ids, "padding_mask": mask, "segment_ids": 0 * ids})
+    assert probabilities.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_every_similarity_has_built_in_operators_alone(make_classifier: Callable[..., Any], similarity: str) -> None:
+    from power_bert.export.conversion import convert
+    from power_bert.export.inference_graph import inference_function
+
+    classifier = make_classifier(similarity=similarity, extraction="hard", retention=(0.6, 0.3))
+    names = operator_names(convert(inference_function(classifier), 9))
+    assert {"FULLY_CONNECTED", "TOPK_V2"} <= names
+    assert "CUSTOM" not in names
+
+
+def test_an_operation_without_a_built_in_form_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    import tensorflow as tf
+
+    from power_bert.export.conversion import convert
+
+    def function(ids: Any, mask: Any, segment_ids: Any) -> Any:
+        return tf.math.digamma(tf.cast(ids, tf.float32))
+
+    with pytest.raises(UserError, match="no built-in form of Digamma"):
+        convert(function, 4)
+    assert "error:" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("student", ["bilstm", "cnn", "linear", "mlp", "ensemble"])
+def test_students_are_converted_as_keras_computes_them(make_student: Callable[..., Any], student: str) -> None:
+    """They have no graph of their own: their variables are frozen into the file."""
+    import keras
+
+    from power_bert.export.conversion import convert
+    from power_bert.export.inference_graph import inference_function
+    from power_bert.export.model_file import pack_model
+    from power_bert.export.runtime import LiteRtClassifier
+
+    classifier = make_student(student)
+    model = convert(inference_function(classifier), 7)
+    assert operator_names(model).isdisjoint({"VAR_HANDLE", "READ_VARIABLE", "CUSTOM"})
+    litert = LiteRtClassifier(pack_model(model))
+    generator = np.random.default_rng(0)
+    for words in (2, 5, 7):
+        ids = np.where(np.arange(7) < words, generator.integers(5, 40, 7), 0)[None].astype(np.int32)
+        arrays = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": (ids > 0).astype(np.int32)}
+        expected = np.asarray(keras.ops.softmax(classifier(arrays, training=False)))[0]
+        assert np.abs(litert(arrays) - expected).max() < 1e-5

@@ -1,0 +1,147 @@
+"""The container: metadata, files inside, signatures, damage."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from power_bert.errors import UserError
+from power_bert.export.metadata import TENSOR_AXIS_LABELS, VOCABULARY, AssociatedFile, ModelMetadata, TensorInfo
+
+METADATA = ModelMetadata(
+    name="Näme",
+    description="what it does",
+    version="2",
+    author="someone",
+    license="Apache-2.0",
+    inputs=(TensorInfo("ids", "ids"), TensorInfo("mask", "mask")),
+    outputs=(TensorInfo("probabilities", "", (AssociatedFile("labels.txt", "names", TENSOR_AXIS_LABELS),)),),
+    vocabulary=AssociatedFile("vocab.txt", "tokens", VOCABULARY),
+    files=(AssociatedFile("extra.json", "more"),),
+)
+
+
+@pytest.fixture(scope="module")
+def exported(make_model: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from rich.console import Console
+
+    from power_bert.export.description import Description
+    from power_bert.export.exporter import export
+    from power_bert.export.options import ExportOptions
+
+    out = tmp_path_factory.mktemp("exported") / "model.tflite"
+    model = make_model(extraction="hard", retention=(0.6, 0.3))
+    options = ExportOptions(description=Description("Test", "3", "someone", "MIT"), labels=("wrong", "right"))
+    export(model, out, options, Console(quiet=True))
+    return out
+
+
+def test_metadata_are_read_as_they_were_written() -> None:
+    assert ModelMetadata.from_bytes(METADATA.to_bytes()) == METADATA
+    bare = ModelMetadata("n", "", "", "", "", (), ())
+    assert ModelMetadata.from_bytes(bare.to_bytes()) == bare
+    assert METADATA.names_files and not bare.names_files
+
+
+def test_metadata_of_another_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="XXXX"):
+        ModelMetadata.from_bytes(METADATA.to_bytes()[:4] + b"XXXX" + METADATA.to_bytes()[8:])
+
+
+def test_an_exported_file_holds_everything(exported: Path, make_model: Callable[..., Any]) -> None:
+    from power_bert.export.stored_model import read_stored_model
+
+    stored = read_stored_model(exported)
+    metadata = stored.metadata
+    assert metadata is not None
+    assert (metadata.name, metadata.version, metadata.author, metadata.license) == ("Test", "3", "someone", "MIT")
+    assert [tensor.name for tensor in metadata.inputs] == ["ids", "mask", "segment_ids"]
+    assert metadata.vocabulary is not None and metadata.vocabulary.name == "vocab.txt"
+    assert stored.files["labels.txt"] == b"wrong\nright\n"
+    vocabulary = make_model().classifier.preprocessor.tokenizer.get_vocabulary()
+    assert stored.files["vocab.txt"].decode().splitlines() == vocabulary
+    settings = stored.settings
+    assert settings["lowercase"] is True and settings["max_length"] == 21 and settings["task"] == "cola"
+    assert settings["retention"] == [0.6, 0.3] and settings["labels"] == ["wrong", "right"]
+    assert settings["dev"]["21"]["scores"] == settings["dev"]["21"]["scores_keras"]
+
+
+def test_files_inside_are_stored_and_not_compressed(exported: Path) -> None:
+    """MediaPipe reads them in place."""
+    with zipfile.ZipFile(exported) as archive:
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_inspect_shows_it(exported: Path) -> None:
+    from power_bert.export.inspection import inspect_file
+
+    shown = "\n".join(inspect_file(exported))
+    for text in ("Test", "MIT", "ids  int32 [1, 21]", "lower-case   yes", "0.6,0.3", "vocab.txt", "FULLY_CONNECTED"):
+        assert text in shown
+    assert "wrong, right" in shown
+
+
+def test_inspect_takes_a_file_of_another_program(make_classifier: Callable[..., Any], tmp_path: Path) -> None:
+    from power_bert.export.conversion import convert
+    from power_bert.export.inference_graph import inference_function
+    from power_bert.export.inspection import inspect_file
+    from power_bert.export.model_file import pack_model
+
+    path = tmp_path / "plain.tflite"
+    path.write_bytes(pack_model(convert(inference_function(make_classifier()), 5)))
+    assert "no metadata: MediaPipe cannot open this file" in inspect_file(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda content: b"PK" + content, "not a .tflite file"),
+        (lambda content: content[: len(content) // 2], "damaged"),
+        (lambda content: content[:-30], "damaged"),
+        (lambda content: content[:8] + b"\xff" * 64 + content[72:], "damaged"),
+        (lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:], "damaged"),
+        (lambda content: b"", "not a .tflite file"),
+    ],
+)
+def test_a_damaged_file_is_refused(
+    exported: Path, tmp_path: Path, damage: Callable[[bytes], bytes], complaint: str
+) -> None:
+    from power_bert.export.inspection import inspect_file
+
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(damage(exported.read_bytes()))
+    with pytest.raises(UserError, match=complaint) as error:
+        inspect_file(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    from power_bert.export.inspection import inspect_file
+
+    with pytest.raises(UserError, match=r"none\.tflite: cannot be read"):
+        inspect_file(tmp_path / "none.tflite")
+
+
+def test_signatures_share_their_weights(make_classifier: Callable[..., Any]) -> None:
+    from power_bert.export.conversion import convert
+    from power_bert.export.inference_graph import inference_function
+    from power_bert.export.model_file import pack_model
+    from power_bert.export.runtime import LiteRtClassifier
+    from power_bert.export.signatures import merge_signatures
+
+    function = inference_function(make_classifier(vocabulary_size=5000))
+    alone = len(pack_model(convert(function, 12)))
+    lengths = {"serving_default": 12, "length_6": 6}
+    content = pack_model(merge_signatures([(key, convert(function, length)) for key, length in lengths.items()]))
+    assert len(content) < 1.2 * alone
+    ids = np.array([[2, 40, 41, 3, 0, 0] + 6 * [0]], np.int32)
+    outputs = []
+    for key, length in lengths.items():
+        classifier = LiteRtClassifier(content, key)
+        assert classifier.length == length
+        mask = (ids[:, :length] > 0).astype(np.int32)
+        outputs.append(classifier({"token_ids": ids[:, :length], "padding_mask": mask, "segment_ids": 0 * mask}))
+    assert np.abs(outputs[0] - outputs[1]).max() < 1e-6

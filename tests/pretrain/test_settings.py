@@ -1,0 +1,70 @@
+"""Tests of power_bert.pretrain.settings: TOML, options, bad values."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from power_bert.config import PROJECT_ROOT
+from power_bert.errors import UserError
+from power_bert.pretrain.settings import PretrainingSettings, read_toml, resolve_settings
+
+
+def test_defaults_and_absolute_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = resolve_settings({"corpus": "corpus", "layers": None, "hidden": 64})
+    assert settings == PretrainingSettings(str(tmp_path / "corpus"), hidden=64)
+    assert (settings.intermediate_dim, settings.num_heads) == (256, 1)
+    assert PretrainingSettings(**json.loads(settings.to_json())) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layres": 2}, "unknown settings layres; known are corpus, layers"),
+        ({"hidden": 100, "heads": 3}, r"hidden=100 is not a multiple of heads=3; heads that divide it: 1, 2, 4, 5"),
+        ({"batch": 10, "accumulate": 4}, "batch=10 cannot be divided into accumulate=4 parts on devices=1"),
+        ({"batch": 12, "accumulate": 2, "devices": 4}, "expected a multiple of 8"),
+        ({"steps": 0}, "steps=0 is out of range"),
+        ({"steps": 1.5}, "steps=1.5: expected a whole number"),
+        ({"steps": True}, "steps=True: expected a whole number"),
+        ({"whole_words": 1}, "whole_words=1: expected true or false"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan is out of range"),
+        ({"masking_rate": 0.9}, r"masking_rate=0\.9 is out of range: .*usual: 0\.15 to 0\.3"),
+        ({"similarity": "manhattan"}, "expected one of dot, cosine, euclidean, gaussian"),
+        ({"schedule": "cosine"}, "expected one of linear, one-cycle"),
+        ({"precision": "float16"}, "expected one of float32, bfloat16"),
+        ({"dropout": -0.1}, "dropout"),
+    ],
+)
+def test_bad_values(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resolve_settings({"corpus": "corpus", **given})
+
+
+def test_no_corpus() -> None:
+    with pytest.raises(UserError, match=r"tiny\.toml: no corpus given.*prepare-corpus"):
+        resolve_settings({"layers": 2}, where="tiny.toml")
+
+
+class TestToml:
+    def test_from_the_working_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "mine.toml").write_text('similarity = "cosine"\nlearning_rate = 1e-3\nwhole_words = true\n')
+        monkeypatch.chdir(tmp_path)
+        expected = {"similarity": "cosine", "learning_rate": 1e-3, "whole_words": True}
+        assert read_toml("mine.toml") == read_toml(tmp_path / "mine.toml") == expected
+
+    @pytest.mark.parametrize("content", [b"layers = ", b"\xff"])
+    def test_damaged(self, content: bytes, tmp_path: Path) -> None:
+        (tmp_path / "bad.toml").write_bytes(content)
+        with pytest.raises(UserError, match=r"bad\.toml: no valid TOML"):
+            read_toml(tmp_path / "bad.toml")
+
+    def test_absent(self) -> None:
+        with pytest.raises(UserError, match=r"absent\.toml: no such file.*bert_tiny\.toml"):
+            read_toml("absent.toml")
+
+    def test_the_shipped_ones_are_valid(self) -> None:
+        for path in (PROJECT_ROOT / "code" / "configs").glob("bert_*.toml"):
+            assert resolve_settings({"corpus": "corpus", **read_toml(f"configs/{path.name}")}, str(path)).steps > 0

@@ -1,0 +1,216 @@
+"""Tests of a whole study on tiny models: what it leaves, what it skips, what it says of failures."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from power_bert.errors import UserError
+from power_bert.pretrain.folder import PretrainingDir
+from power_bert.run_dir import write_json
+from power_bert.study import running
+from power_bert.study.definition import Cell, Study, resolve_study
+from power_bert.study.folder import StudyDir
+from power_bert.study.report import write_report
+from power_bert.study.results import read_results
+from power_bert.study.running import run_study
+from power_bert.study.work import fine_tunings
+
+WORDS = ("the", "cat", "dog", "mouse", "sat", "ran", "saw", "on", "under", "mat", "house", "tree", "not", "very")
+
+
+def make_text() -> str:
+    generator = np.random.default_rng(0)
+    return "".join("\n".join(" ".join(generator.choice(WORDS, 8)) + "." for _ in range(5)) + "\n\n" for _ in range(60))
+
+
+@pytest.fixture(scope="module")
+def make_study(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Study]:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "text.txt").write_text(make_text(), encoding="utf-8")
+    (folder / "CoLA").mkdir()
+    rows = "".join(f"x\t{number % 2}\t\tthe {'cat' if number % 2 else 'ran'} {number}.\n" for number in range(12))
+    for name in ("train.tsv", "dev.tsv"):
+        (folder / "CoLA" / name).write_text(rows, encoding="utf-8")
+
+    def make(**tables: Any) -> Study:
+        values = {
+            "corpus": {"sources": [str(folder / "text.txt")], "vocabulary_size": 60, "length": 12, "test_share": 0.3},
+            "pretraining": {"steps": 4, "interval": 2, "layers": 1, "heads": 2, "batch": 8, "evaluation_records": 20},
+            "grid": {"similarity": ["dot", "gaussian"], "hidden": [8], "seed": [0, 1]},
+            "fine_tuning": {
+                **{"data_dir": str(folder), "tasks": ["cola"], "epochs": 1, "batch_size": 4, "max_length": 12},
+                "untrained": True,
+            },
+        }
+        return resolve_study({**values, **tables}, "test.toml")
+
+    return make
+
+
+@pytest.fixture
+def run_here() -> Callable[..., str]:
+    """Runs a cell in this process; starting one for each takes seconds."""
+
+    from power_bert.study.cell import run_cell
+
+    def run(study: Study, cell: Cell, folder: Path) -> str:
+        try:
+            run_cell(study, cell, StudyDir(folder), Console(quiet=True))
+        except UserError as error:
+            return str(error)
+        return ""
+
+    return run
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def fake_cell(study: Study, cell: Cell, folder: Path) -> str:
+    """Leaves what a cell leaves, with figures that follow from its grid values."""
+    cell_dir, hidden = StudyDir(folder).cell(cell.name), int(cell.values["hidden"])
+    history = [
+        {"step": step, "tokens": 96 * step, "seconds": 2.0 * step, "tokens_per_second": 48.0, "train_loss": 4.0,
+         "test_loss": 4.0 - 0.1 * step, "perplexity": 50.0, "masked_accuracy": 0.1 * step + 0.01 * cell.seed}
+        for step in (1, 2)
+    ]  # fmt: skip
+    write_json(cell_dir.pretraining.metrics, {**history[-1], "parameters": 100 * hidden, "history": history})
+    cell_dir.pretraining.mark_done()
+    for task, untrained in fine_tunings(study):
+        phase = cell_dir.fine_tuning(task, untrained).phase("1_fine_tune")
+        write_json(phase.metrics, {"scores": {"matthews": None if untrained else 0.5 + 0.02 * cell.seed}})
+        phase.mark_done()
+    return ""
+
+
+def test_table_csv_and_picture(make_study: Callable[..., Study], tmp_path: Path, console: Console) -> None:
+    study = make_study(grid={"similarity": ["dot", "cosine"], "hidden": [8, 16], "seed": [0, 1]})
+    folder = StudyDir(tmp_path / "study")
+    assert run_study(study, folder, console, fake_cell) == {}
+    text = write_report(study, folder, read_results(study, folder), {})
+    lines = text.splitlines()
+    assert len(lines) == 1 + 4 + 2 and folder.summary.read_text(encoding="utf-8") == text
+    row = dict(zip(re.split(r"  +", lines[0].strip()), re.split(r"  +", lines[4].strip()), strict=True))
+    assert row == {
+        **{"similarity": "cosine", "hidden": "16", "parameters": "1,600", "tokens/s": "48", "test loss": "3.800"},
+        **{"masked accuracy": "20.50 ± 0.71", "cola": "51.00 ± 1.41", "cola, untrained": "-"},
+        **{"average": "51.00 ± 1.41", "average, untrained": "0.00"},
+    }
+    results, curves = rows_of(folder.results_csv), rows_of(folder.curves_csv)
+    assert len(results) == 8 and len(curves) == 16
+    assert (results[-1]["cola"], results[-1]["cola_untrained"]) == ("0.52", "")
+    assert curves[0]["masked_accuracy"] == "0.1" and curves[0]["seconds"] == "2.0"
+    assert folder.picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_done_is_skipped_and_what_fails_is_named(
+    make_study: Callable[..., Study], tmp_path: Path, console: Console
+) -> None:
+    folder = StudyDir(tmp_path / "study")
+    run_study(make_study(grid={"hidden": [8], "seed": [0, 1]}), folder, console, fake_cell)
+    larger, started = make_study(grid={"hidden": [8], "seed": [0, 1, 2, 3]}), list[str]()
+
+    def fail_once(study: Study, cell: Cell, path: Path) -> str:
+        started.append(cell.name)
+        return "out of memory" if cell.seed == 2 else fake_cell(study, cell, path)
+
+    errors = run_study(larger, folder, console, fail_once)
+    assert started == ["hidden-8_seed-2", "hidden-8_seed-3"] and errors == {"hidden-8_seed-2": "out of memory"}
+    text = write_report(larger, folder, read_results(larger, folder), errors)
+    assert "Not finished: hidden-8_seed-2\n" in text and "Failed: hidden-8_seed-2: out of memory" in text
+    assert folder.cell("hidden-8_seed-2").error.read_text() == "out of memory\n"
+    run_study(larger, folder, console, fake_cell)
+    assert not folder.cell("hidden-8_seed-2").error.exists()
+
+
+@pytest.mark.slow
+def test_a_study(
+    make_study: Callable[..., Study], run_here: Callable[..., str], tmp_path: Path, console: Console
+) -> None:
+    study, folder = make_study(), StudyDir(tmp_path / "study")
+    assert run_study(study, folder, console, run_here) == {}
+    text = write_report(study, folder, read_results(study, folder), {})
+    lines = text.splitlines()
+    assert lines[0].split()[:3] == ["similarity", "hidden", "parameters"] and "cola, untrained" in lines[0]
+    assert lines[1].split()[:2] == ["dot", "8"] and lines[2].split()[:2] == ["gaussian", "8"] and "±" in lines[1]
+    assert folder.summary.read_text(encoding="utf-8") == text
+    results, curves = rows_of(folder.results_csv), rows_of(folder.curves_csv)
+    assert [row["seed"] for row in results] == ["0", "1", "0", "1"] and len(curves) == 8
+    assert int(results[2]["parameters"]) - int(results[0]["parameters"]) == 2, "the scales of two heads"
+    assert all(float(row["test_loss"]) > 0 and row["cola"] and row["cola_untrained"] for row in results)
+    assert folder.picture.read_bytes().startswith(b"\x89PNG")
+    cell = folder.cell("similarity-gaussian_hidden-8_seed-1")
+    config = json.loads(cell.fine_tuning("cola", False).config.read_text())
+    assert config["similarity"] == "gaussian" and config["seed"] == 1
+    assert not cell.fine_tuning("cola", False).phase("2_search").path.exists()
+
+
+@pytest.mark.slow
+def test_untrained_weights_are_those_that_the_pretraining_began_with(
+    make_study: Callable[..., Study], run_here: Callable[..., str], tmp_path: Path, console: Console
+) -> None:
+    from power_bert.model.pretrained import canonical_variables, load_pretrained
+
+    study = make_study(
+        grid={"seed": [3]},
+        pretraining={"steps": 1, "layers": 1, "hidden": 8, "batch": 8, "learning_rate": 1e-9, "evaluation_records": 5},
+    )
+    folder = StudyDir(tmp_path / "study")
+    assert run_study(study, folder, console, run_here) == {}
+    cell = folder.cell("seed-3")
+    trained, untrained = (
+        canonical_variables(load_pretrained(str(path)).backbone)
+        for path in (cell.pretraining.model, cell.untrained_model)
+    )
+    for name, variable in trained.items():
+        assert np.abs(np.asarray(variable) - np.asarray(untrained[name])).max() < 1e-6, name
+
+
+@pytest.mark.slow
+def test_matched_parameters(
+    make_study: Callable[..., Study], run_here: Callable[..., str], tmp_path: Path, console: Console
+) -> None:
+    study = make_study(grid={"hidden": [8, 12]}, match={"hidden": 12}, fine_tuning=None)
+    folder = StudyDir(tmp_path / "study")
+    assert run_study(study, folder, console, run_here) == {}
+    counts = [result.parameters for result in read_results(study, folder)]
+    assert abs(counts[0] - counts[1]) < 17
+
+
+@pytest.mark.slow
+def test_every_cell_in_a_process_of_its_own(make_study: Callable[..., Study], tmp_path: Path, console: Console) -> None:
+    study, folder = make_study(grid={"hidden": [8], "seed": [0]}), StudyDir(tmp_path / "study")
+    assert run_study(study, folder, console) == {}
+    assert PretrainingDir(folder.cell("hidden-8_seed-0").pretraining.path).is_done
+    assert run_study(study, folder, console) == {}
+    assert "already done" in console.file.getvalue()  # type: ignore[attr-defined]
+    broken = make_study(grid={"hidden": [8], "seed": [1]}, pretraining={"steps": 1, "positions": 5})
+    errors = run_study(broken, folder, console)
+    assert "positions=5, but" in errors["hidden-8_seed-1"]
+
+
+class TestBadInput:
+    def test_a_folder_with_something_else(
+        self, make_study: Callable[..., Study], tmp_path: Path, console: Console
+    ) -> None:
+        (tmp_path / "thesis.tex").write_text("mine")
+        with pytest.raises(UserError, match=r"no study \(no study\.json\); choose another --out"):
+            run_study(make_study(), StudyDir(tmp_path), console)
+
+    def test_another_corpus(
+        self, make_study: Callable[..., Study], tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = StudyDir(tmp_path / "study")
+        running._start_folder(make_study(), folder)
+        other = make_study(corpus={"sources": ["other.txt"], "length": 12})
+        with pytest.raises(UserError, match="holds a study on another corpus"):
+            run_study(other, folder, console)
