@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,9 @@ def read_stored_model(path: Path) -> StoredModel:
         files, model_size = _files(content)
         settings = json.loads(files[SETTINGS_FILE]) if SETTINGS_FILE in files else {}
     # What the schema's generated code raises where offsets lead out of the file.
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (
+        struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError
+    ) as error:  # fmt: skip
         raise _damaged(path, f"its tables cannot be read: {error}") from None
     except zipfile.BadZipFile as error:
         raise _damaged(path, f"the files at its end cannot be read: {error}") from None
