@@ -55,5 +55,9 @@ def _tensorflow_data(examples: Callable[[], Iterator[Any]], num_batches: int, la
         inputs = {name: tf.ensure_shape(array, (None, None)) for name, array in zip(INPUT_NAMES, arrays, strict=True)}
         return inputs, tf.ensure_shape(labels, (None,))
 
+    options = tf.data.Options()
+    # There is nothing to tune here, and at the end of a training the tuner's thread is waited for, for up to a minute.
+    options.autotune.enabled = False
     # One after another, so that the batches come in their order.
-    return tf.data.Dataset.range(num_batches).map(with_shapes, num_parallel_calls=1).prefetch(2)
+    data = tf.data.Dataset.range(num_batches).map(with_shapes, num_parallel_calls=1).prefetch(2)
+    return data.with_options(options)
