@@ -1,5 +1,6 @@
 """8 bits: what becomes of dense layers, tables and activations, and how far the outputs move."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,8 @@ def outputs_of(model: Any, encoded: Any) -> np.ndarray:
     from power_bert.export.runtime import predict_with_litert
     from power_bert.export.signatures import merge_signatures
 
-    return predict_with_litert(pack_model(merge_signatures([("serving_default", model)])), encoded)
+    merged = merge_signatures([("serving_default", copy.deepcopy(model))])
+    return predict_with_litert(pack_model(merged), encoded)
 
 
 def kinds(model: Any) -> dict[str, int]:

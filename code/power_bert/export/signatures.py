@@ -13,8 +13,8 @@ def merge_signatures(models: Sequence[tuple[str, schema.ModelT]]) -> schema.Mode
     """One model with a subgraph and a signature for each of `models`; equal weights are stored once.
 
     Args:
-        models: key of the signature and the model, which has one subgraph; the first becomes the primary one, which
-            clients run that know nothing of signatures.
+        models: key of the signature and the model, which has one subgraph and is taken apart; the first becomes the
+            primary one, which clients run that know nothing of signatures.
     """
     merged = schema.ModelT()
     merged.version, merged.description = models[0][1].version, models[0][1].description
