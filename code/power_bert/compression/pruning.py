@@ -1,0 +1,91 @@
+"""Magnitude pruning of a model while it trains (Zhu and Gupta 2017, arXiv 1710.01878).
+
+The schedule and the masks are those of tensorflow-model-optimization; its Keras wrappers are for Keras 2 alone, so its
+engine is applied to the variables of a Keras 3 model here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from power_bert.compression.weights import compressible
+from power_bert.errors import UserError
+
+# The masks follow the weights so many times while the sparsity rises.
+_MASK_UPDATES = 50
+
+
+class MagnitudePruning(keras.callbacks.Callback):
+    """Sets the smallest weights of each tensor to 0 during `fit`, more of them from update to update.
+
+    The share of zeros rises as s · (1 − (1 − t)³), t from 0 to 1 over the first updates, and stays at s. A resumed
+    training keeps the zeros that it finds.
+
+    Args:
+        sparsity: share of zeros at the end, above 0 and below 1.
+        rising_updates: updates over which it rises.
+        block: rows and columns that become 0 together; (1, 1) for single weights. Blocks are for matrices alone.
+        first_update: updates that were done before a training was resumed.
+
+    Raises:
+        UserError: the backend is not TensorFlow, or the model has no weights that can be pruned.
+    """
+
+    def __init__(
+        self, sparsity: float, rising_updates: int, block: tuple[int, int] = (1, 1), first_update: int = 0
+    ) -> None:
+        super().__init__()
+        if keras.backend.backend() != "tensorflow":
+            raise UserError("pruning runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
+        self.sparsity, self.rising_updates, self.block = sparsity, rising_updates, block
+        self.first_update = first_update
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        import tensorflow as tf
+        from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
+        from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PolynomialDecay
+
+        weights = [weight.value for weight in compressible(self.model, self.block)]
+        if not weights:
+            raise UserError("the model has no weights to prune: all its tensors are small")
+        frequency = max(1, self.rising_updates // _MASK_UPDATES)
+        # The last mask update is the one that arrives at the sparsity.
+        end = max(frequency, self.rising_updates // frequency * frequency)
+        schedule = PolynomialDecay(0.0, self.sparsity, begin_step=0, end_step=end, power=3, frequency=frequency)
+        self._update = tf.Variable(self.first_update, dtype=tf.int64)
+        resumed = self.first_update > 0
+        masks = [
+            tf.Variable(tf.cast(weight != 0, weight.dtype) if resumed else tf.ones_like(weight)) for weight in weights
+        ]
+        engine = Pruning(
+            lambda: self._update,
+            [(weight, mask, tf.Variable(0.0, dtype=weight.dtype)) for weight, mask in zip(weights, masks, strict=True)],
+            schedule,
+            self.block,
+            "AVG",
+        )
+
+        @tf.function(autograph=False)
+        def prune() -> None:
+            with tf.control_dependencies([engine.conditional_mask_update()]):
+                engine.weight_mask_op()
+
+        self._prune = prune
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._update.assign_add(1)
+        self._prune()
+
+
+def parse_block(text: str) -> tuple[int, int]:
+    """Rows and columns of "1x16".
+
+    Raises:
+        UserError: anything else.
+    """
+    parts = text.split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"--block {text}: expected rows x columns of a block, such as 1x16; 1x1 for single weights")
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,142 @@
+"""Pruning and clustering of small models while they train."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from power_bert.errors import UserError
+
+UPDATES = 40
+
+
+@pytest.fixture
+def fit() -> Callable[..., Any]:
+    """Trains a small network with callbacks, and returns it; its weights begin alike each time."""
+
+    def run(*callbacks: Any, updates: int = UPDATES, model: Any = None, dim: int = 40) -> Any:
+        import keras
+
+        generator = np.random.default_rng(0)
+        inputs = generator.normal(size=(8 * updates, dim)).astype("float32")
+        targets = np.sin(inputs @ generator.normal(size=(dim, 3))).astype("float32")
+        if model is None:
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([keras.Input((dim,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(3)])
+            model.compile(keras.optimizers.Adam(1e-2), "mse")
+        model.fit(inputs, targets, batch_size=8, shuffle=False, verbose=0, callbacks=list(callbacks))
+        return model
+
+    return run
+
+
+def test_the_asked_share_of_weights_is_zero_and_the_largest_stay(fit: Callable[..., Any]) -> None:
+    from power_bert.compression.pruning import MagnitudePruning
+    from power_bert.compression.weights import measure_compression
+
+    model = fit(MagnitudePruning(0.8, rising_updates=UPDATES // 2))
+    kernel, head = model.layers[0].kernel, model.layers[1].kernel
+    assert measure_compression([kernel]).sparsity == pytest.approx(0.8, abs=1e-3)
+    assert measure_compression([head]).sparsity == 0  # too small to be worth it
+    # The weights that stay have been trained on.
+    assert np.abs(np.asarray(kernel)).max() > 0.1
+
+
+def test_the_sparsity_rises_by_the_cubic_schedule(fit: Callable[..., Any]) -> None:
+    import keras
+
+    from power_bert.compression.pruning import MagnitudePruning
+
+    shares = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+            shares.append(float((np.asarray(self.model.layers[0].kernel) == 0).mean()))
+
+    fit(MagnitudePruning(0.6, rising_updates=20), Watch())
+    expected = [0.6 * (1 - (1 - min(update, 20) / 20) ** 3) for update in range(1, UPDATES + 1)]
+    assert shares == pytest.approx(expected, abs=1e-3)
+
+
+def test_blocks_become_zero_together(fit: Callable[..., Any]) -> None:
+    from power_bert.compression.pruning import MagnitudePruning
+
+    model = fit(MagnitudePruning(0.5, rising_updates=10, block=(1, 16)))
+    blocks = np.asarray(model.layers[0].kernel).reshape(40, 4, 16)
+    zeros = (blocks == 0).all(axis=-1)
+    assert zeros.mean() == pytest.approx(0.5, abs=0.01)
+    assert not ((blocks == 0).any(axis=-1) & ~zeros).any()
+
+
+def test_a_resumed_training_keeps_its_zeros(fit: Callable[..., Any]) -> None:
+    from power_bert.compression.pruning import MagnitudePruning
+
+    model = fit(MagnitudePruning(0.7, rising_updates=10))
+    zeros = np.asarray(model.layers[0].kernel) == 0
+    fit(MagnitudePruning(0.7, rising_updates=10, first_update=UPDATES), model=model)
+    assert ((np.asarray(model.layers[0].kernel) == 0) == zeros).all()
+
+
+def test_clusters(fit: Callable[..., Any]) -> None:
+    from power_bert.compression.clustering import WeightClustering
+    from power_bert.compression.weights import measure_compression
+
+    first = fit(WeightClustering(8, from_update=UPDATES // 2), updates=UPDATES // 2)
+    tied = np.unique(np.asarray(first.layers[0].kernel))
+    model = fit(WeightClustering(8, from_update=UPDATES // 2))
+    assert measure_compression([model.layers[0].kernel]).most_values == len(tied) == 8
+    # The centroids are trained on after the weights were tied.
+    assert np.abs(np.unique(np.asarray(model.layers[0].kernel)) - tied).max() > 1e-3
+    # A resumed training finds the clusters again.
+    fit(WeightClustering(8, from_update=UPDATES // 2, first_update=UPDATES), model=model)
+    assert measure_compression([model.layers[0].kernel]).most_values == 8
+
+
+def test_clustering_keeps_the_zeros_of_pruning(fit: Callable[..., Any]) -> None:
+    from power_bert.compression.clustering import WeightClustering
+    from power_bert.compression.pruning import MagnitudePruning
+    from power_bert.compression.weights import measure_compression
+
+    model = fit(MagnitudePruning(0.5, rising_updates=10), WeightClustering(8, from_update=20))
+    measured = measure_compression([model.layers[0].kernel])
+    assert measured.sparsity == pytest.approx(0.5, abs=1e-3)
+    assert measured.most_values <= 8
+
+
+def test_centroids_are_near_the_values() -> None:
+    from power_bert.compression.clustering import find_centroids, nearest
+
+    generator = np.random.default_rng(0)
+    values = np.concatenate([generator.normal(center, 0.01, 500) for center in (-1.0, 0.5, 2.0)]).astype("float32")
+    centroids = find_centroids(values, 3)
+    assert centroids == pytest.approx([-1.0, 0.5, 2.0], abs=0.01)
+    assert (nearest(values, centroids) == np.repeat([0, 1, 2], 500)).all()
+
+
+def test_a_model_of_small_tensors_is_refused(fit: Callable[..., Any]) -> None:
+    from power_bert.compression.clustering import WeightClustering
+    from power_bert.compression.pruning import MagnitudePruning
+
+    for callback in (MagnitudePruning(0.5, 10), WeightClustering(8, 10)):
+        with pytest.raises(UserError, match="all its tensors are small"):
+            fit(callback, dim=4)
+
+
+@pytest.mark.parametrize("text", ["", "16", "1x", "0x4", "axb", "1x2x3"])
+def test_a_block_that_is_none(text: str) -> None:
+    from power_bert.compression.pruning import parse_block
+
+    assert parse_block("4x16") == (4, 16)
+    with pytest.raises(UserError, match="such as 1x16"):
+        parse_block(text)
+
+
+def test_sparse_files_are_smaller_zipped(tmp_path: Path) -> None:
+    from power_bert.compression.weights import zipped_bytes
+
+    values = np.random.default_rng(0).normal(size=10_000).astype("float32")
+    (tmp_path / "dense").write_bytes(values.tobytes())
+    (tmp_path / "sparse").write_bytes(np.where(np.abs(values) < 1.3, 0, values).tobytes())
+    assert zipped_bytes(tmp_path / "sparse") < 0.4 * zipped_bytes(tmp_path / "dense")
