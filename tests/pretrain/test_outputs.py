@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ TEXTS = ["the cat sleeps.", "the dog sings. the mouse"]
 
 
 @pytest.fixture(scope="module")
-def folders(
+def pretrained(
     make_settings: Callable[..., PretrainingSettings], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, PretrainingDir]:
+) -> Callable[[str], PretrainingDir]:
+    """A finished pre-training with one similarity."""
     quiet, root = Console(quiet=True), tmp_path_factory.mktemp("outputs")
-    return {name: pretrain(make_settings(similarity=name), root / name, quiet) for name in ("dot", "cosine")}
+    return cache(lambda similarity: pretrain(make_settings(similarity=similarity), root / similarity, quiet))
 
 
 def hidden_states(checkpoint: str, corpus: Corpus, **changes: Any) -> np.ndarray:
@@ -40,8 +42,8 @@ def hidden_states(checkpoint: str, corpus: Corpus, **changes: Any) -> np.ndarray
     return np.asarray(output * inputs["padding_mask"][:, :, None])
 
 
-def test_all_forms_compute_the_same(folders: dict[str, PretrainingDir], tiny_corpus: Corpus) -> None:
-    folder = folders["dot"]
+def test_all_forms_compute_the_same(pretrained: Callable[[str], PretrainingDir], tiny_corpus: Corpus) -> None:
+    folder = pretrained("dot")
     expected = hidden_states(str(folder.model), tiny_corpus)
     for place in (folder.hugging_face, folder.tf1_prefix):
         assert np.abs(hidden_states(str(place), tiny_corpus) - expected).max() < 1e-5
@@ -50,10 +52,11 @@ def test_all_forms_compute_the_same(folders: dict[str, PretrainingDir], tiny_cor
     assert not list(folder.path.glob("*/NOTE.txt"))
 
 
+@pytest.mark.slow
 def test_similarity_and_its_scales_survive_in_the_preset_alone(
-    folders: dict[str, PretrainingDir], tiny_corpus: Corpus
+    pretrained: Callable[[str], PretrainingDir], tiny_corpus: Corpus
 ) -> None:
-    folder = folders["cosine"]
+    folder = pretrained("cosine")
     loaded = load_pretrained(str(folder.model), similarity="cosine").backbone
     scales = np.stack([ops.convert_to_numpy(block.attention.scale) for block in loaded.blocks])
     assert loaded.similarity == "cosine" and np.ptp(scales) > 1e-4, "learned"
@@ -64,19 +67,19 @@ def test_similarity_and_its_scales_survive_in_the_preset_alone(
     assert np.abs(hidden_states(str(folder.hugging_face), tiny_corpus) - trained).max() > 1e-3
 
 
-def test_the_preset_predicts_masked_tokens(folders: dict[str, PretrainingDir]) -> None:
-    model = PowerBertMaskedLM.from_preset(str(folders["dot"].model))
+def test_the_preset_predicts_masked_tokens(pretrained: Callable[[str], PretrainingDir]) -> None:
+    model = PowerBertMaskedLM.from_preset(str(pretrained("dot").model))
     inputs = {name: np.zeros((1, 5), "int32") for name in model.backbone.input} | {"mask_positions": np.array([[1, 2]])}
     assert model(inputs).shape == (1, 2, 18)
 
 
 @pytest.mark.usefixtures("needs_torch")
-def test_hugging_face_predicts_the_same(folders: dict[str, PretrainingDir]) -> None:
+def test_hugging_face_predicts_the_same(pretrained: Callable[[str], PretrainingDir]) -> None:
     """BertForMaskedLM loads the head too."""
     import torch
     import transformers
 
-    folder, positions = folders["dot"], np.array([[1, 3, 4], [2, 2, 5]], "int32")
+    folder, positions = pretrained("dot"), np.array([[1, 3, 4], [2, 2, 5]], "int32")
     ids = np.random.default_rng(0).integers(5, 18, (2, 9)).astype("int32")
     inputs = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": 0 * ids + 1, "mask_positions": positions}
     ours = ops.convert_to_numpy(PowerBertMaskedLM.from_preset(str(folder.model))(inputs))
@@ -88,7 +91,7 @@ def test_hugging_face_predicts_the_same(folders: dict[str, PretrainingDir]) -> N
 
 @pytest.mark.slow
 def test_each_form_goes_into_the_main_job(
-    folders: dict[str, PretrainingDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pretrained: Callable[[str], PretrainingDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from power_bert.config import resolve_experiment
     from power_bert.train.driver import run_experiment
@@ -99,7 +102,7 @@ def test_each_form_goes_into_the_main_job(
     for name in ("train.tsv", "dev.tsv"):
         (data / name).write_text("\n".join(rows) + "\n")
     (data / "test.tsv").write_text("index\tsentence\n0\tthe cat\n")
-    folder = folders["dot"]
+    folder = pretrained("dot")
     for number, checkpoint in enumerate((folder.model, folder.hugging_face, folder.tf1_prefix)):
         given = {"task": "cola", "data_dir": str(data), "checkpoint_path": str(checkpoint), "max_length": 11}
         experiment = resolve_experiment(

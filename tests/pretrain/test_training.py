@@ -67,11 +67,12 @@ class TestResult:
         assert finished.metrics.stat().st_mtime_ns == before
 
     def test_it_learns(self, make_settings: Settings, tmp_path: Path, console: Console) -> None:
-        settings = make_settings(steps=120, interval=60, hidden=24, heads=2, intermediate=48, layers=2, batch=16)
+        training = {"steps": 300, "interval": 150, "batch": 32, "masking_rate": 0.3, "learning_rate": 0.01}
+        settings = make_settings(**training, warmup=0.3, hidden=24, heads=2, intermediate=48, layers=2)
         folder = pretrain(settings, tmp_path / "out", console)
         first, last = history_of(folder)
         assert last["test_loss"] < first["test_loss"] < np.log(18)
-        assert last["masked_accuracy"] > 0.5, "nearly everything can be told from the noun or the verb"
+        assert last["masked_accuracy"] > 0.5, "most can be told from the noun or the verb"
         output = console.file.getvalue()  # type: ignore[attr-defined]
         assert "parameters" in output and "tokens/s" in output and "waiting for data" in output
 

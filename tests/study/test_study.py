@@ -193,7 +193,7 @@ def test_every_cell_in_a_process_of_its_own(make_study: Callable[..., Study], tm
     assert PretrainingDir(folder.cell("hidden-8_seed-0").pretraining.path).is_done
     assert run_study(study, folder, console) == {}
     assert "already done" in console.file.getvalue()  # type: ignore[attr-defined]
-    broken = make_study(grid={"hidden": [8], "seed": [1]}, pretraining={"steps": 1, "positions": 5})
+    broken = make_study(grid={"hidden": [8], "seed": [1]}, pretraining={"steps": 1, "positions": 5}, fine_tuning=None)
     errors = run_study(broken, folder, console)
     assert "positions=5, but" in errors["hidden-8_seed-1"]
 

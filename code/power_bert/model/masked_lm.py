@@ -52,7 +52,9 @@ class MaskedLMHead(keras.layers.Layer):
         )
         for layer in (self.transform, self.norm):
             layer.build(hidden_states_shape)
-        self.bias = self.add_weight(shape=(self.embeddings.vocabulary_size,), initializer="zeros", name="bias")
+        self.bias = self.add_weight(
+            shape=(self.embeddings.vocabulary_size,), initializer="zeros", autocast=False, name="bias"
+        )
         self.built = True
 
     @property
