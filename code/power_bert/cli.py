@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from power_bert.commands import corpus, data, export, glue, prediction, pretraining, reports, training, web
+from power_bert.commands import (
+    corpus,
+    data,
+    distillation,
+    export,
+    glue,
+    prediction,
+    pretraining,
+    reports,
+    training,
+    web,
+)
 from power_bert.errors import UserError
 
 COMMANDS = (
@@ -27,6 +38,11 @@ COMMANDS = (
     corpus.prepare_corpus,
     pretraining.pretrain,
     pretraining.study,
+    distillation.distill,
+    distillation.ensemble,
+    distillation.compare,
+    distillation.linear_baselines,
+    distillation.measure_distillation,
     data.fetch,
     data.download,
     data.sample,

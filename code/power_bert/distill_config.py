@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 from power_bert.config import DEFAULT_CHECKPOINT, PROJECT_ROOT, RUNS_FOLDER, complete_task
 from power_bert.errors import UserError
-from power_bert.model.student_kinds import student_defaults
+from power_bert.model.retention_choice import resolve_retention_text
+from power_bert.model.student_kinds import BERT, kind_of, student_defaults
 from power_bert.settings import (
     Ranges,
     check_choices,
@@ -49,7 +50,7 @@ class Distillation:
         batch_size: examples of a batch.
         learning_rate: peak rate.
         max_length: word pieces of an example at most, for the student.
-        vocabulary: checkpoint whose tokenizer the student takes.
+        vocabulary: checkpoint whose tokenizer the student takes, or a vocab.txt; that of `start`, where it has one.
         teachers: what teaches; empty trains the student on the labels alone.
         kind: "distill".
         student_options: arguments of the student's encoder, as "units=150".
@@ -137,6 +138,8 @@ class Distillation:
         check_choices(self, {**CHOICES, "kind": ("distill",)}, _variable)
         if unknown := [kind for kind in self.augment if kind not in AUGMENTATIONS]:
             raise UserError(f"--augment {', '.join(unknown)}: unknown; expected some of {', '.join(AUGMENTATIONS)}")
+        kind_of(self.student)
+        _check_student(self)
         _check_teachers(self)
 
     @property
@@ -200,6 +203,31 @@ class Ensemble:
     def from_json(cls, text: str, source: str) -> Ensemble:
         """Read what `to_json` wrote; a UserError names `source` where that is damaged."""
         return settings_from_json(cls, text, source)
+
+
+def _check_student(settings: Distillation) -> None:
+    """What only a BERT student can do is asked of none other, nor what excludes each other."""
+    given = {
+        "--retention-config": settings.retention_config is not None,
+        "--start-blocks": settings.start_blocks is not None,
+        "--layer-map": settings.layer_map is not None,
+        "--hidden-weight": settings.hidden_weight != "0",
+        "--cosine-weight": settings.cosine_weight != "0",
+        "--attention-weight": settings.attention_weight != "0",
+    }
+    asked = [name for name, is_given in given.items() if is_given]
+    if asked and kind_of(settings.student) != BERT:
+        raise UserError(f"{', '.join(asked)}: for a BERT student alone, and {settings.student} is none; leave it out")
+    if settings.start_blocks is not None and settings.start == RANDOM:
+        raise UserError("--start-blocks: blocks of what? Give --start teacher or --start CHECKPOINT as well")
+    inner = [name for name in asked if name.endswith("-weight")]
+    if inner and settings.retention_config is not None:
+        raise UserError(
+            f"{', '.join(inner)} with --retention-config: the inner states of a student that eliminates word-vectors "
+            "are shorter than the teacher's; distil without elimination first, then start from that run's model"
+        )
+    if inner and not settings.teachers:
+        raise UserError(f"{', '.join(inner)} needs a teacher; give --teacher")
 
 
 def _check_teachers(settings: Distillation) -> None:
@@ -271,14 +299,19 @@ def resolve_distillation(given: Mapping[str, Any]) -> Distillation:
     if unknown := sorted(set(given) - set(get_type_hints(Distillation))):
         raise UserError(f"unknown settings {', '.join(unknown)}")
     values = {name: _absolute(name, value) for name, value in given.items() if value not in (None, "", ())}
+    if "retention_config" in values:
+        values["retention_config"] = resolve_retention_text(values["retention_config"])
     task_defaults = complete_task(values)
+    start = values.get("start", RANDOM)
+    if start != RANDOM and "vocabulary" in values:
+        raise UserError(f"--vocabulary with --start {start}: the student takes the tokenizer of what it starts from")
     defaults = student_defaults(values.setdefault("student", "bilstm"))
     values = {
         "epochs": defaults.epochs,
         "batch_size": defaults.batch_size,
         "learning_rate": defaults.learning_rate,
         "max_length": defaults.max_length or task_defaults.max_length,
-        "vocabulary": str(DEFAULT_CHECKPOINT),
+        "vocabulary": str(DEFAULT_CHECKPOINT) if start == RANDOM else start,
         **values,
     }
     values.setdefault("output_dir", str(_default_output_dir(values)))

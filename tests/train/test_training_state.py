@@ -14,7 +14,7 @@ from power_bert.config import Experiment
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.train.training import compile_for_training
+from power_bert.train.training import compile_for_phase
 from power_bert.train.training_state import load_training_state, save_training_state
 
 PROGRESS = {"history": [{"epoch": 1, "scores": {"spearman": 0.25}}], "best_epoch": None}
@@ -29,7 +29,7 @@ def make_model(make_experiment: Callable[..., Experiment]) -> Callable[..., Powe
         sizes = {"num_layers": 2, "num_heads": 3, "hidden_dim": 6, "intermediate_dim": 10, "max_sequence_length": 9}
         settings: dict[str, Any] = sizes | {"extraction": "soft"} | changes
         model = PowerBertTextClassifier(PowerBertBackbone(11, **settings), 2)
-        compile_for_training(model, make_experiment(Path("run")), total_steps=10)
+        compile_for_phase(make_experiment(Path("run")), model, total_steps=10)
         generator = np.random.default_rng(seed)
         for variable in (*model.variables, *model.optimizer.variables):
             if "int" in str(variable.dtype):

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from power_bert.analysis.document import REMEDY, Document
 from power_bert.analysis.latency import compare_on_clock, configured_threads, device_name, processor_name
+from power_bert.analysis.model_card import CARD, write_model_card
 from power_bert.analysis.timings import BUCKETED, BUCKETED_ELIMINATED, FIXED_PADDING, read_speedups
 from power_bert.config import Experiment
 from power_bert.errors import UserError
@@ -183,6 +184,7 @@ def _path_rows(run_dir: RunDir) -> list[Row]:
     paths = {
         "fine-tuned model": fine_tune.model,
         "model with elimination": retrain.model,
+        "model card": retrain.model / CARD,
         "dev predictions, fine-tuned": fine_tune.predictions("dev"),
         "dev predictions": retrain.predictions("dev"),
         "test predictions": retrain.predictions("test"),
@@ -264,11 +266,12 @@ def _count(
 
 
 def finish_run(run_dir: RunDir, console: Console | None = None) -> None:
-    """Measure a finished run where that has not been done, print its summary and write it to ``summary.txt``."""
+    """Measure a finished run where that has not been done, print its summary, write ``summary.txt`` and the card."""
     console = console or Console(highlight=False)
     if not run_dir.timings.exists():
         console.print("measuring on the clock …")
         measure_run(run_dir)
+    write_model_card(run_dir)
     # Without a terminal there is no width to fit a table into, and paths must stay in one piece.
     console.print(
         summary_table(run_dir) if console.is_terminal else summary_text(run_dir), soft_wrap=True, markup=False

@@ -71,6 +71,9 @@ def run(
     predict_only: Annotated[
         bool, typer.Option("--predict-only", envvar="PREDICT_ONLY", help="predict the test data only, train nothing")
     ] = False,
+    fine_tune_only: Annotated[
+        bool, typer.Option("--fine-tune-only", help="phase 1 alone: a BERT without elimination, such as a teacher")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", envvar="RESUME", help="go on with an interrupted run, or start anew")
     ] = True,
@@ -86,6 +89,8 @@ def run(
         TASK=custom DATA_DIR=my_data TEXT_COLUMNS=title,body LABEL_COLUMN=topic bash run.sh
 
         bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
+
+        bash run.sh run --task emotion --fine-tune-only --output-dir teacher   # for bash run.sh distill
 
         EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh   # what is trained already, cut otherwise
     """
@@ -132,6 +137,12 @@ def run(
         from power_bert.train.without_training import use_trained
 
         use_trained(experiment, data_dir, output_dir, retention_config, evaluates=eval_only, predicts=predict_only)
+    elif fine_tune_only:
+        import_backend()
+        from power_bert.analysis.model_card import finish_with_card
+        from power_bert.train.driver import run_experiment
+
+        finish_with_card(run_experiment(experiment, resume, predict_test=pred_glue, only_fine_tune=True))
     elif resume and (finished := finished_run(experiment, pred_glue)):
         typer.echo(f"everything is done already\n\n{finished.summary.read_text(encoding='utf-8')}", nl=False)
     else:

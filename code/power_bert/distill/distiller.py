@@ -45,6 +45,12 @@ class Distiller(keras.Model):
         self.updates = self.add_weight(shape=(), initializer="zeros", dtype="int32", trainable=False, name="updates")
         self.built = True
 
+    @property
+    def input(self) -> dict[str, Any]:
+        """The student's symbolic inputs."""
+        inputs: dict[str, Any] = self.student.input
+        return inputs
+
     def _make_projections(self, teacher: PowerBertBackbone | None) -> list[keras.layers.Dense]:
         """Linear maps of the student's hidden states to the teacher's width, one a pair; none where none is needed."""
         inner = self.objective.inner

@@ -85,6 +85,11 @@ class PowerBertTextClassifier(keras_hub.models.TextClassifier):
         return self.output_dense(self.output_dropout(pooled_output, training=training))
 
     @property
+    def output_bias(self) -> keras.Variable:
+        """Bias of the logits (or of the score)."""
+        return self.backbone.output_bias if self.output_dense is None else self.output_dense.bias
+
+    @property
     def is_regressor(self) -> bool:
         return self.num_classes == 1
 

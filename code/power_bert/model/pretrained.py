@@ -182,8 +182,13 @@ def build_classifier(
     return PowerBertTextClassifier(pretrained.backbone, num_classes, preprocessor, labels)
 
 
-def plain_tokenizer(classifier: PowerBertTextClassifier) -> WordPieceTokenizer:
+def tokenizer_of(classifier: PowerBertTextClassifier) -> PowerBertTokenizer:
     """The tokenizer inside a classifier that takes raw strings."""
     if classifier.preprocessor is None:
         raise ValueError("the classifier has no preprocessor, so it has no tokenizer")
-    return classifier.preprocessor.tokenizer.word_pieces
+    return classifier.preprocessor.tokenizer
+
+
+def plain_tokenizer(classifier: PowerBertTextClassifier) -> WordPieceTokenizer:
+    """The plain tokenizer inside a classifier that takes raw strings."""
+    return tokenizer_of(classifier).word_pieces

@@ -36,7 +36,7 @@ class StudentDefaults:
 # Bags of word pieces have no positions: a longer text costs them next to nothing.
 STUDENT_DEFAULTS: dict[str, StudentDefaults] = {
     BERT: StudentDefaults(learning_rate=3e-4, epochs=6),
-    "bilstm": StudentDefaults(learning_rate=1e-3, epochs=8),
+    "bilstm": StudentDefaults(learning_rate=3e-3, epochs=8),
     "cnn": StudentDefaults(learning_rate=1e-3, epochs=8),
     "linear": StudentDefaults(learning_rate=2e-2, epochs=15, max_length=512),
     "mlp": StudentDefaults(learning_rate=1e-3, epochs=10, max_length=512),

@@ -81,6 +81,13 @@ def has_split(task: Task, split: Split, data_dir: str | Path) -> bool:
     return open_source(data_dir).has(task, split)
 
 
+def scored_split(task: Task, data_dir: str | Path) -> Split:
+    """The split that says most about a finished model: test where it has labels, else dev."""
+    if has_split(task, "test", data_dir) and next(stream_examples(task, "test", data_dir)).labels is not None:
+        return "test"
+    return "dev"
+
+
 def data_fingerprint(task: Task, data_dir: str | Path) -> dict[str, str]:
     """Name of each part of the data -> its sha256 or version: what must be the same for the same run."""
     return open_source(data_dir).fingerprint(task)

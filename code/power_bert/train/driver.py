@@ -17,6 +17,7 @@ from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import Pretrained, check_max_length, load_pretrained
 from power_bert.model.retention import parse_retention
 from power_bert.run_dir import PHASES, RunDir, write_json
+from power_bert.settings import TrainingSettings
 from power_bert.text.download import fetch_minilm
 from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples
 from power_bert.text.glue_tasks import TASKS
@@ -26,7 +27,7 @@ from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.environment import describe_machine, make_deterministic
 from power_bert.train.phases import fine_tune, retrain, search
 from power_bert.train.reporting import Reporter
-from power_bert.train.run_folder import check_run_dir, set_aside
+from power_bert.train.run_folder import check_run_dir, folder_setting, set_aside
 from power_bert.train.test_predictions import write_missing_predictions
 from power_bert.train.training import RunContext, Split
 
@@ -62,7 +63,7 @@ def run_experiment(
     task = experiment.task_definition
     examples = {split: read_examples(task, split, experiment.data_dir) for split in _LABELLED_SPLITS}
     test_rows = check_test_data(experiment) if predict_test else 0
-    prepare_checkpoint(experiment, console)
+    prepare_checkpoint(experiment.checkpoint_path, console)
     keras.utils.set_random_seed(experiment.seed)
     make_deterministic()
 
@@ -104,7 +105,7 @@ def run_experiment(
 
 
 def run_phases(
-    context: RunContext, pretrained: Callable[[], Pretrained], predict_test: bool, only_fine_tune: bool
+    context: RunContext[Experiment], pretrained: Callable[[], Pretrained], predict_test: bool, only_fine_tune: bool
 ) -> None:
     """All phases of the experiment, or the first alone, each from what the one before it left."""
     experiment, console = context.experiment, context.reporter.console
@@ -120,7 +121,7 @@ def run_phases(
         write_missing_predictions(experiment, result.phase_dir, console)
 
 
-def check_test_data(experiment: Experiment) -> int:
+def check_test_data(experiment: TrainingSettings) -> int:
     """Read and check all test data that the run will predict, without holding them.
 
     Returns:
@@ -141,7 +142,7 @@ def check_given_retention(experiment: Experiment, num_layers: int) -> None:
         parse_retention(experiment.retention_config, num_layers, experiment.max_length)
 
 
-def prepare_sample(experiment: Experiment, console: Console) -> None:
+def prepare_sample(experiment: TrainingSettings, console: Console) -> None:
     """Generate the embedded data set where the experiment uses it and it is absent."""
     sample = SAMPLE_FOLDER / "CoLA"
     if Path(experiment.data_dir).resolve() == sample.resolve() and not sample.exists():
@@ -149,15 +150,15 @@ def prepare_sample(experiment: Experiment, console: Console) -> None:
         write_sample(sample)
 
 
-def prepare_checkpoint(experiment: Experiment, console: Console) -> None:
-    """Fetch the default checkpoint where the experiment uses it and it is absent."""
-    is_default = Path(experiment.checkpoint_path).resolve() == DEFAULT_CHECKPOINT.resolve()
+def prepare_checkpoint(checkpoint_path: str, console: Console) -> None:
+    """Fetch the default checkpoint where it is the one that is used and absent."""
+    is_default = Path(checkpoint_path).resolve() == DEFAULT_CHECKPOINT.resolve()
     if is_default and not DEFAULT_CHECKPOINT.exists():
         console.print(f"fetching the pretrained encoder all-MiniLM-L6-v2 into {DEFAULT_CHECKPOINT}", markup=False)
         fetch_minilm(DEFAULT_CHECKPOINT)
 
 
-def write_run_description(experiment: Experiment, run_dir: RunDir) -> None:
+def write_run_description(experiment: TrainingSettings, run_dir: RunDir) -> None:
     """``config.json`` and ``environment.json``."""
     try:
         run_dir.path.mkdir(parents=True, exist_ok=True)
@@ -166,11 +167,11 @@ def write_run_description(experiment: Experiment, run_dir: RunDir) -> None:
         write_json(run_dir.environment, describe_environment(experiment))
     except OSError as error:
         raise UserError(
-            f"OUTPUT_DIR={run_dir.path} cannot be written ({error.strerror}); choose another folder"
+            f"{folder_setting(experiment)} cannot be written ({error.strerror}); choose another folder"
         ) from None
 
 
-def describe_environment(experiment: Experiment) -> dict[str, Any]:
+def describe_environment(experiment: TrainingSettings) -> dict[str, Any]:
     """Versions, machine, backend and data: what someone needs to reproduce the figures."""
     return {
         **describe_machine(),

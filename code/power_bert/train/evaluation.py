@@ -11,7 +11,9 @@ import numpy as np
 from rich.console import Console
 
 from power_bert.errors import UserError
-from power_bert.text.examples import Examples, stream_examples
+from power_bert.run_dir import PhaseDir
+from power_bert.settings import TrainingSettings
+from power_bert.text.examples import Examples, has_split, stream_examples
 from power_bert.text.predictions import read_predictions, write_prediction_chunks
 from power_bert.text.task import Split, Task
 from power_bert.train.metrics import compute_scores, format_scores
@@ -72,3 +74,19 @@ def evaluate(model: TrainedModel, split: Split, console: Console, output: Path |
         predictions = read_predictions(path, task)
     known = np.concatenate(labels)
     return Evaluation(model, task, split, len(known), compute_scores(task.metrics, known, predictions))
+
+
+def score_test_predictions(settings: TrainingSettings, phase_dir: PhaseDir) -> dict[str, float] | None:
+    """Scores of the test predictions that a phase has written; None where it has none, or the test set no labels.
+
+    Raises:
+        UserError: the predictions or the test data are damaged.
+    """
+    task, path = settings.task_definition, phase_dir.predictions("test")
+    if not path.exists() or not has_split(task, "test", settings.data_dir):
+        return None
+    labels = [examples.labels for examples in stream_examples(task, "test", settings.data_dir)]
+    known = [values for values in labels if values is not None]
+    if len(known) < len(labels):
+        return None
+    return compute_scores(task.metrics, np.concatenate(known), read_predictions(path, task))

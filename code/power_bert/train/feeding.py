@@ -12,7 +12,9 @@ from power_bert.model.text_backbone import INPUT_NAMES
 from power_bert.text.batches import Batch
 
 
-def training_data(batches: Callable[[], Iterator[Batch]], num_batches: int, labels_dtype: str) -> Any:
+def training_data(
+    batches: Callable[[], Iterator[Batch]], num_batches: int, labels_dtype: str, label_shape: tuple[int, ...] = ()
+) -> Any:
     """What `keras.Model.fit` takes for x.
 
     On TensorFlow a tf.data pipeline whose batch and length are left open, so that one graph serves all lengths; on
@@ -22,6 +24,7 @@ def training_data(batches: Callable[[], Iterator[Batch]], num_batches: int, labe
         batches: starts a pass over the data.
         num_batches: batches of a pass.
         labels_dtype: "int64" for classes, "float32" for scores.
+        label_shape: of one label; empty for a number.
     """
 
     def examples() -> Iterator[Any]:
@@ -30,10 +33,12 @@ def training_data(batches: Callable[[], Iterator[Batch]], num_batches: int, labe
 
     if keras.backend.backend() != "tensorflow":
         return examples()
-    return _tensorflow_data(examples, num_batches, labels_dtype)
+    return _tensorflow_data(examples, num_batches, labels_dtype, label_shape)
 
 
-def _tensorflow_data(examples: Callable[[], Iterator[Any]], num_batches: int, labels_dtype: str) -> Any:
+def _tensorflow_data(
+    examples: Callable[[], Iterator[Any]], num_batches: int, labels_dtype: str, label_shape: tuple[int, ...]
+) -> Any:
     """A tf.data pipeline over `examples`.
 
     Not `Dataset.from_generator`: on Python 3.11 it sets malloc's M_MMAP_THRESHOLD to 128 KiB for the whole process.
@@ -53,7 +58,7 @@ def _tensorflow_data(examples: Callable[[], Iterator[Any]], num_batches: int, la
     def with_shapes(index: Any) -> Any:
         *arrays, labels = tf.numpy_function(take, [index], [tf.int32] * len(INPUT_NAMES) + [labels_dtype])
         inputs = {name: tf.ensure_shape(array, (None, None)) for name, array in zip(INPUT_NAMES, arrays, strict=True)}
-        return inputs, tf.ensure_shape(labels, (None,))
+        return inputs, tf.ensure_shape(labels, (None, *label_shape))
 
     options = tf.data.Options()
     # There is nothing to tune here, and at the end of a training the tuner's thread is waited for, for up to a minute.

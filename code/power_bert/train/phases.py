@@ -6,38 +6,29 @@ on after a kill, and can be run alone from what the phase before it left.
 
 from __future__ import annotations
 
-import csv
-import io
+import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import keras
 
-from power_bert.files import atomic_write_text
+from power_bert.config import Experiment
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
 from power_bert.model.retention import check_retention, format_retention, parse_retention
 from power_bert.run_dir import PHASES, PhaseDir, read_json, write_json
 from power_bert.train.forward import compiled_forward
-from power_bert.train.metrics import format_scores, is_defined
+from power_bert.train.metrics import format_scores
+from power_bert.train.phase_end import PhaseResult, already_done, finish_phase, write_metrics_csv
 from power_bert.train.run_folder import phases_of
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
+    compile_for_phase,
     evaluate_dev,
     start_bias,
     train,
 )
-
-
-@dataclass(frozen=True)
-class PhaseResult:
-    """What a phase left: its folder and its metrics.json."""
-
-    phase_dir: PhaseDir
-    metrics: dict[str, Any]
 
 
 def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
@@ -45,11 +36,11 @@ def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
     return PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
 
 
-def fine_tune(context: RunContext, pretrained: Callable[[], Pretrained]) -> PhaseResult:
+def fine_tune(context: RunContext[Experiment], pretrained: Callable[[], Pretrained]) -> PhaseResult:
     """Phase 1: fine-tune all weights, nothing eliminated. `pretrained` is called only if there is work to do."""
     phase_dir = context.run_dir.phase(PHASES[0])
     if phase_dir.is_done:
-        return _already_done(context, phase_dir, "fine-tuning")
+        return already_done(context.reporter, phase_dir, "fine-tuning")
     keras.utils.set_random_seed(context.experiment.seed)
     loaded = pretrained()
     for note in loaded.notes:
@@ -60,14 +51,14 @@ def fine_tune(context: RunContext, pretrained: Callable[[], Pretrained]) -> Phas
     return _train_phase(context, phase_dir, model, "1 fine-tune", context.experiment.epochs)
 
 
-def search(context: RunContext, previous: PhaseResult) -> PhaseResult:
+def search(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResult:
     """Phase 2: soft extraction with the regulariser λ · Σ_j j · mass(j), or with the target that SPEEDUP names.
 
     Ends with the retention configuration.
     """
     phase_dir, experiment = context.run_dir.phase(PHASES[1]), context.experiment
     if phase_dir.is_done:
-        return _already_done(context, phase_dir, "search")
+        return already_done(context.reporter, phase_dir, "search")
     keras.utils.set_random_seed(experiment.seed)
     model = rebuild_classifier(
         load_model(previous.phase_dir),
@@ -90,14 +81,14 @@ def search(context: RunContext, previous: PhaseResult) -> PhaseResult:
     return _train_phase(context, phase_dir, model, "2 search", experiment.search_epochs, masses)
 
 
-def retrain(context: RunContext, previous: PhaseResult) -> PhaseResult:
+def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResult:
     """Phase 3: hard extraction with the searched configuration, from the searched weights.
 
     With a given configuration (RETENTION_CONFIG) there was no search, and `previous` is phase 1.
     """
     phase_dir, experiment = context.run_dir.phase(PHASES[2]), context.experiment
     if phase_dir.is_done:
-        return _already_done(context, phase_dir, "re-training")
+        return already_done(context.reporter, phase_dir, "re-training")
     keras.utils.set_random_seed(experiment.seed)
     trained = load_model(previous.phase_dir)
     num_layers = trained.backbone.num_layers
@@ -112,7 +103,7 @@ def retrain(context: RunContext, previous: PhaseResult) -> PhaseResult:
 
 
 def _train_phase(
-    context: RunContext,
+    context: RunContext[Experiment],
     phase_dir: PhaseDir,
     model: PowerBertTextClassifier,
     title: str,
@@ -126,38 +117,22 @@ def _train_phase(
         before = evaluate_dev(context, compiled_forward(model), phase_dir)
         context.reporter.say(f"{title}: dev before the first update  {format_scores(before)}")
     # The end of the search is its result: an earlier epoch with a better score has eliminated less.
+    phases = phases_of(context.experiment)
     plan = TrainingPlan(
         title,
         epochs,
+        functools.partial(compile_for_phase, context.experiment),
         "last" if is_search else "best",
         status,
-        lambda history: _write_metrics_csv(context, phase_dir, history),
+        lambda history: write_metrics_csv(context.run_dir, phases, phase_dir, history),
     )
     outcome = train(context, model, phase_dir, plan)
     if is_search:
         _write_searched_retention(context, phase_dir)
-    metrics = {
-        "phase": phase_dir.path.name,
-        "metric": context.experiment.task_definition.metrics[0],
-        "best_epoch": outcome["best_epoch"],
-        "scores": outcome["scores"],
-        "scores_before_training": before,
-        "history": outcome["history"],
-        "seconds": sum(entry["train_seconds"] + entry["eval_seconds"] for entry in outcome["history"]),
-    }
-    write_json(phase_dir.metrics, metrics)
-    phase_dir.predictions("dev.candidate").unlink(missing_ok=True)
-    phase_dir.mark_done()
-    # Only now is the state to resume from no longer needed.
-    phase_dir.training_state.unlink(missing_ok=True)
-    context.reporter.say(
-        f"{title}: done in {time.perf_counter() - started:.0f} s, dev {format_scores(outcome['scores'])} "
-        f"(epoch {outcome['best_epoch']})"
-    )
-    return PhaseResult(phase_dir, metrics)
+    return finish_phase(context, phase_dir, title, outcome, started, {"scores_before_training": before})
 
 
-def _write_searched_retention(context: RunContext, phase_dir: PhaseDir) -> None:
+def _write_searched_retention(context: RunContext[Experiment], phase_dir: PhaseDir) -> None:
     backbone, speedup = load_model(phase_dir).backbone, context.experiment.speedup
     retention = (
         backbone.searched_retention()
@@ -175,30 +150,3 @@ def _write_searched_retention(context: RunContext, phase_dir: PhaseDir) -> None:
         },
     )
     context.reporter.say(f"2 search: retention configuration {format_retention(retention)}")
-
-
-def _already_done(context: RunContext, phase_dir: PhaseDir, title: str) -> PhaseResult:
-    metrics = read_json(phase_dir.metrics)
-    context.reporter.say(f"{title}: already done, dev {format_scores(metrics['scores'])}")
-    return PhaseResult(phase_dir, metrics)
-
-
-def _write_metrics_csv(context: RunContext, current: PhaseDir, history: list[dict[str, Any]]) -> None:
-    """One row an epoch of every phase so far, written anew so that a resumed run leaves no row twice."""
-    entries = []
-    for name in phases_of(context.experiment):
-        phase_dir = context.run_dir.phase(name)
-        if phase_dir.path == current.path:
-            entries += [(name, entry) for entry in history]
-            break
-        entries += [(name, entry) for entry in read_json(phase_dir.metrics)["history"]]
-    text = io.StringIO()
-    score_names = list(entries[0][1]["scores"])
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["phase", "epoch", "train_loss", *score_names, "train_seconds", "eval_seconds"])
-    for name, entry in entries:
-        scores = [score if is_defined(score) else "" for score in map(entry["scores"].get, score_names)]
-        writer.writerow(
-            [name, entry["epoch"], entry["train_loss"], *scores, entry["train_seconds"], entry["eval_seconds"]]
-        )
-    atomic_write_text(context.run_dir.metrics_csv, text.getvalue())

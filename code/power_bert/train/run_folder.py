@@ -11,8 +11,8 @@ from typing import Any
 from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
-from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
-from power_bert.settings import read_settings_values
+from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir, read_json
+from power_bert.settings import TrainingSettings, read_settings_values
 from power_bert.text.examples import data_fingerprint
 from power_bert.text.task import Task
 from power_bert.text.task_family import predictable_test_sets
@@ -22,7 +22,20 @@ _FINE_TUNE, _SEARCH, _RETRAIN = PHASES
 PREDICTING_PHASES = (_FINE_TUNE, _RETRAIN)
 
 
-def check_run_dir(experiment: Experiment, resume: bool) -> RunDir:
+def folder_setting(settings: TrainingSettings) -> str:
+    """The run folder as the user gives it, for messages."""
+    return f"{_folder_name(settings)}{'=' if isinstance(settings, Experiment) else ' '}{settings.output_dir}"
+
+
+def _folder_name(settings: TrainingSettings) -> str:
+    return "OUTPUT_DIR" if isinstance(settings, Experiment) else "--out"
+
+
+def _start_anew(settings: TrainingSettings) -> str:
+    return "RESUME=0" if isinstance(settings, Experiment) else "--no-resume"
+
+
+def check_run_dir(experiment: TrainingSettings, resume: bool) -> RunDir:
     """The run folder, if this experiment may use it; writes nothing.
 
     Without `resume` it may hold any older run, which `set_aside` then moves out of the way.
@@ -32,15 +45,15 @@ def check_run_dir(experiment: Experiment, resume: bool) -> RunDir:
     """
     run_dir = RunDir(Path(experiment.output_dir))
     if run_dir.path.is_file():
-        raise UserError(f"OUTPUT_DIR={run_dir.path} is a file; expected a folder or nothing there")
+        raise UserError(f"{folder_setting(experiment)} is a file; expected a folder or nothing there")
     if not run_dir.path.exists() or not any(run_dir.path.iterdir()):
         return run_dir
     if not run_dir.config.exists():
         raise UserError(
-            f"OUTPUT_DIR={run_dir.path} is not empty and holds no run of this project (no config.json); "
-            "choose another OUTPUT_DIR"
+            f"{folder_setting(experiment)} is not empty and holds no run of this project (no config.json); "
+            f"choose another {_folder_name(experiment)}"
         )
-    if resume and any(run_dir.phase(name).path.exists() for name in PHASES):
+    if resume and any(run_dir.phase(name).path.exists() for name in (*PHASES, DISTILL)):
         _refuse_other_run(experiment, run_dir)
     return run_dir
 
@@ -80,15 +93,21 @@ def set_aside(run_dir: RunDir) -> None:
         os.rename(run_dir.path, run_dir.path.with_name(f"{run_dir.path.name}.{time.strftime('%Y%m%d-%H%M%S')}"))
 
 
-def _refuse_other_run(experiment: Experiment, run_dir: RunDir) -> None:
-    stored = read_experiment(run_dir)
+def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
+    stored = read_settings(run_dir)
+    folder, anew = _folder_name(experiment), _start_anew(experiment)
+    if type(stored) is not type(experiment):
+        raise UserError(
+            f"{folder_setting(experiment)} holds a run of another kind (its settings: {run_dir.config}). "
+            f"Choose another {folder}, or set {anew} to set that run aside and start anew"
+        )
     old, new = json.loads(stored.to_json()), json.loads(experiment.to_json())
     # The folder may have been moved.
     different = [name for name in new if old[name] != new[name] and name != "output_dir"]
     if different:
         listed = "; ".join(f"{name}: {old[name]!r} there, {new[name]!r} now" for name in different)
         raise UserError(
-            f"OUTPUT_DIR={run_dir.path} holds another run ({listed}). Choose another OUTPUT_DIR, or set RESUME=0 to "
+            f"{folder_setting(experiment)} holds another run ({listed}). Choose another {folder}, or set {anew} to "
             "set that run aside and start anew"
         )
     if run_dir.environment.exists():
@@ -97,7 +116,7 @@ def _refuse_other_run(experiment: Experiment, run_dir: RunDir) -> None:
             if recorded.get(name, digest) != digest:
                 raise UserError(
                     f"{Path(experiment.data_dir) / name} has changed since the run in {run_dir.path} began; "
-                    "restore it, choose another OUTPUT_DIR, or set RESUME=0 to start anew"
+                    f"restore it, choose another {folder}, or set {anew} to start anew"
                 )
 
 
@@ -111,7 +130,7 @@ def prediction_path(phase_dir: PhaseDir, run_task: str, task: Task) -> Path:
     return phase_dir.predictions("test" if task.name == run_task else f"test_{task.name}")
 
 
-def missing_predictions(experiment: Experiment, phase_dir: PhaseDir) -> dict[Path, tuple[Task, str]]:
+def missing_predictions(experiment: TrainingSettings, phase_dir: PhaseDir) -> dict[Path, tuple[Task, str]]:
     """Files of test predictions that a phase has not written yet → their test set and its DATA_DIR."""
     paths = {
         prediction_path(phase_dir, experiment.task, task): (task, data_dir)

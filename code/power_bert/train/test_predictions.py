@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from power_bert.config import Experiment
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.run_dir import PhaseDir
+from power_bert.settings import TrainingSettings
 from power_bert.text.examples import stream_examples
 from power_bert.text.predictions import write_prediction_chunks
 from power_bert.text.task import Task
@@ -17,7 +17,7 @@ from power_bert.train.rows_progress import rows_progress
 from power_bert.train.run_folder import missing_predictions
 
 
-def write_missing_predictions(experiment: Experiment, phase_dir: PhaseDir, console: Console) -> None:
+def write_missing_predictions(experiment: TrainingSettings, phase_dir: PhaseDir, console: Console) -> None:
     """Predict the test sets of which a finished phase has no file yet; its model is loaded only if there are any."""
     missing = missing_predictions(experiment, phase_dir)
     if not missing:

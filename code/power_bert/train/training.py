@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_directory
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.run_dir import PhaseDir, RunDir
+from power_bert.settings import TrainingSettings
 from power_bert.text.batches import TrainingBatches
 from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.examples import Examples
@@ -32,6 +33,7 @@ from power_bert.train.training_state import load_training_state, save_training_s
 # How far an average retention parameter can move in a search with a target. From 1 to 0 is 1; the first block, on which
 # λ · j presses least, moves a quarter of the average.
 _TRAVEL = 4.0
+Settings = TypeVar("Settings", bound=TrainingSettings, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ class Split:
 
 
 @dataclass(frozen=True)
-class RunContext:
+class RunContext(Generic[Settings]):
     """What every phase of a run shares."""
 
-    experiment: Experiment
+    experiment: Settings
     run_dir: RunDir
     reporter: Reporter
     train: Split
@@ -64,30 +66,64 @@ class TrainingPlan:
     Attributes:
         title: shown to the user.
         epochs: passes over the training set.
+        compile_model: (model, updates of the whole training) → the model has its optimizer.
         keep: "best" keeps the checkpoint of the epoch with the best dev score, "last" that of the last epoch.
         status: further text for the progress bar.
         on_history: told the history after every epoch.
+        targets: what the loss compares with, float32 (examples, …); None for the labels.
     """
 
     title: str
     epochs: int
+    compile_model: Callable[[keras.Model, int], None]
     keep: Literal["best", "last"]
     status: Callable[[], str] | None
     on_history: Callable[[list[dict[str, Any]]], None]
+    targets: np.ndarray | None = None
 
 
-def compile_for_training(model: PowerBertTextClassifier, experiment: Experiment, total_steps: int) -> None:
-    """AdamW: LR_BERT with linear warm-up and decay, LR_SOFT_EXTRACT for the retention parameters."""
-    schedule = LinearWarmupDecay(experiment.lr_bert, int(experiment.warmup * total_steps), total_steps)
+def compile_with_adamw(
+    model: keras.Model,
+    total_steps: int,
+    peak: float,
+    warmup: float,
+    weight_decay: float,
+    clip_norm: float,
+    retention_rate: float = 0.0,
+) -> None:
+    """AdamW with linear warm-up and decay of its rate.
+
+    Args:
+        model: compiled in place.
+        total_steps: updates of the whole training.
+        peak: the highest rate.
+        warmup: share of the updates in which it rises.
+        weight_decay: decoupled.
+        clip_norm: largest global norm of the gradient.
+        retention_rate: of retention parameters, where the model has any.
+    """
     optimizer = TwoRateAdamW(
-        schedule,
-        retention_rate=_retention_rate(experiment, total_steps),
-        weight_decay=experiment.weight_decay,
-        global_clipnorm=experiment.clip_norm,
+        LinearWarmupDecay(peak, int(warmup * total_steps), total_steps),
+        retention_rate=retention_rate,
+        weight_decay=weight_decay,
+        global_clipnorm=clip_norm,
         epsilon=1e-6,  # as in BERT
     )
     model.compile(optimizer=optimizer, metrics=[])
     model.optimizer.build(model.trainable_variables)
+
+
+def compile_for_phase(experiment: Experiment, model: keras.Model, total_steps: int) -> None:
+    """AdamW: LR_BERT for all weights but the retention parameters, which have LR_SOFT_EXTRACT."""
+    compile_with_adamw(
+        model,
+        total_steps,
+        experiment.lr_bert,
+        experiment.warmup,
+        experiment.weight_decay,
+        experiment.clip_norm,
+        _retention_rate(experiment, total_steps),
+    )
 
 
 def _retention_rate(experiment: Experiment, total_steps: int) -> float:
@@ -97,7 +133,7 @@ def _retention_rate(experiment: Experiment, total_steps: int) -> float:
     return max(experiment.lr_soft_extract, _TRAVEL / total_steps)
 
 
-def evaluate_dev(context: RunContext, forward: Forward, phase_dir: PhaseDir) -> dict[str, float]:
+def evaluate_dev(context: RunContext[TrainingSettings], forward: Forward, phase_dir: PhaseDir) -> dict[str, float]:
     """Dev scores, computed from a predictions file: ``predictions_dev.candidate.tsv`` of the phase."""
     task = context.experiment.task_definition
     outputs = predict_outputs(forward, context.dev.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
@@ -110,11 +146,17 @@ def evaluate_dev(context: RunContext, forward: Forward, phase_dir: PhaseDir) -> 
 
 
 def train(
-    context: RunContext, model: PowerBertTextClassifier, phase_dir: PhaseDir, plan: TrainingPlan
+    context: RunContext[TrainingSettings], model: keras.Model, phase_dir: PhaseDir, plan: TrainingPlan
 ) -> dict[str, Any]:
     """Train, or go on after the last finished epoch of an interrupted training.
 
     Leaves the kept checkpoint in ``model/`` and its ``predictions_dev.tsv`` in the phase folder.
+
+    Args:
+        context: of the run.
+        model: a classifier, or what predicts and is saved as one.
+        phase_dir: where to write.
+        plan: how to train.
 
     Returns:
         {"history": one entry an epoch, "best_epoch": number from 1, "scores": dev scores of the kept checkpoint}.
@@ -123,12 +165,12 @@ def train(
         UserError: the loss is not finite, or no epoch has a defined score.
     """
     experiment = context.experiment
+    targets = context.train.examples.labels if plan.targets is None else plan.targets
     batches = TrainingBatches(
-        context.train.encoded, context.train.examples.labels, experiment.batch_size, experiment.max_length,
-        experiment.seed,
-    )  # fmt: skip
+        context.train.encoded, targets, experiment.batch_size, experiment.max_length, experiment.seed
+    )
     steps = batches.steps_per_epoch
-    compile_for_training(model, experiment, steps * plan.epochs)
+    plan.compile_model(model, steps * plan.epochs)
     progress = load_training_state(phase_dir.training_state, model) or {"history": [], "best_epoch": None}
     history, first = progress["history"], len(progress["history"])
     if first:
@@ -138,7 +180,8 @@ def train(
         data = training_data(
             lambda: (batch for epoch in range(first, plan.epochs) for batch in batches.epoch(epoch)),
             steps * (plan.epochs - first),
-            "float32" if experiment.task_definition.is_regression else "int64",
+            "float32" if plan.targets is not None or experiment.task_definition.is_regression else "int64",
+            () if plan.targets is None else plan.targets.shape[1:],
         )
         # One fit for all epochs, as each call of fit traces the graph anew. Not the task's own fit, which maps text
         # preprocessing over batches that are arrays already.
@@ -155,7 +198,7 @@ def train(
     if progress["best_epoch"] is None:
         raise UserError(
             f"{plan.title}: the dev score is undefined after every epoch (all predictions are the same); "
-            "try another LR_BERT or more epochs (EPOCH)"
+            "try another learning rate (LR_BERT) or more epochs (EPOCH)"
         )
     return {**progress, "scores": history[progress["best_epoch"] - 1]["scores"]}
 
@@ -173,7 +216,7 @@ class EpochEnd(keras.callbacks.Callback):
 
     def __init__(
         self,
-        context: RunContext,
+        context: RunContext[TrainingSettings],
         phase_dir: PhaseDir,
         plan: TrainingPlan,
         progress: dict[str, Any],
@@ -217,13 +260,13 @@ def _is_best(history: list[dict[str, Any]]) -> bool:
     return is_defined(last) and all(not is_defined(score) or last > score for score in earlier)
 
 
-def _keep_checkpoint(model: PowerBertTextClassifier, phase_dir: PhaseDir) -> None:
+def _keep_checkpoint(model: keras.Model, phase_dir: PhaseDir) -> None:
     with atomic_directory(phase_dir.model) as folder:
         model.save_to_preset(str(folder))
     os.replace(phase_dir.predictions("dev.candidate"), phase_dir.predictions("dev"))
 
 
-def _report(context: RunContext, display: TrainingProgress, entry: dict[str, Any]) -> None:
+def _report(context: RunContext[TrainingSettings], display: TrainingProgress, entry: dict[str, Any]) -> None:
     scores = format_scores(entry["scores"])
     display.score_text = f"  dev {scores}"
     status = f"  {display.status()}" if display.status else ""
@@ -238,4 +281,4 @@ def _report(context: RunContext, display: TrainingProgress, entry: dict[str, Any
 def start_bias(model: PowerBertTextClassifier, labels: np.ndarray | None) -> None:
     """Let a regressor start from the mean training score; otherwise the first updates only learn that constant."""
     if model.is_regressor and labels is not None:
-        model.output_dense.bias.assign(np.array([labels.mean()], dtype=np.float32))
+        model.output_bias.assign(np.array([labels.mean()], dtype=np.float32))

@@ -40,6 +40,11 @@ class LinearBackbone(TextBackbone):
         self.bag = bag
         self.vocabulary_size, self.num_outputs, self.sublinear = vocabulary_size, num_outputs, sublinear
 
+    @property
+    def output_bias(self) -> keras.Variable:
+        """Bias of the logits (or of the score)."""
+        return self.bag.bias
+
     def get_config(self) -> dict[str, Any]:
         names = ("vocabulary_size", "num_outputs", "sublinear")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

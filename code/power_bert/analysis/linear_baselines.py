@@ -1,0 +1,56 @@
+"""What linear models on TF-IDF reach without any teacher, by scikit-learn: the yardstick of the linear students."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from power_bert.errors import UserError
+from power_bert.text.examples import Examples, read_examples
+from power_bert.text.task import Split, Task
+from power_bert.train.metrics import compute_scores
+
+LEAST_SQUARES, LOGISTIC = "least squares", "logistic regression"
+
+
+def score_linear_baselines(task: Task, data_dir: str, split: Split) -> dict[str, Mapping[str, float]]:
+    """Name of a baseline → its scores on a split.
+
+    The features are words in lower case with 1 + ln c and inverse document frequencies, as those of the linear student
+    but for the word pieces. Least squares regresses on one-hot labels and takes the largest.
+
+    Raises:
+        UserError: the task has no classes, or the split no labels.
+    """
+    if task.labels is None:
+        raise UserError(f"{task.name} has scores, not classes: there is no linear classifier to compare with")
+    train, scored = read_examples(task, "train", data_dir), read_examples(task, split, data_dir)
+    if train.labels is None or scored.labels is None:
+        raise UserError(f"the {split} data of {task.name} have no labels; give --split dev")
+    predictions = predict_with_baselines(train, train.labels, scored)
+    return {name: compute_scores(task.metrics, scored.labels, classes) for name, classes in predictions.items()}
+
+
+def predict_with_baselines(train: Examples, labels: np.ndarray, scored: Examples) -> dict[str, np.ndarray]:
+    """Name of a baseline → classes of the scored examples, int64 (examples,)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+
+    vectorizer = TfidfVectorizer(sublinear_tf=True)
+    features, to_score = vectorizer.fit_transform(_texts(train)), vectorizer.transform(_texts(scored))
+    classes = np.unique(labels)
+    one_hot = (labels[:, None] == classes).astype(np.float64)
+    least_squares: Any = LinearRegression().fit(features, one_hot)
+    logistic = LogisticRegression(max_iter=1000).fit(features, labels)
+    return {
+        LEAST_SQUARES: classes[least_squares.predict(to_score).argmax(axis=1)],
+        LOGISTIC: logistic.predict(to_score),
+    }
+
+
+def _texts(examples: Examples) -> list[str]:
+    if examples.second is None:
+        return examples.first
+    return [f"{first} {second}" for first, second in zip(examples.first, examples.second, strict=True)]

@@ -1,0 +1,260 @@
+"""The model card of a run: Markdown with a metadata header, as the hubs of models read it.
+
+It lies beside the weights (``<phase>/model/README.md``), so that it goes with them. Every figure comes from a file of
+the run; what nobody has measured is said to be not measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from power_bert.analysis.timings import read_speedups
+from power_bert.config import Experiment
+from power_bert.distill_config import Distillation, Ensemble
+from power_bert.errors import UserError
+from power_bert.files import atomic_write_text
+from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
+from power_bert.settings import TrainingSettings
+from power_bert.text.custom_task import CUSTOM
+from power_bert.train.evaluation import score_test_predictions
+from power_bert.train.metrics import format_score, is_defined
+from power_bert.train.stored_run import find_stored_phase
+
+CARD = "README.md"
+# What compare measures of a run; the card quotes it.
+FIGURES = "figures.json"
+_SEARCH = PHASES[1]
+
+
+def write_model_card(run_dir: RunDir) -> Path:
+    """Write the card of a run whose last phase is done; returns its path.
+
+    Raises:
+        UserError: a file of the run is missing or damaged.
+    """
+    stored = find_stored_phase(run_dir.path)
+    settings, phase_dir = stored.experiment, stored.phase_dir
+    scores = {"dev": read_json(phase_dir.metrics)["scores"]}
+    if test := score_test_predictions(settings, phase_dir):
+        scores["test"] = test
+    lines = [
+        f"# {_title(settings)}",
+        "",
+        *_section("Data", _data(settings, run_dir)),
+        *_section("Recipe", _recipe(settings, phase_dir)),
+        *_section("Scores", _scores(run_dir, settings, phase_dir, scores)),
+        *_section("Size and time", _sizes(run_dir, phase_dir)),
+        *_section("Limits", _limits(settings)),
+        *_section("Use", _use(phase_dir)),
+    ]
+    path = phase_dir.model / CARD
+    atomic_write_text(path, f"---\n{_metadata(settings, scores)}\n---\n\n" + "\n".join(lines).rstrip() + "\n")
+    return path
+
+
+def finish_with_card(run_dir: RunDir, console: Console | None = None) -> None:
+    """Write the card of a run, and say where things lie."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    card = write_model_card(run_dir)
+    console.print(f"model       {card.parent}\nmodel card  {card}\nlog         {run_dir.log}", markup=False)
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *lines, ""]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{'---|' * len(header)}",
+        *(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows),
+    ]
+
+
+def _title(settings: TrainingSettings) -> str:
+    task = "a task of the user" if settings.task == CUSTOM else settings.task
+    if isinstance(settings, Distillation):
+        return f"{settings.student} {'distilled' if settings.teachers else 'trained'} for {task}"
+    return f"{'Ensemble' if isinstance(settings, Ensemble) else 'PoWER-BERT'} for {task}"
+
+
+def _metadata(settings: TrainingSettings, scores: Mapping[str, Mapping[str, Any]]) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    task, is_score = settings.task_definition, settings.task_definition.is_regression
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=settings.task,
+            dataset_name=settings.task,
+            dataset_split="validation" if split == "dev" else split,
+            metric_type=name,
+            metric_value=round(value, 6),
+        )
+        for split, of_split in scores.items()
+        for name, value in of_split.items()
+        if is_defined(value)
+    ]
+    data = ModelCardData(
+        language=None if settings.task == CUSTOM else "en",
+        library_name="keras-hub",
+        pipeline_tag="text-classification",
+        tags=["power-bert", *_tags(settings), *(["regression"] if is_score else [])],
+        datasets=None if settings.task == CUSTOM else [settings.task],
+        metrics=list(task.metrics),
+        model_name=_title(settings) if results else None,
+        eval_results=results or None,
+    )
+    return str(data.to_yaml())
+
+
+def _tags(settings: TrainingSettings) -> list[str]:
+    if isinstance(settings, Distillation):
+        return [settings.student, *(["distillation"] if settings.teachers else [])]
+    return ["ensemble" if isinstance(settings, Ensemble) else "word-vector elimination"]
+
+
+def _data(settings: TrainingSettings, run_dir: RunDir) -> list[str]:
+    task = settings.task_definition
+    labels = "a score" if task.labels is None else f"{len(task.labels)} classes: {', '.join(task.labels)}"
+    lines = [f"Task `{settings.task}`, {'pairs of texts' if task.is_pair else 'single texts'}; {labels}.", ""]
+    digests = read_json(run_dir.environment).get("data_sha256", {}) if run_dir.environment.exists() else {}
+    return lines + (_table(["File", "sha256 or version"], list(digests.items())) if digests else [])
+
+
+def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
+    metrics = read_json(phase_dir.metrics)
+    lines = []
+    for teacher in metrics.get("teachers", []):
+        shown = ", ".join(f"{name} {format_score(score)}" for name, score in teacher["scores"].items())
+        lines.append(f"Teacher `{Path(teacher['name']).name}`: dev {shown}; sha256 `{teacher['sha256'][:16]}`.")
+    if parts := metrics.get("transfer_examples"):
+        lines.append(f"Learnt from {', '.join(f'{count} {name}' for name, count in parts.items())} texts.")
+    if phase_dir.retention.exists() or isinstance(settings, Experiment):
+        lines.append(f"Retention configuration: {_retention(phase_dir)}.")
+    values = {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)  # type: ignore[arg-type]
+        if field.name not in ("task", "data_dir", "output_dir", "labels")
+    }
+    rows = [(name, _shown(value)) for name, value in values.items() if value not in (None, (), "")]
+    return [*lines, *([""] if lines else []), *_table(["Setting", "Value"], rows)]
+
+
+def _retention(phase_dir: PhaseDir) -> str:
+    config = read_json(phase_dir.model / "config.json").get("config", {})
+    retention = config.get("retention")
+    return ", ".join(map(str, retention)) if retention else "nothing is eliminated"
+
+
+def _shown(value: Any) -> str:
+    """A setting, without the folders of the machine that it was given on."""
+    if isinstance(value, tuple):
+        return ", ".join(_shown(part) for part in value)
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)
+
+
+def _scores(
+    run_dir: RunDir, settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    names = list(settings.task_definition.metrics)
+    rows: list[list[str]] = []
+    for name in PHASES if isinstance(settings, Experiment) else ():
+        phase = run_dir.phase(name)
+        if phase.is_done and name not in (_SEARCH, phase_dir.path.name):
+            stored = read_json(phase.metrics)["scores"]
+            rows.append([f"dev, {name}", *(format_score(stored[metric]) for metric in names)])
+    rows += [[split, *(format_score(of_split[metric]) for metric in names)] for split, of_split in scores.items()]
+    lines = [
+        f"In percent, seed {settings.seed}. The dev set has also chosen the epoch that was kept.",
+        "",
+        *_table(["Split", *names], rows),
+    ]
+    others = {settings.seed: scores["dev"], **dict(_other_seeds(run_dir, settings))}
+    if len(others) > 1:
+        spread = []
+        for metric in names:
+            values = [100 * of_seed[metric] for of_seed in others.values() if is_defined(of_seed[metric])]
+            spread.append(f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}" if values[1:] else "-")
+        rows = [
+            [str(seed), *(format_score(of_seed[metric]) for metric in names)]
+            for seed, of_seed in sorted(others.items())
+        ]
+        lines += ["", "The same recipe from other seeds, dev:", ""]
+        lines += _table(["Seed", *names], [*rows, ["mean ± deviation", *spread]])
+    return lines
+
+
+def _other_seeds(run_dir: RunDir, settings: TrainingSettings) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Dev scores of finished runs beside this one that differ in the seed alone."""
+    for folder in sorted(path for path in run_dir.path.parent.iterdir() if path != run_dir.path):
+        try:
+            other = find_stored_phase(folder)
+        except UserError:
+            continue  # no run, or not finished
+        if same_but_seed(other.experiment, settings):
+            yield other.experiment.seed, read_json(other.phase_dir.metrics)["scores"]
+
+
+def same_but_seed(one: TrainingSettings, other: TrainingSettings) -> bool:
+    """Whether two runs have the same settings apart from the seed and the folder."""
+    if type(one) is not type(other):
+        return False
+    return without_seed(one) == without_seed(other)
+
+
+def without_seed(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings but for the seed and the folder."""
+    values = dataclasses.asdict(settings)  # type: ignore[call-overload]
+    return {name: value for name, value in values.items() if name not in ("seed", "output_dir")}
+
+
+def _sizes(run_dir: RunDir, phase_dir: PhaseDir) -> list[str]:
+    weights = sum(path.stat().st_size for path in phase_dir.model.glob("*.h5"))
+    rows = [["weights on disk", f"{weights / 1e6:.2f} MB"]]
+    metrics = read_json(phase_dir.metrics)
+    if "parameters" in metrics:
+        rows.insert(0, ["parameters", f"{metrics['parameters']:,}"])
+    if "seconds" in metrics:
+        rows.append(["training of this phase", f"{metrics['seconds']:.0f} s"])
+    if run_dir.timings.exists():
+        faster = read_speedups(run_dir.timings)
+        rows.append(["FLOPs against no elimination", f"{faster.flops:.2f} × fewer"])
+        rows.append(["time against length-bucketed batches", f"{faster.bucketed:.2f} × faster"])
+    figures = phase_dir.path / FIGURES
+    rows += read_json(figures)["card"] if figures.exists() else []
+    machine = read_json(run_dir.environment) if run_dir.environment.exists() else {}
+    conditions = f"Trained on {machine.get('processor')}, {machine.get('cpu_count')} cores, {machine.get('backend')}."
+    lines = [*_table(["What", "Value"], rows), "", *([conditions] if machine else [])]
+    if not figures.exists() and not run_dir.timings.exists():
+        lines.append("Latency has not been measured; `bash run.sh compare RUN` does.")
+    return lines
+
+
+def _limits(settings: TrainingSettings) -> list[str]:
+    task = settings.task_definition
+    lines = [f"- Reads {settings.max_length} word pieces of a text at most; the rest is cut off."]
+    if settings.task != CUSTOM:
+        lines.append("- Trained and scored on English texts of this data set alone; other kinds of text are untested.")
+    if task.labels is not None:
+        lines.append("- Always names one of its classes, also where none fits.")
+    if isinstance(settings, Distillation) and settings.teachers:
+        lines.append("- Learns its teachers' mistakes with their knowledge.")
+    return [*lines, "- Fairness and robustness have not been examined."]
+
+
+def _use(phase_dir: PhaseDir) -> list[str]:
+    return [
+        "```python",
+        "from power_bert.model.classifier import PowerBertTextClassifier",
+        "",
+        f'classifier = PowerBertTextClassifier.from_preset("{phase_dir.model.name}")',
+        'classifier.predict(["a text"])',
+        "```",
+    ]

@@ -1,0 +1,286 @@
+"""Commands that distil, and that compare what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES
+
+_NO_SETTINGS = ("resume", "pred_glue", "teacher", "set_", "augment", "out", "logits")
+_SCHEDULE = "a number, or how it changes: linear:4:1, cosine:1:0"
+
+
+def distill(
+    student: Annotated[
+        str, typer.Option(help="bert-tiny, bert-mini, bert-small, bert-medium, bert-LxH, bilstm, cnn, linear or mlp")
+    ] = "bilstm",
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="run folder, keras-hub text classifier (preset or folder) or Hugging Face sequence classifier; may be "
+            "given several times; none: the student alone, on the labels"
+        ),
+    ] = None,
+    task: Annotated[str, typer.Option(help=f"{TASK_NAMES}; {LABELLED_NAMES}; or custom: your own data")] = "cola",
+    data_dir: Annotated[str | None, typer.Option(help="folder of the data, or tfds:NAME; default: as run.sh")] = None,
+    out: Annotated[Path | None, typer.Option(help="run folder; default: checkpoints/runs/TASK/distill-…")] = None,
+    epochs: Annotated[int | None, typer.Option(help="over all texts; default: the student's")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="examples of a batch; default 32")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="the highest; default: the student's")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="word pieces at most; default: the student's or task's")
+    ] = None,
+    teacher_max_length: Annotated[int | None, typer.Option(help="default: what the teacher was trained with")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="an argument of the student, such as units=150; several times")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="random (default), teacher, or a checkpoint: where weights or embeddings come from"),
+    ] = None,
+    start_blocks: Annotated[str | None, typer.Option(help="of what a BERT starts from: 2,4,6; default: spread")] = None,
+    vocabulary: Annotated[
+        str | None, typer.Option(help="checkpoint or vocab.txt of the tokenizer; default: all-MiniLM-L6-v2's")
+    ] = None,
+    retention_config: Annotated[
+        str | None, typer.Option(help="word-vectors that the blocks of a BERT keep: 1.0,0.5 or 64,8")
+    ] = None,
+    alpha: Annotated[
+        str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; 0.1")
+    ] = None,
+    temperature: Annotated[str | None, typer.Option(help=f"of soft labels; {_SCHEDULE}; default 2")] = None,
+    loss: Annotated[str | None, typer.Option(help="kl: soft labels (default); mse: logits")] = None,
+    weighting: Annotated[
+        str | None, typer.Option(help="of several teachers: equal (default), given, confidence or loss")
+    ] = None,
+    teacher_weights: Annotated[str | None, typer.Option(help="with --weighting given: 0.7,0.3")] = None,
+    hidden_weight: Annotated[str | None, typer.Option(help="of the difference of hidden states; default 0")] = None,
+    cosine_weight: Annotated[str | None, typer.Option(help="of the cosine of hidden states; default 0")] = None,
+    attention_weight: Annotated[str | None, typer.Option(help="of the difference of attention; default 0")] = None,
+    attention_loss: Annotated[str | None, typer.Option(help="mse (default) or kl")] = None,
+    layer_map: Annotated[
+        str | None, typer.Option(help="blocks that are compared, student:teacher: 1:3,2:6; default: spread")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="file with further texts for the teachers to label, one a line; pairs: a tab")
+    ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="kinds with commas: mask, class (of words), ngram, lm (masked language model)")
+    ] = None,
+    augment_copies: Annotated[int | None, typer.Option(help="further texts of each training text; default 5")] = None,
+    mask_rate: Annotated[float | None, typer.Option(help="share of words that are masked; default 0.1")] = None,
+    class_rate: Annotated[float | None, typer.Option(help="share replaced within their class; default 0.1")] = None,
+    ngram_rate: Annotated[float | None, typer.Option(help="share of texts cut to an n-gram; default 0.25")] = None,
+    lm_rate: Annotated[float | None, typer.Option(help="share replaced by the language model; default 0.15")] = None,
+    lm_checkpoint: Annotated[str | None, typer.Option(help="of --augment lm: checkpoint with its head")] = None,
+    seed: Annotated[int, typer.Option(help="of weights, order, dropout and augmentation")] = 0,
+    warmup: Annotated[float | None, typer.Option(help="share of updates with rising rate; default 0.1")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="decoupled; default 0.01")] = None,
+    dropout: Annotated[float | None, typer.Option(help="before the student's head; default 0.1")] = None,
+    text_columns: Annotated[str | None, typer.Option(help="custom task: column of texts, or two with a comma")] = None,
+    label_column: Annotated[str | None, typer.Option(help="custom task: column of labels or scores")] = None,
+    labels: Annotated[str | None, typer.Option(help="custom task: the labels, with commas")] = None,
+    metric: Annotated[str | None, typer.Option(help="custom task: accuracy, macro_f1, spearman or pearson")] = None,
+    logits: Annotated[
+        Path | None, typer.Option(help="folder of the teachers' cached logits; default: checkpoints/teacher_logits")
+    ] = None,
+    pred_glue: Annotated[bool, typer.Option("--pred-glue/--no-pred-glue", help="predict the test data")] = True,
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
+) -> None:
+    """Train a small student on what one or several teachers say, or alone on the labels; a killed run goes on.
+
+    The teachers' logits are computed once and kept: a second student starts at once.
+
+    Examples:
+
+        bash run.sh run --task emotion --fine-tune-only --output-dir teacher     # a teacher
+
+        bash run.sh distill --teacher teacher --task emotion --student bilstm --out student
+
+        bash run.sh distill --teacher none --task emotion --student bilstm       # the same student alone
+
+        bash run.sh distill --teacher one --teacher two --weighting confidence --task sst-2 --student linear
+
+        bash run.sh distill --teacher RUN --task sst-2 --student bert-3x384 --start teacher --cosine-weight 1
+
+        bash run.sh distill --teacher RUN --task mrpc --student bert-tiny --retention-config 1.0,0.4
+
+        bash run.sh distill --teacher RUN --task sst-2 --augment mask,class,ngram --temperature linear:4:1
+
+        bash run.sh export student --out student.tflite        # evaluate, predict and compare take it, too
+    """
+    given = dict(locals())  # every option is a setting of the same name, but for a few
+    from power_bert.distill_config import resolve_distillation
+    from power_bert.quiet import import_backend
+
+    settings: dict[str, Any] = {name: value for name, value in given.items() if name not in _NO_SETTINGS}
+    settings["teachers"] = parse_teachers(teacher or [])
+    settings["student_options"] = tuple(set_ or ())
+    settings["augment"] = tuple(part.strip() for part in (augment or "").split(",") if part.strip())
+    settings["output_dir"] = str(out or "")
+    settings["unlabelled"] = str(unlabelled or "")
+    resolved = resolve_distillation(settings)
+    import_backend()
+    from power_bert.analysis.model_card import finish_with_card
+    from power_bert.distill import driver
+    from power_bert.distill_config import LOGITS_FOLDER
+
+    finish_with_card(driver.distill(resolved, resume, None, pred_glue, logits or LOGITS_FOLDER))
+
+
+def parse_teachers(given: list[str]) -> tuple[str, ...]:
+    """Teachers as given; "none" stands for no teacher.
+
+    Raises:
+        UserError: "none" beside a teacher, or no word about teachers at all.
+    """
+    from power_bert.errors import UserError
+
+    if not given:
+        raise UserError("--teacher is missing: give a teacher, or `--teacher none` to train the student on the labels")
+    if "none" not in given:
+        return tuple(given)
+    if len(given) > 1:
+        raise UserError(f"--teacher {', '.join(given)}: 'none' stands for no teacher; leave it or the others out")
+    return ()
+
+
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(help="two or more finished runs of one task")],
+    out: Annotated[Path, typer.Option(help="run folder of the ensemble")],
+    pred_glue: Annotated[bool, typer.Option("--pred-glue/--no-pred-glue", help="predict the test data")] = True,
+) -> None:
+    """Average several models of one task in one model: a run that evaluate, predict, export and compare take.
+
+    Example:
+
+        bash run.sh ensemble student0 student1 student2 --out ensemble
+    """
+    from rich.console import Console
+
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.model_card import finish_with_card
+    from power_bert.distill.ensemble import make_ensemble
+
+    finish_with_card(make_ensemble(runs, out, Console(highlight=False, soft_wrap=True), pred_glue))
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="finished runs of one task, of any kind")],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for comparison.txt, .csv and .png; default: only shown")
+    ] = None,
+    split: Annotated[
+        Literal["train", "dev", "test"] | None, typer.Option(help="default: test where it has labels, else dev")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="with whom the runs are compared; default: the first that one of them names")
+    ] = None,
+    length: Annotated[
+        int | None, typer.Option(help="word pieces when timed; default: the least of the runs' maxima", min=5)
+    ] = None,
+    quantize: Annotated[
+        Literal["none", "float16", "dynamic", "int8"], typer.Option(help="of the files that are weighed and timed")
+    ] = "none",
+    threads: Annotated[int, typer.Option(help="of the runtime that is timed", min=1)] = 2,
+    timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+) -> None:
+    """Compare runs: scores, size, time of one text, throughput, agreement with the teacher, calibration error.
+
+    Runs that differ in the seed alone become one row: mean ± standard deviation.
+
+    Examples:
+
+        bash run.sh compare teacher student0 student1 student2 --out comparison
+
+        bash run.sh compare teacher student --quantize dynamic --threads 1 --split dev
+    """
+    from rich.console import Console
+
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.comparison import Options, compare_runs
+    from power_bert.analysis.comparison_report import comparison_text, write_comparison
+
+    console = Console(highlight=False, soft_wrap=True)
+    options = Options(split, teacher, length, quantize, threads, timed_runs)
+    figures = compare_runs(runs, options, console)
+    console.print(write_comparison(out, figures) if out else comparison_text(figures), markup=False)
+
+
+def linear_baselines(
+    task: Annotated[str, typer.Option(help=f"{TASK_NAMES}; {LABELLED_NAMES}")],
+    data_dir: Annotated[str | None, typer.Option(help="folder of the data; default: as run.sh")] = None,
+    split: Annotated[
+        Literal["dev", "test"] | None, typer.Option(help="default: test where it has labels, else dev")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for linear_baselines.txt; default: only shown")] = None,
+) -> None:
+    """Score least squares and logistic regression on TF-IDF (scikit-learn), with which linear students compare.
+
+    Example:
+
+        bash run.sh linear-baselines --task 20newsgroups --data-dir 20news-bydate.tar.gz
+    """
+    from power_bert.analysis.distillation_study import write_baselines
+    from power_bert.analysis.linear_baselines import score_linear_baselines
+    from power_bert.config import complete_task
+    from power_bert.text.examples import scored_split
+    from power_bert.text.glue_tasks import get_task
+    from power_bert.train.metrics import format_scores
+
+    values: dict[str, Any] = {"task": task, **({"data_dir": data_dir} if data_dir else {})}
+    complete_task(values)
+    definition = get_task(task)
+    scored = split or scored_split(definition, values["data_dir"])
+    scores = score_linear_baselines(definition, values["data_dir"], scored)
+    text = "".join(f"{name:<20}  {scored}  {format_scores(of_it)}\n" for name, of_it in scores.items())
+    typer.echo(text, nl=False)
+    if out:
+        typer.echo(write_baselines(out, text))
+
+
+def measure_distillation(
+    tasks: Annotated[
+        list[str], typer.Argument(help="tasks and their data: emotion=data/emotion sst-2=…", metavar="TASK=FOLDER…")
+    ],
+    out: Annotated[Path, typer.Option(help="folder of all runs and of the comparisons")],
+    students: Annotated[str, typer.Option(help="with commas")] = "bert-tiny,bilstm,cnn,linear,mlp",
+    seeds: Annotated[str, typer.Option(help="of the students, with commas")] = "0,1,2",
+    teacher_epochs: Annotated[int, typer.Option(help="of fine-tuning a teacher", min=1)] = 3,
+) -> None:
+    """Measure distillation: two teachers, each student alone, distilled, with two teachers and with augmentation.
+
+    Each run is a run folder; the same command goes on where it was stopped. Ends with a comparison a task
+    (OUT/TASK/comparison) and the linear baselines.
+
+    Examples:
+
+        bash run.sh measure-distillation emotion=data/emotion --out checkpoints/distillation
+
+        bash run.sh measure-distillation 20newsgroups=20news-bydate.tar.gz --students linear,mlp --out news
+    """
+    from rich.console import Console
+
+    from power_bert.analysis.distillation_study import DistillationStudy, parse_tasks, run_distillation_study
+    from power_bert.errors import UserError
+    from power_bert.model.student_kinds import kind_of
+
+    names = tuple(part.strip() for part in students.split(",") if part.strip())
+    for name in names:
+        kind_of(name)
+    numbers = [part.strip() for part in seeds.split(",")]
+    if not all(part.isdecimal() for part in numbers):
+        raise UserError(f"--seeds {seeds}: expected whole numbers with commas, as in 0,1,2")
+    study = DistillationStudy(parse_tasks(tasks), names, tuple(map(int, numbers)), out.absolute(), teacher_epochs)
+    errors = run_distillation_study(study, Console(highlight=False, soft_wrap=True))
+    for name, error in errors.items():
+        typer.echo(f"failed: {name}: {error}", err=True)
+    if errors:
+        raise typer.Exit(1)

@@ -1,0 +1,118 @@
+"""A distilled run from its settings to what it leaves."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from power_bert.errors import UserError
+from power_bert.run_dir import DISTILL, read_json
+from power_bert.train.reporting import TrainingProgress
+
+
+def weights(model: Path) -> list[np.ndarray]:
+    from power_bert.model.classifier import PowerBertTextClassifier
+
+    return [np.array(weight) for weight in PowerBertTextClassifier.from_preset(str(model)).weights]
+
+
+def test_what_a_run_leaves_and_a_second_student_asks_no_teacher(run_tiny: Callable[..., Any]) -> None:
+    first = run_tiny("first", augment=("mask", "ngram"), augment_copies=1)
+    phase = first.run_dir.phase(DISTILL)
+    metrics = read_json(phase.metrics)
+    parts = metrics["transfer_examples"]
+    assert phase.is_done and not phase.training_state.exists()
+    assert parts["train"] == 36 and 0 < parts["augmented"] <= 36
+    assert metrics["teacher_forwards"] == sum(parts.values()) + 12  # and the dev set
+    assert list(metrics["teachers"][0]["scores"]) == list(metrics["scores"]) == ["accuracy", "macro_f1"]
+    assert len(phase.predictions("dev").read_text().splitlines()) == 13
+    assert len(phase.predictions("test").read_text().splitlines()) == 10
+    assert len(first.run_dir.metrics_csv.read_text().splitlines()) == 4
+    assert f"teacher forwards: {metrics['teacher_forwards']} examples" in first.output
+    second = run_tiny("second", student="mlp", student_options=("hidden_dims=(6, 5)",), augment=("mask", "ngram"),
+                      augment_copies=1)  # fmt: skip
+    assert "teacher forwards: 0 (cached)" in second.output
+    assert read_json(second.run_dir.phase(DISTILL).metrics)["teacher_forwards"] == 0
+    assert "already done" in run_tiny("first", augment=("mask", "ngram"), augment_copies=1).output
+    with pytest.raises(UserError, match=r"--out .* holds another run .*alpha.*--no-resume"):
+        run_tiny("first", augment=("mask", "ngram"), augment_copies=1, alpha="0.5")
+
+
+def test_a_student_alone_learns_from_the_labels(run_tiny: Callable[..., Any]) -> None:
+    run = run_tiny(teachers=(), epochs=15)
+    metrics = read_json(run.run_dir.phase(DISTILL).metrics)
+    assert metrics["scores"]["accuracy"] == 1.0 and metrics["teachers"] == []
+    assert "teacher" not in run.output
+
+
+def test_an_interrupted_run_comes_to_the_same(run_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"student": "bilstm", "student_options": ("units=4", "embedding_dim=6", "hidden_dim=5")}
+    whole = run_tiny("whole", **settings)
+    show = TrainingProgress.on_train_batch_end
+
+    def stop(self: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
+        show(self, batch, logs)
+        if self._epoch == 1 and batch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrainingProgress, "on_train_batch_end", stop)
+        run_tiny("stopped", **settings)
+    stopped = run_tiny("stopped", **settings)
+    assert "distill: resumed after epoch 1 of 3" in stopped.output
+    one, other = (run.run_dir.phase(DISTILL) for run in (whole, stopped))
+    for left, right in zip(weights(one.model), weights(other.model), strict=True):
+        np.testing.assert_array_equal(left, right)
+    for split in ("dev", "test"):
+        assert one.predictions(split).read_bytes() == other.predictions(split).read_bytes()
+
+
+def test_a_bert_from_its_teacher(run_tiny: Callable[..., Any]) -> None:
+    from power_bert.model.pretrained import load_pretrained
+    from power_bert.train.stored_run import load_stored_run
+
+    inner = {"hidden_weight": "1", "cosine_weight": "linear:1:0", "attention_weight": "0.5"}
+    run = run_tiny("bert", student="bert-2x8", start="teacher", vocabulary=None, epochs=1, **inner)
+    stored = load_stored_run(run.run_dir.path)
+    assert stored.classifier.backbone.num_layers == 2 and stored.phase_dir.path.name == DISTILL
+    # What run.sh does with it as CHECKPOINT_PATH.
+    assert load_pretrained(str(stored.phase_dir.model)).backbone.extraction is None
+    cut = run_tiny("cut", student="bert-2x8", start=str(stored.phase_dir.model), vocabulary=None, epochs=1,
+                   retention_config="0.5,0.2")  # fmt: skip
+    backbone = load_stored_run(cut.run_dir.path).classifier.backbone
+    assert (backbone.extraction, tuple(backbone.retention)) == ("hard", (0.5, 0.2))
+
+
+def test_two_teachers_by_confidence(run_tiny: Callable[..., Any], tiny_teacher: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.symlink_to(tiny_teacher)
+    run = run_tiny(teachers=(str(tiny_teacher), str(other)), weighting="confidence", temperature="linear:4:1", epochs=1)
+    assert len(read_json(run.run_dir.phase(DISTILL).metrics)["teachers"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"temperature": "0"}, "--temperature 0: expected a number above 0"),
+        ({"temperature": "linear:2:-1"}, "--temperature"),
+        ({"alpha": "1.5"}, "--alpha 1.5: expected a weight from 0 to 1"),
+        ({"student": "lstm"}, "student 'lstm' is unknown"),
+        ({"student_options": ("units=3",)}, "--set units=3: expected NAME=VALUE; linear has sublinear"),
+        ({"start": "teacher", "vocabulary": None}, "linear has no embeddings"),
+        ({"retention_config": "0.5"}, "--retention-config: for a BERT student alone"),
+        ({"student": "bert-2x12", "start": "teacher", "vocabulary": None}, "give --student bert-2x8"),
+        ({"student": "bert-2x8", "start": "teacher"}, "--vocabulary with --start teacher"),
+        ({"teachers": (), "augment": ("mask",)}, "--augment needs a teacher"),
+        ({"augment": ("mask",), "mask_rate": 0.0}, "augmentation made no new text"),
+        ({"augment": ("lm",)}, "--augment lm needs --lm-checkpoint"),
+        ({"teachers": ("nowhere",)}, "teacher nowhere: no such folder or preset"),
+        ({"weighting": "given", "teacher_weights": "1,2"}, "expected 1 positive"),
+    ],
+)
+def test_bad_settings(changes: dict[str, Any], message: str, run_tiny: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        run_tiny(**changes)
+    assert message in str(error.value)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,49 @@
+"""Ensembles of runs, and what the card of a run says."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from rich.console import Console
+
+from power_bert.errors import UserError
+from power_bert.run_dir import DISTILL, read_json
+
+
+def test_an_ensemble_is_a_run(run_tiny: Callable[..., Any], tmp_path: Path) -> None:
+    from power_bert.analysis.model_card import write_model_card
+    from power_bert.distill.ensemble import make_ensemble
+    from power_bert.train.stored_run import load_stored_run
+
+    members = [run_tiny(f"seed{seed}", teachers=(), seed=seed, epochs=2).run_dir for seed in (0, 1)]
+    run_dir = make_ensemble([member.path for member in members], tmp_path / "both", Console(file=io.StringIO()))
+    stored = load_stored_run(run_dir.path)
+    assert stored.classifier.backbone.name and stored.phase_dir.predictions("test").exists()
+    mask = np.ones((1, 4), np.int32)
+    inputs = {"token_ids": np.array([[2, 8, 9, 3]], np.int32), "segment_ids": 0 * mask, "padding_mask": mask}
+    own = [np.asarray(load_stored_run(member.path).classifier(inputs)) for member in members]
+    mean = np.mean([np.exp(logits) / np.exp(logits).sum() for logits in own], axis=0)
+    np.testing.assert_allclose(np.exp(np.asarray(stored.classifier(inputs))), mean, rtol=1e-4)
+    assert ModelCard.load(write_model_card(run_dir)).data.tags == ["power-bert", "ensemble"]
+    with pytest.raises(UserError, match="at least two runs"):
+        make_ensemble([members[0].path], tmp_path / "one", Console(file=io.StringIO()))
+
+
+def test_the_card(run_tiny: Callable[..., Any], tmp_path: Path) -> None:
+    from power_bert.analysis.model_card import write_model_card
+
+    runs = [run_tiny(f"seed{seed}", seed=seed, epochs=2).run_dir for seed in (0, 1)]
+    path = write_model_card(runs[1])
+    card, scores = ModelCard.load(path), read_json(runs[1].phase(DISTILL).metrics)["scores"]
+    assert card.data.tags == ["power-bert", "linear", "distillation"] and card.data.metrics == ["accuracy", "macro_f1"]
+    dev = [result for result in card.data.eval_results if result.dataset_split == "validation"]
+    assert [result.metric_value for result in dev] == pytest.approx(list(scores.values()), abs=1e-6)
+    assert {result.dataset_split for result in card.data.eval_results} == {"validation", "test"}
+    text = path.read_text(encoding="utf-8")
+    assert "| mean ± deviation |" in text and "Latency has not been measured" in text
+    assert str(tmp_path) not in text, "no path of this machine"
+    assert "Teacher `preset`: dev accuracy" in text

@@ -1,0 +1,88 @@
+"""The notebooks run from beginning to end, in their order, on small slices of real data."""
+
+import json
+import tarfile
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = PROJECT_ROOT / "notebooks"
+TINY_TEACHER = {"epochs": 1, "lr_bert": 1e-4}
+
+
+def head(source: Path, target: Path, lines: int) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(source, encoding="utf-8") as file:
+        target.write_text("".join(islice(file, lines)), encoding="utf-8")
+
+
+def newsgroups_slice(archive: Path, target: Path) -> None:
+    """Every 40th document of the archive."""
+    target.parent.mkdir(parents=True)
+    with tarfile.open(archive, "r:gz") as whole, tarfile.open(target, "w:gz") as part:
+        documents = (member for member in whole if member.isfile())
+        for number, member in enumerate(documents):
+            if number % 40 == 0:
+                part.addfile(member, whole.extractfile(member))
+
+
+def execute(name: str, parameters: dict[str, Any]) -> list[Any]:
+    """Run a notebook with other parameters; returns its cells with their outputs."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    (place,) = [index for index, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])]
+    text = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
+    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(text))
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    return list(notebook.cells)
+
+
+def output_text(cells: list[Any]) -> str:
+    return json.dumps([cell.get("outputs", []) for cell in cells], default=str)
+
+
+@pytest.fixture(autouse=True)
+def package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT_ROOT / "code"))
+
+
+@pytest.mark.slow
+def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
+    for split, lines in (("train", 200), ("val", 60), ("test", 60)):
+        head(shared_data / "emotion" / f"{split}.txt", tmp_path / "emotion" / f"{split}.txt", lines)
+    data, runs, logits = {"emotion": str(tmp_path / "emotion")}, str(tmp_path / "runs"), str(tmp_path / "logits")
+    execute(
+        "01_fine_tune_teachers.ipynb",
+        {"DATA": data, "CHECKPOINT": str(minilm), "RUNS": runs, "SETTINGS": TINY_TEACHER},
+    )
+    small = {"student": "bilstm", "epochs": 1, "vocabulary": str(minilm)}
+    cells = execute("02_distil.ipynb", {"DATA": data, "RUNS": runs, "LOGITS": logits, "SETTINGS": small})
+    assert cells[-1].outputs[-1]["data"]["text/plain"] == "0", "the second student asks no teacher"
+    cells = execute("03_size_against_time.ipynb", {"TASKS": ("emotion",), "RUNS": runs, "LOGITS": logits})
+    assert "bilstm, 1 teacher" in output_text(cells) and "image/png" in output_text(cells)
+
+
+@pytest.mark.slow
+def test_newsgroups(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
+    newsgroups_slice(shared_data / "20news-bydate.tar.gz", tmp_path / "data" / "20news-bydate.tar.gz")
+    parameters = {
+        **{"DATA_DIR": str(tmp_path / "data"), "CHECKPOINT": str(minilm), "RUNS": str(tmp_path / "runs")},
+        **{"LOGITS": str(tmp_path / "logits"), "TEACHER_SETTINGS": {**TINY_TEACHER, "max_length": 32}},
+        "STUDENT_SETTINGS": {"student": "linear", "epochs": 2, "vocabulary": str(minilm)},
+    }
+    cells = execute("04_newsgroups_linear.ipynb", parameters)
+    assert "sci.space" in output_text(cells) and "least squares" in output_text(cells)
+
+
+def test_numbered_and_without_results() -> None:
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    assert [int(path.name[:2]) for path in paths] == list(range(1, len(paths) + 1))
+    for path in paths:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            assert cell["cell_type"] == "markdown" or (not cell["outputs"] and "def " not in source), path.name
