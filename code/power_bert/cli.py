@@ -8,6 +8,7 @@ import sys
 import typer
 
 from power_bert.commands import (
+    compression,
     corpus,
     data,
     distillation,
@@ -41,6 +42,7 @@ COMMANDS = (
     distillation.distill,
     distillation.ensemble,
     distillation.compare,
+    compression.compress,
     distillation.linear_baselines,
     distillation.measure_distillation,
     data.fetch,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from power_bert.compression.blocks import SINGLE, parse_block
 from power_bert.config import DEFAULT_CHECKPOINT, PROJECT_ROOT, RUNS_FOLDER, complete_task
 from power_bert.errors import UserError
 from power_bert.model.retention_choice import resolve_retention_text
@@ -57,6 +58,10 @@ class Distillation:
         start: "random", "teacher", or a checkpoint: where the student's weights come from.
         start_blocks: of a BERT student: blocks of what it starts from, "2,4,6"; None spreads them evenly.
         retention_config: of a BERT student: word-vectors that its blocks keep; None keeps all.
+        continued: run whose student is trained on, in place of a new one; None for a new one.
+        sparsity: share of each large weight that pruning sets to 0; 0 prunes nothing.
+        block: rows x columns of a weight that become 0 together, "1x16"; "1x1" for single values.
+        clusters: different values that each large weight ends with; 0 clusters nothing.
         teacher_max_length: word pieces of an example at most, for the teachers; None takes what they were trained with.
         alpha: weight of the true labels against the teachers.
         temperature: of soft labels.
@@ -102,6 +107,10 @@ class Distillation:
     start: str = RANDOM
     start_blocks: str | None = None
     retention_config: str | None = None
+    continued: str | None = None
+    sparsity: float = 0.0
+    block: str = "1x1"
+    clusters: int = 0
     teacher_max_length: int | None = None
     alpha: str = "0.1"
     temperature: str = "2"
@@ -141,6 +150,7 @@ class Distillation:
         kind_of(self.student)
         _check_student(self)
         _check_teachers(self)
+        _check_compression(self)
 
     @property
     def task_definition(self) -> Task:
@@ -230,6 +240,13 @@ def _check_student(settings: Distillation) -> None:
         raise UserError(f"{', '.join(inner)} needs a teacher; give --teacher")
 
 
+def _check_compression(settings: Distillation) -> None:
+    if parse_block(settings.block) != SINGLE and not settings.sparsity:
+        raise UserError(f"--block {settings.block} is for pruning; give --sparsity as well")
+    if settings.clusters == 1:
+        raise UserError("--clusters 1: expected 2 to 256 values, or 0 for no clustering")
+
+
 def _check_teachers(settings: Distillation) -> None:
     """What needs a teacher has one, and what counts them fits their number."""
     weights = [part for part in (settings.teacher_weights or "").split(",") if part]
@@ -268,6 +285,8 @@ _RANGES: Ranges = {
     "max_length": (5, 4096, "5 to 4096 word pieces"),
     "teacher_max_length": (5, 4096, "5 to 4096 word pieces"),
     "augment_copies": (1, 1000, "1 to 1000 further texts of each training text"),
+    "sparsity": (0.0, 0.99, "a share from 0 to 0.99"),
+    "clusters": (0, 256, "2 to 256 values, or 0 for no clustering"),
     "mask_rate": (0.0, 1.0, "a share from 0 to 1"),
     "class_rate": (0.0, 1.0, "a share from 0 to 1"),
     "ngram_rate": (0.0, 1.0, "a share from 0 to 1"),

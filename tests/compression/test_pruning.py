@@ -9,34 +9,44 @@ import pytest
 
 from power_bert.errors import UserError
 
-UPDATES = 40
+UPDATES, DIM = 40, 40
 
 
 @pytest.fixture
 def fit() -> Callable[..., Any]:
-    """Trains a small network with callbacks, and returns it; its weights begin alike each time."""
+    """Trains a network with callbacks on the same data each time, and returns it."""
 
-    def run(*callbacks: Any, updates: int = UPDATES, model: Any = None, dim: int = 40) -> Any:
-        import keras
-
+    def run(model: Any, *callbacks: Any, updates: int = UPDATES) -> Any:
         generator = np.random.default_rng(0)
-        inputs = generator.normal(size=(8 * updates, dim)).astype("float32")
-        targets = np.sin(inputs @ generator.normal(size=(dim, 3))).astype("float32")
-        if model is None:
-            keras.utils.set_random_seed(0)
-            model = keras.Sequential([keras.Input((dim,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(3)])
-            model.compile(keras.optimizers.Adam(1e-2), "mse")
+        inputs = generator.normal(size=(8 * updates, DIM)).astype("float32")
+        targets = np.sin(inputs @ generator.normal(size=(DIM, 3))).astype("float32")
         model.fit(inputs, targets, batch_size=8, shuffle=False, verbose=0, callbacks=list(callbacks))
         return model
 
     return run
 
 
-def test_the_asked_share_of_weights_is_zero_and_the_largest_stay(fit: Callable[..., Any]) -> None:
+@pytest.fixture
+def make_network() -> Callable[[], Any]:
+    def make() -> Any:
+        import keras
+
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((DIM,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(3)])
+        model.compile(keras.optimizers.Adam(1e-2), "mse")
+        return model
+
+    return make
+
+
+def test_the_asked_share_of_weights_is_zero_and_the_largest_stay(
+    fit: Callable[..., Any], make_network: Callable[[], Any]
+) -> None:
     from power_bert.compression.pruning import MagnitudePruning
     from power_bert.compression.weights import measure_compression
 
-    model = fit(MagnitudePruning(0.8, rising_updates=UPDATES // 2))
+    model = make_network()
+    fit(model, MagnitudePruning(model, 0.8, rising_updates=UPDATES // 2))
     kernel, head = model.layers[0].kernel, model.layers[1].kernel
     assert measure_compression([kernel]).sparsity == pytest.approx(0.8, abs=1e-3)
     assert measure_compression([head]).sparsity == 0  # too small to be worth it
@@ -44,7 +54,7 @@ def test_the_asked_share_of_weights_is_zero_and_the_largest_stay(fit: Callable[.
     assert np.abs(np.asarray(kernel)).max() > 0.1
 
 
-def test_the_sparsity_rises_by_the_cubic_schedule(fit: Callable[..., Any]) -> None:
+def test_the_sparsity_rises_by_the_cubic_schedule(fit: Callable[..., Any], make_network: Callable[[], Any]) -> None:
     import keras
 
     from power_bert.compression.pruning import MagnitudePruning
@@ -55,51 +65,56 @@ def test_the_sparsity_rises_by_the_cubic_schedule(fit: Callable[..., Any]) -> No
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             shares.append(float((np.asarray(self.model.layers[0].kernel) == 0).mean()))
 
-    fit(MagnitudePruning(0.6, rising_updates=20), Watch())
+    model = make_network()
+    fit(model, MagnitudePruning(model, 0.6, rising_updates=20), Watch())
     expected = [0.6 * (1 - (1 - min(update, 20) / 20) ** 3) for update in range(1, UPDATES + 1)]
     assert shares == pytest.approx(expected, abs=1e-3)
 
 
-def test_blocks_become_zero_together(fit: Callable[..., Any]) -> None:
+def test_blocks_become_zero_together(fit: Callable[..., Any], make_network: Callable[[], Any]) -> None:
     from power_bert.compression.pruning import MagnitudePruning
 
-    model = fit(MagnitudePruning(0.5, rising_updates=10, block=(1, 16)))
+    model = make_network()
+    fit(model, MagnitudePruning(model, 0.5, rising_updates=10, block=(1, 16)))
     blocks = np.asarray(model.layers[0].kernel).reshape(40, 4, 16)
     zeros = (blocks == 0).all(axis=-1)
     assert zeros.mean() == pytest.approx(0.5, abs=0.01)
     assert not ((blocks == 0).any(axis=-1) & ~zeros).any()
 
 
-def test_a_resumed_training_keeps_its_zeros(fit: Callable[..., Any]) -> None:
+def test_a_resumed_training_keeps_its_zeros(fit: Callable[..., Any], make_network: Callable[[], Any]) -> None:
     from power_bert.compression.pruning import MagnitudePruning
 
-    model = fit(MagnitudePruning(0.7, rising_updates=10))
+    model = make_network()
+    fit(model, MagnitudePruning(model, 0.7, rising_updates=10))
     zeros = np.asarray(model.layers[0].kernel) == 0
-    fit(MagnitudePruning(0.7, rising_updates=10, first_update=UPDATES), model=model)
+    fit(model, MagnitudePruning(model, 0.7, rising_updates=10, first_update=UPDATES))
     assert ((np.asarray(model.layers[0].kernel) == 0) == zeros).all()
 
 
-def test_clusters(fit: Callable[..., Any]) -> None:
+def test_clusters(fit: Callable[..., Any], make_network: Callable[[], Any]) -> None:
     from power_bert.compression.clustering import WeightClustering
     from power_bert.compression.weights import measure_compression
 
-    first = fit(WeightClustering(8, from_update=UPDATES // 2), updates=UPDATES // 2)
+    first, model = make_network(), make_network()
+    fit(first, WeightClustering(first, 8, from_update=UPDATES // 2), updates=UPDATES // 2)
     tied = np.unique(np.asarray(first.layers[0].kernel))
-    model = fit(WeightClustering(8, from_update=UPDATES // 2))
+    fit(model, WeightClustering(model, 8, from_update=UPDATES // 2))
     assert measure_compression([model.layers[0].kernel]).most_values == len(tied) == 8
     # The centroids are trained on after the weights were tied.
     assert np.abs(np.unique(np.asarray(model.layers[0].kernel)) - tied).max() > 1e-3
     # A resumed training finds the clusters again.
-    fit(WeightClustering(8, from_update=UPDATES // 2, first_update=UPDATES), model=model)
+    fit(model, WeightClustering(model, 8, from_update=UPDATES // 2, first_update=UPDATES))
     assert measure_compression([model.layers[0].kernel]).most_values == 8
 
 
-def test_clustering_keeps_the_zeros_of_pruning(fit: Callable[..., Any]) -> None:
+def test_clustering_keeps_the_zeros_of_pruning(fit: Callable[..., Any], make_network: Callable[[], Any]) -> None:
     from power_bert.compression.clustering import WeightClustering
     from power_bert.compression.pruning import MagnitudePruning
     from power_bert.compression.weights import measure_compression
 
-    model = fit(MagnitudePruning(0.5, rising_updates=10), WeightClustering(8, from_update=20))
+    model = make_network()
+    fit(model, MagnitudePruning(model, 0.5, rising_updates=10), WeightClustering(model, 8, from_update=20))
     measured = measure_compression([model.layers[0].kernel])
     assert measured.sparsity == pytest.approx(0.5, abs=1e-3)
     assert measured.most_values <= 8
@@ -115,18 +130,21 @@ def test_centroids_are_near_the_values() -> None:
     assert (nearest(values, centroids) == np.repeat([0, 1, 2], 500)).all()
 
 
-def test_a_model_of_small_tensors_is_refused(fit: Callable[..., Any]) -> None:
+def test_a_model_of_small_tensors_is_refused() -> None:
+    import keras
+
     from power_bert.compression.clustering import WeightClustering
     from power_bert.compression.pruning import MagnitudePruning
 
-    for callback in (MagnitudePruning(0.5, 10), WeightClustering(8, 10)):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    for make in (lambda: MagnitudePruning(model, 0.5, 10), lambda: WeightClustering(model, 8, 10)):
         with pytest.raises(UserError, match="all its tensors are small"):
-            fit(callback, dim=4)
+            make()
 
 
 @pytest.mark.parametrize("text", ["", "16", "1x", "0x4", "axb", "1x2x3"])
 def test_a_block_that_is_none(text: str) -> None:
-    from power_bert.compression.pruning import parse_block
+    from power_bert.compression.blocks import parse_block
 
     assert parse_block("4x16") == (4, 16)
     with pytest.raises(UserError, match="such as 1x16"):

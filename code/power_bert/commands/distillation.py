@@ -48,6 +48,9 @@ def distill(
     retention_config: Annotated[
         str | None, typer.Option(help="word-vectors that the blocks of a BERT keep: 1.0,0.5 or 64,8")
     ] = None,
+    sparsity: Annotated[float | None, typer.Option(help="prune: share of each large weight that becomes 0")] = None,
+    block: Annotated[str | None, typer.Option(help="with --sparsity: rows x columns that become 0 together")] = None,
+    clusters: Annotated[int | None, typer.Option(help="different values that each large weight ends with")] = None,
     alpha: Annotated[
         str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; 0.1")
     ] = None,

@@ -28,6 +28,7 @@ class WeightClustering(keras.callbacks.Callback):
     cluster's gradients are averaged. Weights that are 0 by then stay 0.
 
     Args:
+        model: whose weights are tied; what is fitted may hold more than it.
         clusters: different values of a tensor, 2 to 256.
         from_update: the first update of the training after which the weights are tied.
         first_update: updates that were done before a training was resumed.
@@ -36,17 +37,18 @@ class WeightClustering(keras.callbacks.Callback):
         UserError: the backend is not TensorFlow, or the model has no weights that can be clustered.
     """
 
-    def __init__(self, clusters: int, from_update: int, first_update: int = 0) -> None:
+    def __init__(self, model: keras.Model, clusters: int, from_update: int, first_update: int = 0) -> None:
         super().__init__()
         if keras.backend.backend() != "tensorflow":
             raise UserError("clustering runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
+        self.weights = compressible(model)
+        if not self.weights:
+            raise UserError("the model has no weights to cluster: all its tensors are small")
         self.clusters, self.from_update = clusters, from_update
         self._updates = first_update
         self._tie: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if not compressible(self.model):
-            raise UserError("the model has no weights to cluster: all its tensors are small")
         if self._updates > self.from_update:
             self._start()
 
@@ -61,7 +63,7 @@ class WeightClustering(keras.callbacks.Callback):
         import tensorflow as tf
 
         tied = []
-        for weight in compressible(self.model):
+        for weight in self.weights:
             values = np.asarray(weight)
             centroids = find_centroids(values, self.clusters)
             members = nearest(values, centroids)

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from power_bert.compression.blocks import SINGLE
 from power_bert.compression.weights import compressible
 from power_bert.errors import UserError
 
@@ -24,9 +25,10 @@ class MagnitudePruning(keras.callbacks.Callback):
     training keeps the zeros that it finds.
 
     Args:
+        model: whose weights are pruned; what is fitted may hold more than it.
         sparsity: share of zeros at the end, above 0 and below 1.
         rising_updates: updates over which it rises.
-        block: rows and columns that become 0 together; (1, 1) for single weights. Blocks are for matrices alone.
+        block: rows and columns that become 0 together; `SINGLE` for single values. Blocks are for matrices alone.
         first_update: updates that were done before a training was resumed.
 
     Raises:
@@ -34,11 +36,19 @@ class MagnitudePruning(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, sparsity: float, rising_updates: int, block: tuple[int, int] = (1, 1), first_update: int = 0
+        self,
+        model: keras.Model,
+        sparsity: float,
+        rising_updates: int,
+        block: tuple[int, int] = SINGLE,
+        first_update: int = 0,
     ) -> None:
         super().__init__()
         if keras.backend.backend() != "tensorflow":
             raise UserError("pruning runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
+        self.weights = compressible(model, block)
+        if not self.weights:
+            raise UserError("the model has no weights to prune: all its tensors are small")
         self.sparsity, self.rising_updates, self.block = sparsity, rising_updates, block
         self.first_update = first_update
 
@@ -47,9 +57,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
         from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PolynomialDecay
 
-        weights = [weight.value for weight in compressible(self.model, self.block)]
-        if not weights:
-            raise UserError("the model has no weights to prune: all its tensors are small")
+        weights = [weight.value for weight in self.weights]
         frequency = max(1, self.rising_updates // _MASK_UPDATES)
         # The last mask update is the one that arrives at the sparsity.
         end = max(frequency, self.rising_updates // frequency * frequency)
@@ -77,15 +85,3 @@ class MagnitudePruning(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._update.assign_add(1)
         self._prune()
-
-
-def parse_block(text: str) -> tuple[int, int]:
-    """Rows and columns of "1x16".
-
-    Raises:
-        UserError: anything else.
-    """
-    parts = text.split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise UserError(f"--block {text}: expected rows x columns of a block, such as 1x16; 1x1 for single weights")
-    return int(parts[0]), int(parts[1])

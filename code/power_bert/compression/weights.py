@@ -11,11 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from power_bert.compression.blocks import SINGLE
+
 # Smaller ones (norms, biases, heads of a few classes) save nothing and cost accuracy.
 SMALLEST_WEIGHT = 1024
 
 
-def compressible(model: keras.Model, block: tuple[int, int] = (1, 1)) -> list[keras.Variable]:
+def compressible(model: keras.Model, block: tuple[int, int] = SINGLE) -> list[keras.Variable]:
     """Trainable kernels and tables of at least `SMALLEST_WEIGHT` values.
 
     Args:
@@ -27,7 +29,7 @@ def compressible(model: keras.Model, block: tuple[int, int] = (1, 1)) -> list[ke
         for weight in model.trainable_variables
         if len(weight.shape) >= 2
         and int(np.prod(weight.shape)) >= SMALLEST_WEIGHT
-        and (block == (1, 1) or len(weight.shape) == 2)
+        and (block == SINGLE or len(weight.shape) == 2)
     ]
 
 

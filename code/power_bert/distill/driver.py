@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from rich.console import Console
 
+from power_bert.compression.callbacks import compression_callbacks
 from power_bert.distill.distiller import Distiller
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.masked_words import make_filler, needs_checkpoint
@@ -33,6 +34,7 @@ from power_bert.train.phase_end import already_done, finish_phase, write_metrics
 from power_bert.train.predict import to_predictions
 from power_bert.train.reporting import Reporter
 from power_bert.train.run_folder import check_run_dir, set_aside
+from power_bert.train.stored_run import load_stored_run
 from power_bert.train.test_predictions import write_missing_predictions
 from power_bert.train.training import RunContext, Split, TrainingPlan, compile_with_adamw, train
 
@@ -117,10 +119,7 @@ def _prepare(settings: Distillation, console: Console, predict_test: bool, logit
     teachers = [find_teacher(given, task, settings.teacher_max_length) for given in settings.teachers]
     keras.utils.set_random_seed(settings.seed)
     make_deterministic()
-    start = find_start(settings, teachers)
-    encoded = start.tokenizer.word_pieces.encode(train_examples.first, train_examples.second, settings.max_length)
-    keras.utils.set_random_seed(settings.seed)  # whatever has been loaded before, the student starts alike
-    student = make_student(settings, start, encoded, train_examples.labels)
+    student = _student(settings, teachers, train_examples)
     objective, encoder = _objective(settings, teachers, student)
     fill_masks = make_filler(needs_checkpoint(settings.lm_checkpoint)) if "lm" in settings.augment else None
     parts = collect_texts(settings, train_examples, fill_masks)
@@ -134,6 +133,15 @@ def _prepare(settings: Distillation, console: Console, predict_test: bool, logit
     targets = make_targets(parts, logits, task.is_regression)
     transfer = TransferSet(parts, targets)
     return _Lessons(teachers, student, objective, encoder, dev, transfer, scores, cache.computed_examples)
+
+
+def _student(settings: Distillation, teachers: list[Teacher], train_examples: Examples) -> PowerBertTextClassifier:
+    if settings.continued is not None:
+        return load_stored_run(settings.continued).classifier
+    start = find_start(settings, teachers)
+    encoded = start.tokenizer.word_pieces.encode(train_examples.first, train_examples.second, settings.max_length)
+    keras.utils.set_random_seed(settings.seed)  # whatever has been loaded before, the student starts alike
+    return make_student(settings, start, encoded, train_examples.labels)
 
 
 def _labels(examples: Examples) -> np.ndarray:
@@ -153,16 +161,18 @@ def _train(settings: Distillation, lessons: _Lessons, run_dir: RunDir, reporter:
     total_steps = -(-len(transfer.encoded) // settings.batch_size) * settings.epochs
     keras.utils.set_random_seed(settings.seed)
     model = Distiller(lessons.student, lessons.objective, total_steps, lessons.encoder)
+    callbacks = compression_callbacks(settings, lessons.student)
     plan = TrainingPlan(
         _TITLE,
         settings.epochs,
         lambda fitted, steps: compile_with_adamw(
             fitted, steps, settings.learning_rate, settings.warmup, settings.weight_decay, settings.clip_norm
         ),
-        "best",
+        "last" if callbacks else "best",  # before the last epoch, pruning and clustering are not at their end
         None,
         lambda history: write_metrics_csv(run_dir, (DISTILL,), phase_dir, history),
         lessons.transfer.targets,
+        callbacks or (lambda done, total: []),
     )
     outcome = train(context, model, phase_dir, plan)
     finish_phase(context, phase_dir, _TITLE, outcome, started, _figures(lessons))

@@ -71,6 +71,7 @@ class TrainingPlan:
         status: further text for the progress bar.
         on_history: told the history after every epoch.
         targets: what the loss compares with, float32 (examples, …); None for the labels.
+        callbacks: (updates done before, updates of the whole training) → further callbacks.
     """
 
     title: str
@@ -80,6 +81,7 @@ class TrainingPlan:
     status: Callable[[], str] | None
     on_history: Callable[[list[dict[str, Any]]], None]
     targets: np.ndarray | None = None
+    callbacks: Callable[[int, int], list[keras.callbacks.Callback]] = lambda done, total: []
 
 
 def compile_with_adamw(
@@ -193,7 +195,11 @@ def train(
             steps_per_epoch=steps,
             shuffle=False,
             verbose=0,
-            callbacks=[display, EpochEnd(context, phase_dir, plan, progress, display)],
+            callbacks=[
+                display,
+                *plan.callbacks(first * steps, plan.epochs * steps),
+                EpochEnd(context, phase_dir, plan, progress, display),
+            ],
         )
     if progress["best_epoch"] is None:
         raise UserError(

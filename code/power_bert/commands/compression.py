@@ -1,0 +1,51 @@
+"""The command that makes students smaller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def compress(
+    run: Annotated[Path, typer.Argument(help="folder of a distilled run", metavar="RUN")],
+    out: Annotated[Path, typer.Option(help="run folder of the compressed student")],
+    sparsity: Annotated[float, typer.Option(help="share of each large weight that becomes 0: 0.8")] = 0.0,
+    block: Annotated[str, typer.Option(help="rows x columns that become 0 together: 1x16")] = "1x1",
+    clusters: Annotated[int, typer.Option(help="different values that each large weight ends with: 16")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="of the further training; default: half of the run's")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="the highest; default: the run's")] = None,
+    quantize: Annotated[
+        Literal["none", "float16", "dynamic", "int8"], typer.Option(help="of the files whose sizes are reported")
+    ] = "none",
+    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
+) -> None:
+    """Prune a finished student, cluster its weights, or both, training it on with its teachers' cached logits.
+
+    Reports dev scores, share of zeros, and the size of the .tflite file, also zipped, before and after. The result is a
+    run: evaluate, predict, export and compare take it. `distill` has the same options, for a new student.
+
+    Examples:
+
+        bash run.sh compress student --sparsity 0.8 --out student_sparse
+
+        bash run.sh compress student --sparsity 0.5 --block 1x16 --out student_blocks
+
+        bash run.sh compress student --sparsity 0.5 --clusters 16 --quantize dynamic --out student_small
+    """
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from power_bert.analysis.model_card import finish_with_card
+    from power_bert.compression.driver import compress
+
+    changes = {
+        "output_dir": str(out.absolute()),
+        "sparsity": sparsity,
+        "block": block,
+        "clusters": clusters,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+    }
+    finish_with_card(compress(run, changes, quantize, resume))
