@@ -51,6 +51,7 @@ COMMANDS = (
     export.export,
     export.inspect,
     export.benchmark_export,
+    export.proof_points,
     web.web,
 )
 

@@ -139,7 +139,7 @@ def latency_table(latencies: Sequence[FileLatency]) -> Table:
     table = Table(
         title=f"one example at a time, {first.threads} threads, {first.runs} runs", title_justify="left", expand=False
     )
-    table.add_column("file")
+    table.add_column("file", overflow="fold")
     for column in ("MB", "length", "p50 ms", "p95 ms", "× faster", "FLOPs predict", "reached"):
         table.add_column(column, justify="right")
     for latency in latencies:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from power_bert.commands.options import option
+from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, option
 
 
 def export(
@@ -107,3 +107,49 @@ def benchmark_export(
     from power_bert.analysis.litert_latency import latency_table, measure_files
 
     Console().print(latency_table(measure_files(models, threads, runs)))
+
+
+def proof_points(
+    runs: Annotated[list[str] | None, typer.Argument(help="finished runs of the same task to put beside")] = None,
+    out: Annotated[Path, typer.Option(help="folder of everything that is made")] = Path("proof_points"),
+    task: Annotated[str, option("TASK", f"{TASK_NAMES}; {LABELLED_NAMES}")] = "cola",
+    data_dir: Annotated[str | None, option("DATA_DIR", "folder of the data, or tfds:NAME; empty: as run.sh")] = None,
+    checkpoint_path: Annotated[str | None, option("CHECKPOINT_PATH", "pretrained BERT; empty: as run.sh")] = None,
+    epoch: Annotated[int | None, option("EPOCH", "epochs of the BERT's fine-tuning; empty: 3")] = None,
+    lr_bert: Annotated[float | None, option("LR_BERT", "learning rate of the BERT; empty: as run.sh")] = None,
+    max_length: Annotated[int | None, option("MAX_LENGTH", "word pieces at most; empty: the task's value")] = None,
+    seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
+    timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+) -> None:
+    """Build, export and evaluate a BERT, its int8 file and a BERT-tiny distilled from it, and show what each costs.
+
+    For each: dev scores in Keras and in LiteRT, time to build and to evaluate, bytes, milliseconds of one example at 1
+    and 2 threads. A killed call goes on; what is trained is not trained again.
+
+    Examples:
+
+        bash run.sh proof-points                                  # on the embedded sample
+
+        bash run.sh proof-points --task mrpc --data-dir glue_data/MRPC --out mrpc_points
+
+        bash run.sh proof-points checkpoints/runs/mrpc/power --task mrpc --data-dir glue_data/MRPC
+    """
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from rich.console import Console
+
+    from power_bert.export.proof_points import proof_text, prove
+
+    settings = {
+        "task": task,
+        "data_dir": data_dir,
+        "checkpoint_path": checkpoint_path,
+        "epochs": epoch,
+        "lr_bert": lr_bert,
+        "max_length": max_length,
+        "seed": seed,
+    }
+    console = Console(highlight=False, soft_wrap=True)
+    points = prove(settings, runs or [], out.absolute(), timed_runs, console)
+    console.print(f"\n{proof_text(points)}\n{out / 'proof_points.txt'}, .csv, .json", markup=False)
