@@ -204,7 +204,9 @@ def _speeds(
     console: Console,
 ) -> dict[str, Speed]:
     """Group → what its first run weighs and costs; all are timed in turns."""
-    firsts = {group: model for group, model in reversed(list(zip(groups, models, strict=True)))}
+    firsts: dict[str, TrainedModel] = {}
+    for group, model in zip(groups, models, strict=True):
+        firsts.setdefault(group, model)
     length = options.length or min(model.max_length for model in models)
     with tempfile.TemporaryDirectory() as folder:
         paths = []
@@ -267,10 +269,13 @@ def _figures(
 def _leave_for_card(phase: StoredPhase, figures: RunFigures, options: Options) -> None:
     speed = figures.speed
     rows = [
-        [f"file ({options.quantize})", f"{speed.file_bytes / 1e6:.2f} MB"],
+        [
+            f"exported file, {'float32' if options.quantize == 'none' else options.quantize}",
+            f"{speed.file_bytes / 1e6:.2f} MB",
+        ],
         [
             f"one text of {speed.length} word pieces, LiteRT, {options.threads} threads",
-            f"p50 {speed.p50_ms:.2f} ms, p95 {speed.p95_ms:.2f} ms",
+            f"p50 {speed.p50_ms:.3f} ms, p95 {speed.p95_ms:.3f} ms",
         ],
         ["batches of 32, Keras", f"{speed.examples_per_second:.0f} texts a second"],
     ]

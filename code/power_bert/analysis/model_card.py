@@ -30,6 +30,7 @@ CARD = "README.md"
 # What compare measures of a run; the card quotes it.
 FIGURES = "figures.json"
 _SEARCH = PHASES[1]
+_INNER_WEIGHTS = ("hidden_weight", "cosine_weight", "attention_weight")
 
 
 def write_model_card(run_dir: RunDir) -> Path:
@@ -138,13 +139,25 @@ def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
         lines.append(f"Learnt from {', '.join(f'{count} {name}' for name, count in parts.items())} texts.")
     if phase_dir.retention.exists() or isinstance(settings, Experiment):
         lines.append(f"Retention configuration: {_retention(phase_dir)}.")
+    left_out = {"task", "data_dir", "output_dir", "labels", "kind", *_idle_settings(settings)}
     values = {
         field.name: getattr(settings, field.name)
         for field in dataclasses.fields(settings)  # type: ignore[arg-type]
-        if field.name not in ("task", "data_dir", "output_dir", "labels")
+        if field.name not in left_out
     }
     rows = [(name, _shown(value)) for name, value in values.items() if value not in (None, (), "")]
     return [*lines, *([""] if lines else []), *_table(["Setting", "Value"], rows)]
+
+
+def _idle_settings(settings: TrainingSettings) -> set[str]:
+    """Settings that have done nothing in this run."""
+    if not isinstance(settings, Distillation):
+        return set()
+    idle = set() if settings.augment else {"augment_copies", "mask_rate", "class_rate", "ngram_rate", "lm_rate"}
+    idle |= {name for name in _INNER_WEIGHTS if getattr(settings, name) == "0"}
+    if set(_INNER_WEIGHTS) <= idle:
+        idle.add("attention_loss")
+    return idle if settings.teachers else idle | {"alpha", "temperature", "loss", "weighting"}
 
 
 def _retention(phase_dir: PhaseDir) -> str:

@@ -17,7 +17,7 @@ _RETENTION = option(
     "what each block keeps: 64,48,… (word-vectors), 1.0,0.8,… (shares), a retention.json, or none (everything); "
     "default: as the run or checkpoint has it",
 )
-_PHASE = typer.Option(help="1_fine_tune or 3_retrain of a run; default: the last that is done")
+_PHASE = typer.Option(help="1_fine_tune, 3_retrain or 4_distill of a run; default: the last that is done")
 _MAX_LENGTH = typer.Option(help="word pieces of an example at most; default: the run's", min=5, max=4096)
 
 
@@ -30,6 +30,7 @@ def evaluate(
     phase: Annotated[str | None, _PHASE] = None,
     max_length: Annotated[int | None, _MAX_LENGTH] = None,
     output: Annotated[Path | None, typer.Option(help="file that keeps the predictions")] = None,
+    report: Annotated[bool, typer.Option("--report", help="also precision, recall and F1 of each class")] = False,
 ) -> None:
     """Score a trained model, with the retention configuration of its run, another one, or without elimination.
 
@@ -40,6 +41,8 @@ def evaluate(
         bash run.sh evaluate RUN --retention-config 1.0,0.8,0.6,0.4,0.2,0.1
 
         bash run.sh evaluate RUN --retention-config none
+
+        bash run.sh evaluate RUN --split test --report
 
         bash run.sh evaluate RUN/3_retrain/model --task cola --data-dir glue_data/CoLA
     """
@@ -54,8 +57,11 @@ def evaluate(
 
     task_asked = get_task(task) if task else None
     model = load_trained_model(target, task_asked, data_dir, retention_config, phase, max_length)
-    for line in evaluate(model, split, Console(stderr=True), output).lines():
+    evaluation = evaluate(model, split, Console(stderr=True), output)
+    for line in evaluation.lines():
         typer.echo(line)
+    if report and evaluation.report:
+        typer.echo(f"\n{evaluation.report}", nl=False)
 
 
 def predict(

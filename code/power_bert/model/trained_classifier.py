@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from keras import ops
@@ -12,6 +11,7 @@ from keras import ops
 from power_bert.errors import UserError
 from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint
 from power_bert.model.checkpoints.classification_head import read_classification_head
+from power_bert.model.checkpoints.config import read_json
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import build_classifier, load_pretrained
 from power_bert.text.task import Task
@@ -43,6 +43,8 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
     if not checkpoint_path.startswith("hf://") and not Path(checkpoint_path).exists():
         raise UserError(f"{checkpoint_path}: no such run or checkpoint. {_REMEDY}")
     location = locate_checkpoint(checkpoint_path)
+    if _is_student(location):
+        return PowerBertTextClassifier.from_preset(str(location))
     kind = checkpoint_kind(location)
     if kind == "power_bert" and (location / "task.json").is_file():
         return PowerBertTextClassifier.from_preset(str(location))
@@ -58,10 +60,16 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
         raise UserError(f"{checkpoint_path}: the head wants {len(head.kernel)} dims, but the encoder has {hidden_dim}")
     length = min(max_length, pretrained.backbone.max_sequence_length)
     classifier = build_classifier(pretrained, len(head.bias), head.labels, length)
-    dense = _dense(classifier)
-    dense.kernel.assign(head.kernel)
-    dense.bias.assign(head.bias)
+    classifier.output_dense.kernel.assign(head.kernel)
+    classifier.output_dense.bias.assign(head.bias)
     return classifier
+
+
+def _is_student(location: Path) -> bool:
+    """Whether it is a preset of a student that is no BERT."""
+    if not (location / "task.json").is_file():
+        return False
+    return str(read_json(location / "config.json").get("registered_name", "")).startswith("power_bert>")
 
 
 def align_with_task(classifier: PowerBertTextClassifier, task: Task, source: str) -> None:
@@ -90,17 +98,15 @@ def align_with_task(classifier: PowerBertTextClassifier, task: Task, source: str
             f"{', '.join(task.labels)}, and it is not clear which is which. Give the --task that it was trained for, "
             'or name the classes in its config.json ("id2label") as the task does'
         )
-    dense = _dense(classifier)
+    if classifier.output_dense is None:
+        raise UserError(
+            f"{source}: its classes stand in another order ({', '.join(classifier.labels)}) than those of {task.name}, "
+            "and a linear model or an ensemble cannot be re-ordered; train it again with the labels in this order"
+        )
+    dense = classifier.output_dense
     dense.kernel.assign(ops.convert_to_numpy(dense.kernel)[:, order])
     dense.bias.assign(ops.convert_to_numpy(dense.bias)[order])
     classifier.labels = task.labels
-
-
-def _dense(classifier: PowerBertTextClassifier) -> Any:
-    """The head's layer; a model that gives the logits itself has none, and its classes stay in their order."""
-    if classifier.output_dense is None:
-        raise ValueError("the classifier has no dense layer of its own")
-    return classifier.output_dense
 
 
 def class_order(names: Sequence[str], task: Task) -> np.ndarray | None:

@@ -24,13 +24,17 @@ from power_bert.train.trained_model import TrainedModel, task_and_data
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model scores on a split, with all that a reader needs to know about it."""
+    """What a model scores on a split, with all that a reader needs to know about it.
+
+    `report` is scikit-learn's classification report, class by class; None for a regression.
+    """
 
     model: TrainedModel
     task: Task
     split: Split
     num_examples: int
     scores: dict[str, float]
+    report: str | None
 
     def lines(self) -> list[str]:
         return [
@@ -73,7 +77,21 @@ def evaluate(model: TrainedModel, split: Split, console: Console, output: Path |
             write_prediction_chunks(path, task, predictor.predictions(task, labelled(), advance))
         predictions = read_predictions(path, task)
     known = np.concatenate(labels)
-    return Evaluation(model, task, split, len(known), compute_scores(task.metrics, known, predictions))
+    scores = compute_scores(task.metrics, known, predictions)
+    return Evaluation(model, task, split, len(known), scores, _report(task, known, predictions))
+
+
+def _report(task: Task, labels: np.ndarray, predictions: np.ndarray) -> str | None:
+    from sklearn.metrics import classification_report
+
+    if task.labels is None:
+        return None
+    classes = range(len(task.labels))
+    return str(
+        classification_report(
+            labels, predictions, labels=classes, target_names=task.labels, digits=4, zero_division=0.0
+        )
+    )
 
 
 def score_test_predictions(settings: TrainingSettings, phase_dir: PhaseDir) -> dict[str, float] | None:

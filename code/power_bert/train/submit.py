@@ -10,12 +10,13 @@ from rich.console import Console
 
 from power_bert.config import Experiment
 from power_bert.errors import UserError
-from power_bert.run_dir import PHASES, PhaseDir, RunDir
+from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir
+from power_bert.settings import TrainingSettings
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.prediction_faults import find_prediction_faults
 from power_bert.text.submission import MAJORITY, majority_predictions, write_submission
 from power_bert.text.task import Task
-from power_bert.train.run_folder import PREDICTING_PHASES, missing_predictions, prediction_path, read_experiment
+from power_bert.train.run_folder import PREDICTING_PHASES, missing_predictions, prediction_path, read_settings
 
 DEFAULT_PHASE = PHASES[-1]
 
@@ -50,7 +51,7 @@ def submit(run_folders: Sequence[Path], out: Path, phase: str, console: Console)
     Args:
         run_folders: OUTPUT_DIRs of finished runs, at most one a task.
         out: the zip, replaced as a whole.
-        phase: whose predictions, one of PREDICTING_PHASES.
+        phase: whose predictions, one of PREDICTING_PHASES; a distilled run has one phase alone.
         console: for the progress.
 
     Returns:
@@ -71,28 +72,29 @@ def submit(run_folders: Sequence[Path], out: Path, phase: str, console: Console)
     return submitted
 
 
-def _runs_by_task(run_folders: Iterable[Path], phase: str) -> dict[str, tuple[Experiment, PhaseDir]]:
-    runs: dict[str, tuple[Experiment, PhaseDir]] = {}
+def _runs_by_task(run_folders: Iterable[Path], phase: str) -> dict[str, tuple[TrainingSettings, PhaseDir]]:
+    runs: dict[str, tuple[TrainingSettings, PhaseDir]] = {}
     folders: dict[str, Path] = {}
     for folder in run_folders:
         run_dir = RunDir(folder)
-        experiment = read_experiment(run_dir)
+        experiment = read_settings(run_dir)
+        own_phase = phase if isinstance(experiment, Experiment) else DISTILL
         if experiment.task not in TASKS:
             raise UserError(f"{folder}: a run of {experiment.task}, which is no task of GLUE; leave it out")
         if experiment.task in runs:
             raise UserError(
                 f"{folder} and {folders[experiment.task]} are both runs of {experiment.task}; give one of them"
             )
-        if not run_dir.phase(phase).is_done:
+        if not run_dir.phase(own_phase).is_done:
             raise UserError(
-                f"{folder}: {phase} is not done; give the command of the run again to finish it, leave the run out, or "
-                "choose another --phase"
+                f"{folder}: {own_phase} is not done; give the command of the run again to finish it, leave the run "
+                "out, or choose another --phase"
             )
-        runs[experiment.task], folders[experiment.task] = (experiment, run_dir.phase(phase)), folder
+        runs[experiment.task], folders[experiment.task] = (experiment, run_dir.phase(own_phase)), folder
     return runs
 
 
-def _predict_what_is_missing(experiment: Experiment, phase_dir: PhaseDir, console: Console) -> None:
+def _predict_what_is_missing(experiment: TrainingSettings, phase_dir: PhaseDir, console: Console) -> None:
     if missing_predictions(experiment, phase_dir):
         from power_bert.quiet import import_backend
 
@@ -108,7 +110,7 @@ def _predict_what_is_missing(experiment: Experiment, phase_dir: PhaseDir, consol
         )
 
 
-def _find_predictions(task: Task, runs: dict[str, tuple[Experiment, PhaseDir]]) -> Path | None:
+def _find_predictions(task: Task, runs: dict[str, tuple[TrainingSettings, PhaseDir]]) -> Path | None:
     """The task's file from a run of its own, or else from one of its family."""
     own = [run for name, run in runs.items() if name == task.name]
     family = [run for name, run in runs.items() if TASKS[name].family == task.family]

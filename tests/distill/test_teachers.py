@@ -1,0 +1,80 @@
+"""Teachers of every kind, and what is said of those that cannot teach."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from power_bert.distill.teachers import find_teacher
+from power_bert.errors import UserError
+from power_bert.text.custom_task import make_custom_task
+from power_bert.text.examples import Examples
+
+LABELS = ("bad", "good", "plain")
+TASK = make_custom_task(("text",), "label", LABELS, "accuracy")
+TEXTS = Examples(["the fine nice", "awful", "table road very"], None, None)
+
+
+def test_our_own_preset(tiny_teacher: Path) -> None:
+    teacher = find_teacher(str(tiny_teacher), TASK, 16)
+    assert teacher.is_own
+    expected = teacher.classifier.predict(TEXTS.first, batch_size=3, verbose=0)
+    np.testing.assert_allclose(teacher.model.outputs(TEXTS), expected, atol=1e-5)
+
+
+def test_classes_are_matched_by_name(tiny_teacher: Path) -> None:
+    plain = find_teacher(str(tiny_teacher), TASK, 16).model.outputs(TEXTS)
+    turned = make_custom_task(("text",), "label", ("plain", "bad", "good"), "accuracy")
+    np.testing.assert_allclose(find_teacher(str(tiny_teacher), turned, 16).model.outputs(TEXTS), plain[:, [2, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (("bad", "good"), r"has 3 classes \(bad, good, plain\), but custom wants 2 classes \(bad, good\)"),
+        (("bad", "good", "other"), "other"),
+    ],
+)
+def test_other_classes(labels: tuple[str, ...], message: str, tiny_teacher: Path) -> None:
+    task = make_custom_task(("text",), "label", labels, "accuracy")
+    with pytest.raises(UserError, match=message):
+        find_teacher(str(tiny_teacher), task, 16).model  # noqa: B018
+
+
+def test_a_keras_hub_classifier(tmp_path: Path) -> None:
+    import keras_hub
+
+    models: Any = keras_hub.models
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "fine", "nice", "awful", "table", "road", "very"]
+    tokenizer = models.BertTokenizer(words, lowercase=True)
+    preprocessor = models.BertTextClassifierPreprocessor(tokenizer, sequence_length=12)
+    backbone = models.BertBackbone(len(words), 1, 2, 8, 12, max_sequence_length=12)
+    classifier = models.BertTextClassifier(backbone, num_classes=3, preprocessor=preprocessor)
+    classifier.save_to_preset(str(tmp_path / "hub"))
+    teacher = find_teacher(str(tmp_path / "hub"), TASK, None)
+    assert not teacher.is_own
+    expected = classifier.predict(TEXTS.first, batch_size=3, verbose=0)
+    np.testing.assert_allclose(teacher.model.outputs(TEXTS), expected, atol=1e-5)
+    with pytest.raises(UserError, match="3 classes without names"):
+        find_teacher(str(tmp_path / "hub"), dataclasses.replace(TASK, labels=("a", "b")), None).model  # noqa: B018
+
+
+def test_what_is_no_teacher(tiny_teacher: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no config.json in .*\nExpected one of"):
+        find_teacher(str(tmp_path), TASK, None)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(UserError, match="a Hugging Face model of type 'gpt2'"):
+        find_teacher(str(tmp_path), TASK, None)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match=r"no tokenizer. Put its vocab.txt into"):
+        find_teacher(str(tmp_path), TASK, None)
+    without = shutil.copytree(tiny_teacher, tmp_path / "without")
+    for path in (without / "tokenizer.json", without / "preprocessor.json"):
+        path.unlink()
+    with pytest.raises((UserError, ValueError), match=r"tokenizer|preprocessor"):
+        find_teacher(str(without), TASK, None).model  # noqa: B018
