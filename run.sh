@@ -357,7 +357,7 @@ The environment:
       Folder of the virtual environment. Empty: .venv beside run.sh.
 
   EXTRAS
-      Optional dependencies of pyproject.toml to install as well: test, jax, parity (torch and transformers).
+      Optional dependencies of pyproject.toml to install as well: test, jax, beam, wandb, parity (torch, transformers).
 
 HELP
   if environment_is_ready; then

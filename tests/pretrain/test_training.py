@@ -1,5 +1,6 @@
 """Tests of a whole pre-training: it learns, resumes exactly, and refuses what cannot be."""
 
+import errno
 import itertools
 import json
 import os
@@ -59,6 +60,11 @@ class TestResult:
             assert entry["perplexity"] == pytest.approx(np.exp(entry["test_loss"]))
             assert 0 <= entry["waiting_share"] <= 1 and entry["tokens_per_second"] > 0
         assert [b["seconds"] > a["seconds"] for a, b in itertools.pairwise(history)] == [True, True]
+        metrics = json.loads(finished.metrics.read_text())
+        assert metrics["tokens_per_second"] == pytest.approx(10 * 88 / history[-1]["seconds"])
+        for name in ("waiting_share", "preparing_share"):
+            values = [entry[name] for entry in history]
+            assert min(values) <= metrics[name] <= max(values)
 
     def test_again_does_nothing(self, finished: PretrainingDir, make_settings: Settings, console: Console) -> None:
         before = finished.metrics.stat().st_mtime_ns
@@ -223,6 +229,23 @@ class TestBadInput:
     def test_too_many_devices(self, make_settings: Settings, tmp_path: Path, console: Console) -> None:
         with pytest.raises(UserError, match="devices=8, but there are"):
             pretrain(make_settings(devices=8), tmp_path / "out", console)
+
+    @pytest.mark.slow
+    def test_a_full_disk(
+        self, make_settings: Settings, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*arguments: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        settings, folder = make_settings(steps=2, interval=1), PretrainingDir(tmp_path / "out")
+        for place, resumed in (("training.save_training_state", 0), ("outputs.write_hugging_face", 2)):
+            with monkeypatch.context() as patch, pytest.raises(UserError, match=r"the disk is full \(\d+ MB free\)"):
+                patch.setattr(f"power_bert.pretrain.{place}", full)
+                pretrain(settings, folder.path, console)
+            assert not folder.is_done and folder.training_state.exists() is (resumed > 0)
+        pretrain(settings, folder.path, console)
+        assert folder.is_done
+        assert "resumed after update 2 of 2" in console.file.getvalue()  # type: ignore[attr-defined]
 
     @pytest.mark.slow
     def test_the_loss_is_no_number(self, make_settings: Settings, tmp_path: Path, console: Console) -> None:

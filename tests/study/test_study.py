@@ -130,6 +130,8 @@ def test_what_is_done_is_skipped_and_what_fails_is_named(
     assert folder.cell("hidden-8_seed-2").error.read_text() == "out of memory\n"
     run_study(larger, folder, console, fake_cell)
     assert not folder.cell("hidden-8_seed-2").error.exists()
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2 of 4 cells are already done" in output and "hidden-8_seed-3, 2 of 2, about 1 min left" in output
 
 
 @pytest.mark.slow
@@ -192,7 +194,7 @@ def test_every_cell_in_a_process_of_its_own(make_study: Callable[..., Study], tm
     assert run_study(study, folder, console) == {}
     assert PretrainingDir(folder.cell("hidden-8_seed-0").pretraining.path).is_done
     assert run_study(study, folder, console) == {}
-    assert "already done" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1 of 1 cells are already done" in console.file.getvalue()  # type: ignore[attr-defined]
     broken = make_study(grid={"hidden": [8], "seed": [1]}, pretraining={"steps": 1, "positions": 5}, fine_tuning=None)
     errors = run_study(broken, folder, console)
     assert "positions=5, but" in errors["hidden-8_seed-1"]

@@ -58,13 +58,15 @@ def pretrain(
         TASK=cola DATA_DIR=glue_data/CoLA CHECKPOINT_PATH=checkpoints/tiny/model bash run.sh
     """
     given = dict(locals())  # every option is a setting of the same name, but for three
-    from power_bert.pretrain.settings import read_toml, resolve_settings
+    from power_bert.pretrain.settings import check_names, read_toml, resolve_settings
     from power_bert.quiet import import_backend
 
     options = {name: value for name, value in given.items() if value is not None and name not in _NO_SETTINGS}
     if corpus is not None:
         options["corpus"] = str(corpus)
-    settings = resolve_settings({**(read_toml(config) if config else {}), **options})
+    in_file = read_toml(config) if config else {}
+    check_names(in_file, str(config))
+    settings = resolve_settings({**in_file, **options})
     import_backend()
     from power_bert.pretrain import driver
 

@@ -78,7 +78,9 @@ class MaskedLMHead(keras.layers.Layer):
         Returns:
             float32 logits (batch, predictions, vocabulary).
         """
-        selected = ops.take_along_axis(hidden_states, positions[:, :, None], axis=1)
+        batch, length, hidden = ops.shape(hidden_states)
+        rows = positions + length * ops.arange(batch, dtype="int32")[:, None]
+        selected = ops.take(ops.reshape(hidden_states, (-1, hidden)), rows, axis=0)
         transformed = self.norm(activation_function(self.activation)(self.transform(selected)))
         table = ops.cast(self.embeddings.token, self.compute_dtype)
         logits = ops.matmul(transformed, ops.transpose(table))

@@ -9,13 +9,14 @@ import keras
 from rich.console import Console
 
 from power_bert.corpus.manifest import Corpus, open_corpus
+from power_bert.corpus.shards import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.pretrain.devices import training_devices
 from power_bert.pretrain.folder import PretrainingDir, corpus_fingerprint, start_pretraining_dir
 from power_bert.pretrain.outputs import write_outputs
 from power_bert.pretrain.settings import PretrainingSettings
 from power_bert.pretrain.tracking import NoTracker, Tracker, WandbTracker
-from power_bert.pretrain.training import Pretraining, make_model, train
+from power_bert.pretrain.training import Pretraining, make_model, summarize, train
 from power_bert.run_dir import write_json
 from power_bert.train.environment import describe_machine, make_deterministic
 from power_bert.train.reporting import Reporter
@@ -39,7 +40,7 @@ def pretrain(
     corpus = open_corpus(settings.corpus)
     _check_corpus(corpus, settings)
     start_pretraining_dir(folder, settings, {**describe_machine(), "corpus": corpus_fingerprint(corpus)})
-    with Reporter(folder.log, folder.tensorboard, console) as reporter:
+    with disk_errors_explained(folder.path), Reporter(folder.log, folder.tensorboard, console) as reporter:
         if folder.is_done:
             reporter.say(f"{folder.path}: already done")
             return folder
@@ -48,8 +49,10 @@ def pretrain(
         tracker: Tracker = NoTracker()
         if wandb:
             tracker = WandbTracker(wandb, folder.path, dataclasses.asdict(settings), folder.wandb_id)
-        _run(Pretraining(settings, corpus, folder, reporter, tracker))
-        tracker.finish()
+        try:
+            _run(Pretraining(settings, corpus, folder, reporter, tracker))
+        finally:
+            tracker.finish()
     return folder
 
 
@@ -62,12 +65,19 @@ def _run(pretraining: Pretraining) -> None:
         history = train(pretraining, model)
     for note in write_outputs(folder, model.masked_lm, pretraining.corpus.tokenizer):
         reporter.say(note)
-    write_json(folder.metrics, {**history[-1], "parameters": model.num_parameters, "history": history})
+    metrics = {**summarize(history), "parameters": model.num_parameters, "history": history}
+    write_json(folder.metrics, metrics)
     folder.mark_done()
     folder.training_state.unlink(missing_ok=True)  # only now is it no longer needed
     reporter.say(
-        f"done: perplexity {history[-1]['perplexity']:.2f}, masked accuracy {history[-1]['masked_accuracy']:.3f}. The "
-        f"encoder: CHECKPOINT_PATH={folder.model} (or {folder.hugging_face}, or {folder.tf1_prefix})"
+        f"done: perplexity {metrics['perplexity']:.2f}, masked accuracy {metrics['masked_accuracy']:.3f}; "
+        f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['waiting_share']:.1%} of the time waiting for data "
+        f"(making them ready kept one core busy for {metrics['preparing_share']:.1%} of it)"
+    )
+    similarity = "" if settings.similarity == "dot" else f"SIMILARITY={settings.similarity} "
+    reporter.say(
+        f"the encoder: {similarity}CHECKPOINT_PATH={folder.model} (for others: {folder.hugging_face}, "
+        f"{folder.tf1_prefix})"
     )
 
 

@@ -34,4 +34,22 @@ def masked_lm_counts(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.config.list_logical_devices("GPU"):
+            return _fused_cross_entropy(logits, labels)
     return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def _fused_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """One operation for value and gradient, deterministic on a CPU.
+
+    Asked to be deterministic, TensorFlow takes it apart, as on a GPU; over a vocabulary, each part is a pass through
+    the largest tensor of the training.
+    """
+    import tensorflow as tf
+
+    rows = ops.reshape(logits, (-1, logits.shape[-1]))
+    loss, _ = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=rows, labels=ops.reshape(labels, (-1,)))
+    return ops.reshape(loss, ops.shape(labels))

@@ -131,11 +131,8 @@ def resolve_settings(given: Mapping[str, Any], where: str = "") -> PretrainingSe
     Raises:
         UserError: An unknown name, a missing corpus, or a value that cannot be.
     """
-    known = [field.name for field in dataclasses.fields(PretrainingSettings)]
     prefix = f"{where}: " if where else ""
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise UserError(f"{prefix}unknown settings {', '.join(unknown)}; known are {', '.join(known)}")
+    check_names(given, where)
     values = {name: value for name, value in given.items() if value is not None}
     if "corpus" not in values:
         raise UserError(f"{prefix}no corpus given; expected the folder of a prepared corpus (prepare-corpus makes one)")
@@ -144,6 +141,14 @@ def resolve_settings(given: Mapping[str, Any], where: str = "") -> PretrainingSe
         return PretrainingSettings(**values)
     except UserError as error:
         raise UserError(f"{prefix}{error}") from None
+
+
+def check_names(given: Mapping[str, Any], where: str = "") -> None:
+    """Raises a UserError, which names `where`, for a name that is no setting."""
+    known = [field.name for field in dataclasses.fields(PretrainingSettings)]
+    if unknown := sorted(set(given) - set(known)):
+        prefix = f"{where}: " if where else ""
+        raise UserError(f"{prefix}unknown settings {', '.join(unknown)}; known are {', '.join(known)}")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:

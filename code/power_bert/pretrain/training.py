@@ -110,6 +110,18 @@ def train(pretraining: Pretraining, model: AccumulatedTraining) -> list[dict[str
     return history
 
 
+def summarize(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of the last evaluation, with speed and shares of the time over the whole training."""
+    last = history[-1]
+    starts = [0.0, *(entry["seconds"] for entry in history)]
+    seconds = [entry["seconds"] - start for entry, start in zip(history, starts, strict=False)]
+    shares = {
+        name: sum(entry[name] * of_interval for entry, of_interval in zip(history, seconds, strict=True)) / sum(seconds)
+        for name in ("waiting_share", "preparing_share")
+    }
+    return {**last, "tokens_per_second": last["tokens"] / last["seconds"], **shares}
+
+
 class IntervalEnd(keras.callbacks.Callback):
     """After every interval: evaluation, figures for the user, the state to resume from.
 

@@ -53,7 +53,7 @@ def _columns(study: Study) -> list[_Column]:
     """Heading, figure and format of each column."""
     columns: list[_Column] = [
         ("parameters", lambda result: result.parameters or None, "{:,.0f}"),
-        ("tokens/s", lambda result: result.figure("tokens_per_second"), "{:,.0f}"),
+        ("tokens/s", lambda result: result.tokens_per_second, "{:,.0f}"),
         ("test loss", lambda result: result.figure("test_loss"), "{:.3f}"),
         ("masked accuracy", lambda result: _percent(result.figure("masked_accuracy")), "{:.2f}"),
     ]
@@ -93,6 +93,7 @@ def results_csv(study: Study, results: Sequence[CellResult]) -> str:
     for result in results:
         row: dict[str, Any] = {**result.cell.values, "parameters": result.parameters or ""}
         row |= {name: _or_empty(result.figure(name)) for name in (*_CURVE_FIGURES, "perplexity")}
+        row["tokens_per_second"] = _or_empty(result.tokens_per_second)
         for task, untrained in fine_tunings(study):
             row[f"{task}{'_untrained' if untrained else ''}"] = _or_empty(result.scores.get((task, untrained)))
         rows.append(row)

@@ -47,6 +47,11 @@ class CellResult:
         """A figure of the last evaluation."""
         return self.history[-1][name] if self.history else None
 
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of the whole pre-training, evaluations aside."""
+        return self.history[-1]["tokens"] / self.history[-1]["seconds"] if self.history else None
+
     def average_score(self, untrained: bool = False) -> float | None:
         """The mean over the tasks; an undefined score (all predictions equal) counts 0, as it does in GLUE."""
         scores = [score or 0.0 for (_, start), score in self.scores.items() if start == untrained]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -45,13 +47,16 @@ def run_study(study: Study, folder: StudyDir, console: Console, run_cell: RunCel
     """
     _start_folder(study, folder)
     console.print(describe_corpus(prepare_study_corpus(study, folder, console)), markup=False)
+    waiting = [cell for cell in study.cells if not is_done(study, folder.cell(cell.name))]
+    if len(waiting) < len(study.cells):
+        console.print(f"{len(study.cells) - len(waiting)} of {len(study.cells)} cells are already done", markup=False)
     errors: dict[str, str] = {}
-    for number, cell in enumerate(study.cells, start=1):
+    started = time.monotonic()
+    for number, cell in enumerate(waiting):
         cell_dir = folder.cell(cell.name)
-        if is_done(study, cell_dir):
-            console.print(f"=== {cell.name}, {number} of {len(study.cells)}: already done", markup=False)
-            continue
-        console.print(f"=== {cell.name}, {number} of {len(study.cells)}", markup=False)
+        left = (time.monotonic() - started) / number * (len(waiting) - number) if number else 0.0
+        pace = f", about {_hours_and_minutes(left)} left at the pace so far" if number else ""
+        console.print(f"=== {cell.name}, {number + 1} of {len(waiting)}{pace}", markup=False)
         error = (run_cell or run_cell_as_process)(study, cell, folder.path)
         if error:
             errors[cell.name] = error
@@ -60,6 +65,11 @@ def run_study(study: Study, folder: StudyDir, console: Console, run_cell: RunCel
         else:
             cell_dir.error.unlink(missing_ok=True)
     return errors
+
+
+def _hours_and_minutes(seconds: float) -> str:
+    hours, minutes = divmod(math.ceil(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _start_folder(study: Study, folder: StudyDir) -> None:
