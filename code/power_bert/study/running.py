@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -103,7 +104,8 @@ def run_cell_as_process(study: Study, cell: Cell, folder: Path) -> str:
     """Runs a cell in a fresh process: nothing of an earlier one is in its memory or its random numbers."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run_cell_in_process, args=(study, cell, folder, sender))
+    # A daemon is ended when this process ends, also by Ctrl-C.
+    process = context.Process(target=_run_cell_in_process, args=(study, cell, folder, sender), daemon=True)
     process.start()
     sender.close()
     try:
@@ -118,6 +120,7 @@ def run_cell_as_process(study: Study, cell: Cell, folder: Path) -> str:
 
 def _run_cell_in_process(study: Study, cell: Cell, folder: Path, answer: Connection) -> None:
     end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches this process too; the parent speaks for both
     from power_bert.quiet import import_backend
 
     import_backend()
