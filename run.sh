@@ -303,7 +303,7 @@ set_environment() {
   # Tensors come and go with every operation. By default, glibc hands the memory of large ones back to the system each
   # time and gets it anew, page by page, which costs a third of a training step. Other C libraries ignore this.
   local malloc="" setting
-  for setting in arena_max=1 hugetlb=1 mmap_max=0 top_pad=67108864 trim_threshold=8589934592; do
+  for setting in hugetlb=1 mmap_max=0 top_pad=67108864 trim_threshold=8589934592; do
     malloc="$malloc:glibc.malloc.$setting"
   done
   export GLIBC_TUNABLES="${GLIBC_TUNABLES-${malloc#:}}"

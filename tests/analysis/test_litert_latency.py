@@ -23,18 +23,16 @@ def write_model(path: Path, flops: int) -> Path:
 
 
 def test_files_in_turns(tmp_path: Path) -> None:
-    from rich.console import Console
-
-    from power_bert.analysis.litert_latency import latency_table, measure_files
+    from power_bert.analysis.litert_latency import latency_text, measure_files
 
     paths = [write_model(tmp_path / "slow.tflite", 300), write_model(tmp_path / "fast.tflite", 100)]
     latencies = measure_files(paths, threads=1, runs=10)
     assert [latency.path for latency in latencies] == paths
     assert all(0 < latency.p50_ms <= latency.p95_ms and latency.runs >= 10 for latency in latencies)
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(latency_table(latencies))
-    assert "slow.tflite" in capture.get() and "3.00" in capture.get()  # what FLOPs predict
+    title, _, header, slow, fast = latency_text(latencies).splitlines()
+    assert title.endswith(f"{latencies[0].runs} runs") and header.split()[0] == "file"
+    assert slow.split()[0] == str(paths[0]) and slow.split()[5:] == ["1.00", "1.00", "1.00"]
+    assert fast.split()[0] == str(paths[1]) and fast.split()[6] == "3.00"  # what FLOPs predict
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from power_bert.analysis.glue_results import GlueAverage, GlueResult, average
 from power_bert.files import atomic_write_bytes, atomic_write_text
 from power_bert.text.task import Task
+from power_bert.text_table import text_table
 
 _HEADER = ("task", "metrics", "fine-tuned", "eliminated", "FLOPs", "faster, bucketed", "faster, padded", "kept")
-_WORDS = ("task", "metrics", "kept")  # columns that are no numbers
+_WORDS = (0, 1, 7)  # columns that are no numbers
 _CSV_HEADER = (
     *("task", "metric", "fine_tuned", "eliminated", "flops_ratio", "faster_bucketed", "faster_padded"),
     *("retention", "run", "problem"),
@@ -35,8 +36,7 @@ def glue_text(results: Sequence[GlueResult]) -> str:
     """The table for people, scores in percent; names the tasks without figures under it."""
     mean = average(results)
     rows = [_HEADER, *(_text_row(result) for result in results if not result.problem), _average_row(mean)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-    lines = ["GLUE, dev sets", "", *(_aligned(row, widths) for row in rows)]
+    lines = ["GLUE, dev sets", "", *text_table(rows, _WORDS)]
     if mean.missing:
         lines += ["", f"Not in the average: {', '.join(mean.missing)}"]
     lines += [f"  {result.task.name}: {result.problem}" for result in results if result.problem]
@@ -96,14 +96,6 @@ def glue_picture(results: Sequence[GlueResult]) -> bytes:
 def _bar(score: float | None) -> float:
     """Percent; what is undefined has no bar."""
     return math.nan if score is None else 100 * score
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell.ljust(width) if name in _WORDS else cell.rjust(width)
-        for name, cell, width in zip(_HEADER, row, widths, strict=True)
-    ]
-    return "  ".join(cells).rstrip()
 
 
 def _text_row(result: GlueResult) -> tuple[str, ...]:

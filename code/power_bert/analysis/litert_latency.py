@@ -11,7 +11,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from rich.table import Table
 
 from power_bert.errors import UserError
 from power_bert.export.stored_model import StoredModel, read_stored_model
@@ -133,26 +132,24 @@ def _latency(stored: StoredModel, milliseconds: list[float], threads: int) -> Fi
     )
 
 
-def latency_table(latencies: Sequence[FileLatency]) -> Table:
+def latency_text(latencies: Sequence[FileLatency]) -> str:
     """Each file beside the first one: how many times faster, what its FLOPs predict, and the share that was reached."""
     first = latencies[0]
-    table = Table(
-        title=f"one example at a time, {first.threads} threads, {first.runs} runs", title_justify="left", expand=False
-    )
-    table.add_column("file", overflow="fold")
-    for column in ("MB", "length", "p50 ms", "p95 ms", "× faster", "FLOPs predict", "reached"):
-        table.add_column(column, justify="right")
+    rows = [("file", "MB", "length", "p50 ms", "p95 ms", "× faster", "FLOPs predict", "reached")]
     for latency in latencies:
         faster = first.p50_ms / latency.p50_ms
         predicted = first.flops / latency.flops if first.flops and latency.flops else None
-        table.add_row(
-            str(latency.path),
-            f"{latency.size_bytes / 1e6:.1f}",
-            str(latency.length or "?"),
-            f"{latency.p50_ms:.2f}",
-            f"{latency.p95_ms:.2f}",
-            f"{faster:.2f}",
-            f"{predicted:.2f}" if predicted else "",
-            f"{faster / predicted:.2f}" if predicted else "",
+        rows.append(
+            (
+                str(latency.path),
+                f"{latency.size_bytes / 1e6:.1f}",
+                str(latency.length or "?"),
+                f"{latency.p50_ms:.2f}",
+                f"{latency.p95_ms:.2f}",
+                f"{faster:.2f}",
+                f"{predicted:.2f}" if predicted else "",
+                f"{faster / predicted:.2f}" if predicted else "",
+            )
         )
-    return table
+    title = f"one example at a time, {first.threads} threads, {first.runs} runs"
+    return "\n".join([title, "", *text_table(rows)])

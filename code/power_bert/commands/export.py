@@ -102,11 +102,9 @@ def benchmark_export(
 
         bash run.sh benchmark-export bert.tflite power_bert.tflite power_bert_int8.tflite --threads 2
     """
-    from rich.console import Console
+    from power_bert.analysis.litert_latency import latency_text, measure_files
 
-    from power_bert.analysis.litert_latency import latency_table, measure_files
-
-    Console().print(latency_table(measure_files(models, threads, runs)))
+    typer.echo(latency_text(measure_files(models, threads, runs)))
 
 
 def proof_points(

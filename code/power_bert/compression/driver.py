@@ -21,6 +21,7 @@ from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.files import atomic_write_text
 from power_bert.run_dir import RunDir, read_json
+from power_bert.text_table import text_table
 from power_bert.train.metrics import format_scores
 from power_bert.train.run_folder import read_settings
 from power_bert.train.stored_run import find_stored_phase
@@ -115,15 +116,9 @@ def _measure(run: Path, quantize: str, console: Console) -> CompressionRow:
 
 def compression_text(rows: Sequence[CompressionRow], quantize: str) -> str:
     """The table for people."""
-    cells = [_HEADER, *(_cells(row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADER))]
-    lines = ["  ".join(map(_aligned, range(len(row)), row, widths)).rstrip() for row in cells]
+    lines = text_table([_HEADER, *(_cells(row) for row in rows)], words=range(_WORDS))
     note = f"files: --quantize {quantize}; zeros, different values: of weights of {SMALLEST_WEIGHT} numbers or more"
     return "\n".join([*lines, "", note]) + "\n"
-
-
-def _aligned(column: int, cell: str, width: int) -> str:
-    return cell.ljust(width) if column < _WORDS else cell.rjust(width)
 
 
 def _cells(row: CompressionRow) -> tuple[str, ...]:

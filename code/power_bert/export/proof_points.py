@@ -26,6 +26,7 @@ from power_bert.files import atomic_write_text
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.run_dir import read_json
 from power_bert.text.examples import read_examples
+from power_bert.text_table import text_table
 from power_bert.train.driver import run_experiment
 from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.predict import to_predictions
@@ -157,15 +158,9 @@ def _with_latencies(points: Sequence[ProofPoint], timed_runs: int, console: Cons
 
 def proof_text(points: Sequence[ProofPoint]) -> str:
     """The table for people."""
-    cells = [_HEADER, *(_cells(point) for point in points)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADER))]
-    lines = ["  ".join(map(_aligned, range(len(row)), row, widths)).rstrip() for row in cells]
+    lines = text_table([_HEADER, *(_cells(point) for point in points)], words=range(_WORDS))
     problems = [f"{point.name}: {point.problem}" for point in points if point.problem]
     return "\n".join([*lines, *([""] if problems else []), *problems]) + "\n"
-
-
-def _aligned(column: int, cell: str, width: int) -> str:
-    return cell.ljust(width) if column < _WORDS else cell.rjust(width)
 
 
 def _cells(point: ProofPoint) -> tuple[str, ...]:
