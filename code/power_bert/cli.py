@@ -78,5 +78,5 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # typer has caught Ctrl-C
-            print("stopped; the same command goes on after the last finished epoch", file=sys.stderr)
+            print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
         raise

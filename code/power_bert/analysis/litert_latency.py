@@ -15,6 +15,7 @@ import numpy as np
 from power_bert.errors import UserError
 from power_bert.export.stored_model import StoredModel, read_stored_model
 from power_bert.quiet import native_stderr_held_back
+from power_bert.text_table import text_table
 
 _WARM_UP_RUNS = 5
 _RUNS_A_TURN = 10
