@@ -152,5 +152,5 @@ def latency_text(latencies: Sequence[FileLatency]) -> str:
                 f"{faster / predicted:.2f}" if predicted else "",
             )
         )
-    title = f"one example at a time, {first.threads} threads, {first.runs} runs"
+    title = f"one example at a time, {first.threads} thread{'' if first.threads == 1 else 's'}, {first.runs} runs"
     return "\n".join([title, "", *text_table(rows)])

@@ -162,7 +162,7 @@ def _phase_rows(run_dir: RunDir) -> list[Row]:
     for phase in (name for name in PHASES if name != _SEARCH or run_dir.phase(name).path.exists()):
         document = Document.read(run_dir.phase(phase).metrics)
         epochs = [Document(document.path, values, "history") for values in document.items("history")]
-        shown = f"{_duration(document.number('seconds'))}, {len(epochs)} epochs"
+        shown = f"{_duration(document.number('seconds'))}, {len(epochs)} epoch{'' if len(epochs) == 1 else 's'}"
         if epochs:
             rate = statistics.median(epoch.number("train_examples_per_second") for epoch in epochs)
             shown += f", {rate:.0f} examples/s in training"
