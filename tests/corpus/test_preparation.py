@@ -78,6 +78,16 @@ class TestResult:
         prepare_corpus(make_corpus_plan(), tmp_path / "other", vocab_file, runner="beam")
         assert contents(tmp_path / "other") == contents(corpus.folder)
 
+    def test_beam_names_what_is_wrong(
+        self, vocab_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        pytest.importorskip("apache_beam", reason="needs the extra 'beam': EXTRAS=beam bash run.sh test")
+        (tmp_path / "bad.txt").write_bytes(b"the cat sat\n\x00\n")
+        plan = make_plan([str(tmp_path / "bad.txt")], vocab_file, 9, DocumentRules(), DocumentSplit(0.0))
+        with pytest.raises(UserError, match=r"bad\.txt, line 2: holds a zero byte.*plain or gzip\.$"):
+            prepare_corpus(plan, tmp_path / "out", vocab_file, runner="beam")
+        assert "Traceback" not in capfd.readouterr().err
+
     def test_empty_documents_and_shards(self, vocab_file: Path, tmp_path: Path) -> None:
         text = tmp_path / "odd.txt"
         text.write_text("\u200b\n\nthe cat sat\n\n\u00ad\n", encoding="utf-8")
