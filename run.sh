@@ -65,11 +65,15 @@ MAX_LENGTH="${MAX_LENGTH-}"
 # Of initialisation, order and dropout: a whole number from 0.
 SEED="${SEED-0}"
 
+# Training examples to use, chosen at random, the same for every seed: a whole number from 1. Empty: all.
+TRAIN_EXAMPLES="${TRAIN_EXAMPLES-}"
+
 # Whether the vocabulary is cased: 1, 0, or auto (as the checkpoint says).
 CASED="${CASED-auto}"
 
-# Similarity of the attention: dot, cosine, euclidean or gaussian.
-SIMILARITY="${SIMILARITY-dot}"
+# Similarity of the attention: dot, cosine, euclidean or gaussian. Empty: as the checkpoint was pre-trained, which is
+# dot for all but those of `bash run.sh pretrain --similarity …`.
+SIMILARITY="${SIMILARITY-}"
 
 # How the search fades word-vectors out: visibility (nobody attends to them) or scale (multiplied, as in the paper).
 GATE="${GATE-visibility}"

@@ -143,6 +143,26 @@ def test_an_unknown_choice_lists_the_choices(name: str) -> None:
         assert getattr(resolve_experiment({name: choice}), name) == choice
 
 
+class TestSimilarity:
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            ('{"class_name": "PowerBertBackbone", "config": {"similarity": "gaussian"}}', "gaussian"),
+            ('{"class_name": "BertBackbone", "config": {}}', "dot"),
+            ('{"model_type": "bert"}', "dot"),
+        ],
+    )
+    def test_it_is_that_of_the_checkpoint(self, content: str, expected: str, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text(content)
+        given = {"checkpoint_path": str(tmp_path)}
+        assert resolve_experiment(given).similarity == expected
+        assert resolve_experiment({**given, "similarity": "cosine"}).similarity == "cosine"
+
+    @pytest.mark.parametrize("checkpoint", ["hf://owner/name", "bert_tiny_en_uncased", "absent/bert_model.ckpt"])
+    def test_nothing_is_fetched_for_it(self, checkpoint: str) -> None:
+        assert resolve_experiment({"checkpoint_path": checkpoint}).similarity == "dot"
+
+
 WRONG_TYPES = [
     ("epochs", "3", "EPOCH='3': expected a whole number"),
     ("epochs", 2.5, r"EPOCH=2\.5: expected a whole number"),

@@ -22,6 +22,7 @@ FURTHER_SETTINGS = (
     *(
         "MAX_LENGTH",
         "SEED",
+        "TRAIN_EXAMPLES",
         "CASED",
         "SIMILARITY",
         "GATE",
@@ -152,7 +153,7 @@ def test_defaults(project: Project) -> None:
     seen = variables(project.run().stdout)
     filled = {name: seen[name] for name in MAIN_SETTINGS + FURTHER_SETTINGS if seen[name]}
     assert filled == {
-        **{"TASK": "cola", "EPOCH": "3", "SEED": "0", "CASED": "auto", "SIMILARITY": "dot", "GATE": "visibility"},
+        **{"TASK": "cola", "EPOCH": "3", "SEED": "0", "CASED": "auto", "GATE": "visibility"},
         **{
             "RETENTION_UNIT": "fraction",
             "RETENTION_PROFILE": "step",

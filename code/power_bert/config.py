@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from power_bert.errors import UserError
+from power_bert.model.checkpoints.location import stored_similarity
 from power_bert.model.retention_choice import resolve_retention_text
 from power_bert.settings import (
     Ranges,
@@ -63,8 +64,9 @@ class Experiment:
         speedup: how many times fewer FLOPs the search is to arrive at, in place of a λ; None takes λ.
         max_length: word pieces at most; longer examples are cut.
         seed: of initialisation, order and dropout.
+        train_examples: training examples to use, chosen at random once for all seeds; None takes all.
         cased: whether the vocabulary is cased; None asks the checkpoint.
-        similarity: attention similarity.
+        similarity: attention similarity; where it is not given, the checkpoint's own.
         gate: of soft extraction.
         retention_unit: "fraction" of each example's length, or "tokens".
         retention_profile: of soft extraction: "step", or "free" (the paper).
@@ -94,6 +96,7 @@ class Experiment:
     vocab_path: str | None = None
     bert_config_path: str | None = None
     seed: int = 0
+    train_examples: int | None = None
     cased: bool | None = None
     similarity: str = "dot"
     gate: str = "visibility"
@@ -145,6 +148,7 @@ _RANGES: Ranges = {
     "speedup": (1.05, 100.0, "1.05 to 100 times fewer FLOPs (usual: 1.5 to 4)"),
     "max_length": (5, 4096, "5 to 4096 word pieces"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
+    "train_examples": (1, 2**31 - 1, "a number of examples from 1"),
     "warmup": (0.0, 0.99, "a share from 0 to 0.99"),
     "weight_decay": (0.0, 1.0, "0 to 1"),
     "clip_norm": (1e-6, 1e6, "a positive norm"),
@@ -192,6 +196,7 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     if values["data_dir"] == str(SAMPLE_FOLDER / "CoLA"):
         defaults.update(_SAMPLE_DEFAULTS)
     values = {**defaults, **values}
+    values.setdefault("similarity", stored_similarity(values["checkpoint_path"]))
     values.setdefault("search_epochs", values["epochs"])
     values.setdefault("output_dir", str(default_output_dir(values)))
     return Experiment(**values)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import errno
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from power_bert.corpus import block_writer, shards
+from power_bert.corpus import block_writer, local_runner, shards
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules, read_documents
 from power_bert.corpus.manifest import Corpus, CorpusPlan, describe_corpus, make_plan, open_corpus
@@ -76,6 +78,16 @@ class TestResult:
         prepare_corpus(make_corpus_plan(), tmp_path / "other", vocab_file, runner="beam")
         assert contents(tmp_path / "other") == contents(corpus.folder)
 
+    def test_beam_names_what_is_wrong(
+        self, vocab_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        pytest.importorskip("apache_beam", reason="needs the extra 'beam': EXTRAS=beam bash run.sh test")
+        (tmp_path / "bad.txt").write_bytes(b"the cat sat\n\x00\n")
+        plan = make_plan([str(tmp_path / "bad.txt")], vocab_file, 9, DocumentRules(), DocumentSplit(0.0))
+        with pytest.raises(UserError, match=r"bad\.txt, line 2: holds a zero byte.*plain or gzip\.$"):
+            prepare_corpus(plan, tmp_path / "out", vocab_file, runner="beam")
+        assert "Traceback" not in capfd.readouterr().err
+
     def test_empty_documents_and_shards(self, vocab_file: Path, tmp_path: Path) -> None:
         text = tmp_path / "odd.txt"
         text.write_text("\u200b\n\nthe cat sat\n\n\u00ad\n", encoding="utf-8")
@@ -117,6 +129,22 @@ class TestInterrupted:
         monkeypatch.setattr(block_writer, "write_shard", only_new)
         prepare_corpus(make_corpus_plan(), folder, vocab_file)
         assert contents(folder) == contents(corpus.folder)
+
+    def test_killed_before_the_vocabulary_was_copied(
+        self, corpus: Corpus, make_corpus_plan: PlanMaker, vocab_file: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "other"
+        folder.mkdir()
+        shutil.copy(corpus.folder / "plan.json", folder)
+        prepare_corpus(make_corpus_plan(), folder, vocab_file)
+        assert contents(folder) == contents(corpus.folder)
+
+    def test_a_worker_that_is_killed(
+        self, make_corpus_plan: PlanMaker, vocab_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(local_runner, "_start_worker", functools.partial(os._exit, 9))
+        with pytest.raises(UserError, match=r"ended from outside.*is kept.*fewer --workers"):
+            prepare_corpus(make_corpus_plan(), tmp_path / "out", vocab_file, workers=2)
 
     @pytest.mark.slow
     @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals of POSIX")

@@ -85,6 +85,22 @@ def test_a_bert_from_its_teacher(run_tiny: Callable[..., Any]) -> None:
     assert (backbone.extraction, tuple(backbone.retention)) == ("hard", (0.5, 0.2))
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean", "gaussian"])
+def test_a_student_with_another_similarity(similarity: str, run_tiny: Callable[..., Any]) -> None:
+    from power_bert.model.pretrained import load_pretrained
+    from power_bert.train.stored_run import load_stored_run
+
+    options = (f"similarity={similarity}",)
+    run = run_tiny("first", student="bert-2x8", student_options=options, epochs=1, hidden_weight="1")
+    stored = load_stored_run(run.run_dir.path)
+    assert stored.classifier.backbone.similarity == similarity
+    # A student of it keeps the similarity, with what its scales have learned.
+    start = str(stored.phase_dir.model)
+    second = run_tiny("second", student="bert-1x8", start=start, vocabulary=None, epochs=1)
+    backbone = load_stored_run(second.run_dir.path).classifier.backbone
+    assert backbone.similarity == load_pretrained(start).backbone.similarity == similarity
+
+
 def test_two_teachers_by_confidence(run_tiny: Callable[..., Any], tiny_teacher: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.symlink_to(tiny_teacher)

@@ -46,6 +46,29 @@ def test_every_similarity_has_built_in_operators_alone(make_classifier: Callable
     assert "CUSTOM" not in names
 
 
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_every_similarity_is_computed_as_keras_computes_it(
+    make_classifier: Callable[..., Any], similarity: str
+) -> None:
+    import keras
+
+    from power_bert.export.conversion import convert
+    from power_bert.export.inference_graph import inference_function
+    from power_bert.export.model_file import pack_model
+    from power_bert.export.runtime import LiteRtClassifier
+
+    classifier = make_classifier(similarity=similarity, extraction="hard", retention=(0.6, 0.3))
+    litert = LiteRtClassifier(pack_model(convert(inference_function(classifier), 9)))
+    generator = np.random.default_rng(0)
+    for words in (2, 6, 9):
+        ids = np.where(np.arange(9) < words, generator.integers(5, 40, 9), 0)[None].astype(np.int32)
+        arrays = {"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": (ids > 0).astype(np.int32)}
+        # Keras gets the words alone: the file's padding must not matter.
+        alone = {name: values[:, :words] for name, values in arrays.items()}
+        expected = np.asarray(keras.ops.softmax(classifier(alone, training=False)))[0]
+        assert np.abs(litert(arrays) - expected).max() < 1e-5
+
+
 def test_an_operation_without_a_built_in_form_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     import tensorflow as tf
 

@@ -19,7 +19,7 @@ from power_bert.study import running
 from power_bert.study.definition import Cell, Study, resolve_study
 from power_bert.study.folder import StudyDir
 from power_bert.study.report import write_report
-from power_bert.study.results import read_results
+from power_bert.study.results import CellResult, read_results
 from power_bert.study.running import run_study
 from power_bert.study.work import fine_tunings
 
@@ -95,16 +95,17 @@ def fake_cell(study: Study, cell: Cell, folder: Path) -> str:
 def test_table_csv_and_picture(make_study: Callable[..., Study], tmp_path: Path, console: Console) -> None:
     study = make_study(grid={"similarity": ["dot", "cosine"], "hidden": [8, 16], "seed": [0, 1]})
     folder = StudyDir(tmp_path / "study")
-    assert run_study(study, folder, console, fake_cell) == {}
+    assert run_study(study, folder, console, run_cell=fake_cell) == {}
     text = write_report(study, folder, read_results(study, folder), {})
     lines = text.splitlines()
-    assert len(lines) == 1 + 4 + 2 and folder.summary.read_text(encoding="utf-8") == text
+    assert lines[5] == "" and folder.summary.read_text(encoding="utf-8") == text
     row = dict(zip(re.split(r"  +", lines[0].strip()), re.split(r"  +", lines[4].strip()), strict=True))
     assert row == {
         **{"similarity": "cosine", "hidden": "16", "parameters": "1,600", "tokens/s": "48", "test loss": "3.800"},
         **{"masked accuracy": "20.50 ± 0.71", "cola": "51.00 ± 1.41", "cola, untrained": "-"},
         **{"average": "51.00 ± 1.41", "average, untrained": "0.00"},
     }
+    assert "similarities differ in one learned number a head and block" in text
     results, curves = rows_of(folder.results_csv), rows_of(folder.curves_csv)
     assert len(results) == 8 and len(curves) == 16
     assert (results[-1]["cola"], results[-1]["cola_untrained"]) == ("0.52", "")
@@ -112,23 +113,56 @@ def test_table_csv_and_picture(make_study: Callable[..., Study], tmp_path: Path,
     assert folder.picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_differences_seed_by_seed(make_study: Callable[..., Study], tmp_path: Path, console: Console) -> None:
+    study = make_study(grid={"similarity": ["dot", "cosine"], "hidden": [8, 16], "seed": [0, 1]})
+    folder = StudyDir(tmp_path / "study")
+
+    def differing(study: Study, cell: Cell, path: Path) -> str:
+        fake_cell(study, cell, path)
+        cell_dir, is_cosine = StudyDir(path).cell(cell.name), cell.values["similarity"] == "cosine"
+        metrics = json.loads(cell_dir.pretraining.metrics.read_text())
+        metrics["history"][-1]["test_loss"] += 0.25 * is_cosine
+        metrics["history"][-1]["masked_accuracy"] += 0.02 * is_cosine * (1 + cell.seed)
+        write_json(cell_dir.pretraining.metrics, metrics)
+        return ""
+
+    run_study(study, folder, console, run_cell=differing)
+    lines = write_report(study, folder, read_results(study, folder), {}).splitlines()
+    start = lines.index("Less dot, at the same other settings:")
+    headings, *rows = (re.split(r"  +", line.strip()) for line in lines[start + 1 : start + 4])
+    assert [row[:2] for row in rows] == [["cosine", "8"], ["cosine", "16"]]
+    row = dict(zip(headings, rows[0], strict=True))
+    assert (row["test loss"], row["masked accuracy"], row["cola"]) == ("+0.250", "+3.00 ± 1.41", "+0.00")
+    start = lines.index("Pre-trained less random weights:")
+    headings, *rows = (re.split(r"  +", line.strip()) for line in lines[start + 1 :])
+    assert headings == ["similarity", "hidden", "cola"] and len(rows) == 4
+    assert rows[0] == ["dot", "8", "+51.00 ± 1.41"], "an undefined score counts 0"
+
+
+def test_an_average_needs_all_tasks() -> None:
+    cell, both = Cell({}, {}), (("cola", False), ("mrpc", False))
+    assert CellResult(cell, fine_tunings=both, scores={("cola", False): 0.5}).average_score() is None
+    scores = {("cola", False): None, ("mrpc", False): 0.8}
+    assert CellResult(cell, fine_tunings=both, scores=scores).average_score() == 0.4
+
+
 def test_what_is_done_is_skipped_and_what_fails_is_named(
     make_study: Callable[..., Study], tmp_path: Path, console: Console
 ) -> None:
     folder = StudyDir(tmp_path / "study")
-    run_study(make_study(grid={"hidden": [8], "seed": [0, 1]}), folder, console, fake_cell)
+    run_study(make_study(grid={"hidden": [8], "seed": [0, 1]}), folder, console, run_cell=fake_cell)
     larger, started = make_study(grid={"hidden": [8], "seed": [0, 1, 2, 3]}), list[str]()
 
     def fail_once(study: Study, cell: Cell, path: Path) -> str:
         started.append(cell.name)
         return "out of memory" if cell.seed == 2 else fake_cell(study, cell, path)
 
-    errors = run_study(larger, folder, console, fail_once)
+    errors = run_study(larger, folder, console, run_cell=fail_once)
     assert started == ["hidden-8_seed-2", "hidden-8_seed-3"] and errors == {"hidden-8_seed-2": "out of memory"}
     text = write_report(larger, folder, read_results(larger, folder), errors)
     assert "Not finished: hidden-8_seed-2\n" in text and "Failed: hidden-8_seed-2: out of memory" in text
     assert folder.cell("hidden-8_seed-2").error.read_text() == "out of memory\n"
-    run_study(larger, folder, console, fake_cell)
+    run_study(larger, folder, console, run_cell=fake_cell)
     assert not folder.cell("hidden-8_seed-2").error.exists()
     output = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2 of 4 cells are already done" in output and "hidden-8_seed-3, 2 of 2, about 1 min left" in output
@@ -139,7 +173,7 @@ def test_a_study(
     make_study: Callable[..., Study], run_here: Callable[..., str], tmp_path: Path, console: Console
 ) -> None:
     study, folder = make_study(), StudyDir(tmp_path / "study")
-    assert run_study(study, folder, console, run_here) == {}
+    assert run_study(study, folder, console, run_cell=run_here) == {}
     text = write_report(study, folder, read_results(study, folder), {})
     lines = text.splitlines()
     assert lines[0].split()[:3] == ["similarity", "hidden", "parameters"] and "cola, untrained" in lines[0]
@@ -167,7 +201,7 @@ def test_untrained_weights_are_those_that_the_pretraining_began_with(
         pretraining={"steps": 1, "layers": 1, "hidden": 8, "batch": 8, "learning_rate": 1e-9, "evaluation_records": 5},
     )
     folder = StudyDir(tmp_path / "study")
-    assert run_study(study, folder, console, run_here) == {}
+    assert run_study(study, folder, console, run_cell=run_here) == {}
     cell = folder.cell("seed-3")
     trained, untrained = (
         canonical_variables(load_pretrained(str(path)).backbone)
@@ -183,7 +217,7 @@ def test_matched_parameters(
 ) -> None:
     study = make_study(grid={"hidden": [8, 12]}, match={"hidden": 12}, fine_tuning=None)
     folder = StudyDir(tmp_path / "study")
-    assert run_study(study, folder, console, run_here) == {}
+    assert run_study(study, folder, console, run_cell=run_here) == {}
     counts = [result.parameters for result in read_results(study, folder)]
     assert abs(counts[0] - counts[1]) < 17
 
@@ -200,7 +234,40 @@ def test_every_cell_in_a_process_of_its_own(make_study: Callable[..., Study], tm
     assert "positions=5, but" in errors["hidden-8_seed-1"]
 
 
+@pytest.mark.slow
+def test_several_cells_at_a_time(make_study: Callable[..., Study], tmp_path: Path, console: Console) -> None:
+    grid = {"hidden": [8], "seed": [0, 1, 2]}
+    study = make_study(grid=grid, fine_tuning=None)
+    together, alone = StudyDir(tmp_path / "together"), StudyDir(tmp_path / "alone")
+    assert run_study(study, together, console, jobs=2) == {}
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert output.index("=== hidden-8_seed-1") < output.index("seed-0: done") < output.index("=== hidden-8_seed-2")
+    assert run_study(study, alone, console) == {}
+    for one, other in zip(read_results(study, together), read_results(study, alone), strict=True):
+        assert one.figure("test_loss") == pytest.approx(other.figure("test_loss"), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_fine_tuning_that_fails_does_not_stop_the_others(
+    make_study: Callable[..., Study], run_here: Callable[..., str], tmp_path: Path, console: Console
+) -> None:
+    study = make_study(grid={"seed": [0], "hidden": [8], "heads": [2]}, pretraining={"steps": 1, "layers": 1})
+    folder = StudyDir(tmp_path / "study")
+    broken = folder.cell("seed-0_hidden-8_heads-2").fine_tuning("cola", False)
+    broken.path.mkdir(parents=True)
+    (broken.path / "thesis.tex").write_text("mine")
+    (error,) = run_study(study, folder, console, run_cell=run_here).values()
+    assert error.startswith("cola: OUTPUT_DIR=") and "holds no run" in error
+    (result,) = read_results(study, folder)
+    assert list(result.scores) == [("cola", True)]
+
+
 class TestBadInput:
+    def test_more_jobs_than_cores(self, make_study: Callable[..., Study], tmp_path: Path, console: Console) -> None:
+        with pytest.raises(UserError, match=r"--jobs 9999: expected 1 to \d+, the number of cores"):
+            run_study(make_study(), StudyDir(tmp_path / "study"), console, jobs=9999)
+        assert not (tmp_path / "study").exists()
+
     def test_a_folder_with_something_else(
         self, make_study: Callable[..., Study], tmp_path: Path, console: Console
     ) -> None:

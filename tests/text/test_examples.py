@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from power_bert.errors import UserError
-from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples, stream_examples
+from power_bert.text.examples import (
+    count_examples,
+    data_fingerprint,
+    has_split,
+    read_examples,
+    sample_examples,
+    stream_examples,
+)
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.task import SPLITS, Split
 
@@ -20,6 +27,17 @@ def put(root: Path, name: str, content: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return root
+
+
+def test_a_sample_is_always_the_same_and_in_order(tmp_path: Path) -> None:
+    put(tmp_path, "CoLA/train.tsv", "".join(f"x\t{number % 2}\t\t{number}\n" for number in range(50)))
+    examples = read_examples(COLA, "train", tmp_path)
+    sample = sample_examples(examples, 20)
+    numbers = [int(text) for text in sample.first]
+    assert len(set(numbers)) == 20 and numbers == sorted(numbers) and numbers != list(range(20))
+    assert sample.labels is not None and sample.labels.tolist() == [number % 2 for number in numbers]
+    assert sample_examples(examples, 20).first == sample.first
+    assert sample_examples(examples, 50) is sample_examples(examples, 99) is examples
 
 
 class TestReadExamples:

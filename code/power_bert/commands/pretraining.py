@@ -76,6 +76,7 @@ def pretrain(
 def study(
     definition: Annotated[Path, typer.Argument(help="TOML file; those in code/configs are found by configs/NAME.toml")],
     out: Annotated[Path | None, typer.Option(help="folder of the study; default: checkpoints/studies/NAME")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="cells at a time, each with its share of the cores")] = 1,
     report_only: Annotated[bool, typer.Option("--report-only", help="run nothing; report what is there")] = False,
 ) -> None:
     """Run a grid of pre-trainings with fine-tunings; end with a table, CSV files and a picture.
@@ -84,7 +85,7 @@ def study(
 
     Examples:
 
-        bash run.sh study configs/similarity_width.toml
+        bash run.sh study configs/similarity_width.toml --jobs 2
 
         bash run.sh study mine.toml --out checkpoints/studies/mine --report-only
     """
@@ -101,7 +102,7 @@ def study(
     folder = StudyDir((out or PROJECT_ROOT / "checkpoints" / "studies" / definition.stem).absolute())
     console = Console(highlight=False, soft_wrap=True)
     resolved = resolve_study(read_toml(definition), str(definition))
-    errors = {} if report_only else run_study(resolved, folder, console)
+    errors = {} if report_only else run_study(resolved, folder, console, jobs)
     console.print(write_report(resolved, folder, read_results(resolved, folder), errors), markup=False)
     console.print(f"{folder.summary}  {folder.results_csv}  {folder.curves_csv}  {folder.picture}", markup=False)
     if errors:

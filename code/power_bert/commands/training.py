@@ -34,9 +34,12 @@ def run(
     ] = None,
     max_length: Annotated[int | None, option("MAX_LENGTH", f"word pieces at most; {PAPER_DEFAULT}")] = None,
     seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
+    train_examples: Annotated[
+        int | None, option("TRAIN_EXAMPLES", "training examples to use, chosen at random; empty: all")
+    ] = None,
     cased: Annotated[str | None, option("CASED", "1 cased, 0 uncased; empty or auto: as the checkpoint says")] = None,
     similarity: Annotated[
-        str | None, option("SIMILARITY", "attention: dot, cosine, euclidean or gaussian; empty: dot")
+        str | None, option("SIMILARITY", "attention: dot, cosine, euclidean or gaussian; empty: the checkpoint's")
     ] = None,
     gate: Annotated[str | None, option("GATE", "soft extraction: visibility or scale (the paper)")] = None,
     retention_unit: Annotated[
@@ -117,6 +120,7 @@ def run(
             "speedup": speedup,
             "max_length": max_length,
             "seed": seed,
+            "train_examples": train_examples,
             "cased": parse_cased(cased),
             "similarity": similarity,
             "gate": gate,

@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +47,7 @@ def write_shards_with_beam(plan: CorpusPlan, folder: Path, options: Sequence[str
 
     notes = folder / _NOTES
     shutil.rmtree(notes, ignore_errors=True)
-    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+    with _errors_of_workers(), beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
         (
             pipeline
             | "inputs" >> beam.Create(list(enumerate(plan.inputs)))
@@ -58,6 +60,20 @@ def write_shards_with_beam(plan: CorpusPlan, folder: Path, options: Sequence[str
     lines = [line for path in notes.glob("*") if path.stat().st_size for line in read_lines(path)]
     shutil.rmtree(notes)
     yield from (Shard(**json.loads(line)) for line in lines)
+
+
+@contextmanager
+def _errors_of_workers() -> Iterator[None]:
+    """What a worker says is wrong, without the traceback that Beam logs and the step that it adds."""
+    logger = logging.getLogger("apache_beam")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # an error is raised here too
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).partition(" [while running")[0]) from None
+    finally:
+        logger.setLevel(level)
 
 
 def _blocks(numbered_input: tuple[int, CorpusInput], plan: CorpusPlan) -> Iterator[Block]:

@@ -8,12 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from power_bert.corpus.block_writer import write_block
 from power_bert.corpus.blocks import Block, blocks_of
 from power_bert.corpus.manifest import CorpusPlan
 from power_bert.corpus.shards import Shard
+from power_bert.errors import UserError
 
 # Blocks that wait or are worked on, per worker: bounds the memory.
 _BLOCKS_PER_WORKER = 2
@@ -33,8 +35,14 @@ def write_shards(plan: CorpusPlan, folder: Path, workers: int) -> Iterator[Shard
         return
     # Not forked: the threads of the tokenizer would not survive that.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        yield from _write_with(pool, plan, folder, workers * _BLOCKS_PER_WORKER)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+            yield from _write_with(pool, plan, folder, workers * _BLOCKS_PER_WORKER)
+    except BrokenProcessPool:
+        raise UserError(
+            "a process that tokenises was ended from outside, perhaps because memory ran out. What is finished is "
+            "kept: give the same command again, with fewer --workers"
+        ) from None
 
 
 def _blocks(plan: CorpusPlan) -> Iterator[Block]:

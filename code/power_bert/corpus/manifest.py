@@ -18,7 +18,7 @@ from power_bert.corpus.records import SMALLEST_LENGTH
 from power_bert.corpus.shards import Shard, disk_errors_explained, shard_path
 from power_bert.corpus.vocabulary_file import check_same_test_split, file_sha256, read_origin
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
+from power_bert.files import atomic_write_bytes, atomic_write_text
 from power_bert.text.tokenizer import WordPieceTokenizer, is_lowercase
 
 VOCABULARY_FILE = "vocab.txt"
@@ -103,12 +103,14 @@ def start_folder(folder: Path, plan: CorpusPlan, vocabulary_path: Path) -> None:
     path = folder / _PLAN_FILE
     if path.is_file():
         _refuse_other_plan(folder, _read_json(path), plan.to_json())
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there and no prepared corpus; choose another --out")
     with disk_errors_explained(folder):
-        atomic_write_text(folder / VOCABULARY_FILE, vocabulary_path.read_text(encoding="utf-8"))
-        atomic_write_text(path, json.dumps(plan.to_json(), indent=2) + "\n")
+        # The plan first: a folder without it is taken for somebody else's.
+        if not path.is_file():
+            atomic_write_text(path, json.dumps(plan.to_json(), indent=2) + "\n")
+        if not (folder / VOCABULARY_FILE).is_file():
+            atomic_write_bytes(folder / VOCABULARY_FILE, vocabulary_path.read_bytes())
 
 
 def _refuse_other_plan(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,17 +66,25 @@ def _note_path(folder: Path, name: str) -> Path:
 
 @contextmanager
 def disk_errors_explained(folder: Path) -> Iterator[None]:
-    """A UserError in place of a system error about writing in `folder`."""
+    """A UserError in place of an error about writing in `folder`."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _DISK_IS_FULL:
+    except Exception as error:
+        if _says_that_the_disk_is_full(error):
+            free = shutil.disk_usage(folder).free / 2**20
+            raise UserError(
+                f"{folder}: the disk is full ({free:.0f} MB free). What is finished is kept: free some space and give "
+                "the same command again."
+            ) from None
+        if isinstance(error, OSError):
             raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from None
-        free = shutil.disk_usage(folder).free / 2**20
-        raise UserError(
-            f"{folder}: the disk is full ({free:.0f} MB free). What is finished is kept: free some space and give the "
-            "same command again."
-        ) from None
+        raise
+
+
+def _says_that_the_disk_is_full(error: Exception) -> bool:
+    # The writers of TensorFlow and safetensors raise errors of their own, which only quote the system's.
+    is_system_error = isinstance(error, OSError) and error.errno in _DISK_IS_FULL
+    return is_system_error or any(os.strerror(number) in str(error) for number in _DISK_IS_FULL)
 
 
 def write_shard(folder: Path, shard: Shard, records: np.ndarray) -> Shard:

@@ -21,7 +21,7 @@ BATCH_DTYPES = {
     "labels": "int32",
     "weights": "float32",
 }
-# An evaluation masks the same tokens whatever the settings of the training.
+# An evaluation masks the same tokens whatever the seed and the batch of the training.
 _EVALUATION_BATCH = 64
 _EVALUATION_SEED = 0
 # Distinguishes the generators of one seed from those of the record stream.
@@ -52,7 +52,7 @@ def training_arrays(corpus: Corpus, settings: PretrainingSettings, first: int) -
 
 
 def evaluation_arrays(corpus: Corpus, settings: PretrainingSettings) -> list[Arrays]:
-    """The batches of an evaluation: the same records with the same masks for all pre-trainings on a corpus."""
+    """The batches of an evaluation: the same masked records for all pre-trainings that mask a corpus in one way."""
     masker = masker_of(corpus, settings)
     records = evenly_chosen_records(corpus, "test", settings.evaluation_records)
     parts = (records[start : start + _EVALUATION_BATCH] for start in range(0, len(records), _EVALUATION_BATCH))

@@ -36,6 +36,7 @@ def training_data(batches: Prefetcher[Arrays], num_batches: int, shapes: dict[st
         return ({n: tf.ensure_shape(array, shapes[n]) for n, array in zip(BATCH_DTYPES, arrays, strict=True)},)
 
     options = tf.data.Options()
+    options.autotune.enabled = False  # as there: its thread is waited for at the end, for up to a minute
     # Otherwise tf.data would wait in training's place, and the time that training waits could not be told.
     options.experimental_optimization.inject_prefetch = False
     return tf.data.Dataset.range(num_batches).map(with_shapes).with_options(options)

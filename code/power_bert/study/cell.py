@@ -6,6 +6,7 @@ import keras
 from rich.console import Console
 
 from power_bert.corpus.manifest import open_corpus
+from power_bert.errors import UserError
 from power_bert.pretrain.driver import pretrain
 from power_bert.pretrain.outputs import for_fine_tuning, write_preset
 from power_bert.pretrain.settings import PretrainingSettings
@@ -18,10 +19,10 @@ from power_bert.train.driver import run_experiment
 
 
 def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None = None) -> None:
-    """Pre-trains and fine-tunes what is not done yet.
+    """Pre-trains and fine-tunes what is not done yet; a fine-tuning that fails does not stop the others.
 
     Raises:
-        UserError: Bad input; what is finished is kept.
+        UserError: The pre-training or some fine-tunings failed; what is finished is kept.
     """
     console = console or Console(highlight=False, soft_wrap=True)
     cell_dir, corpus = folder.cell(cell.name), open_corpus(folder.corpus)
@@ -29,6 +30,7 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
     pretrain(settings, cell_dir.pretraining.path, console)
     if study.fine_tuning is None:
         return
+    errors = []
     for task, untrained in fine_tunings(study):
         run_dir = cell_dir.fine_tuning(task, untrained)
         if run_dir.phase(PHASES[0]).is_done:
@@ -37,7 +39,12 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
             _write_untrained(settings, cell_dir)
         checkpoint = cell_dir.untrained_model if untrained else cell_dir.pretraining.model
         experiment = study.fine_tuning.experiment(task, checkpoint, run_dir.path, settings.similarity, cell.seed)
-        run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True)
+        try:
+            run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True)
+        except UserError as error:
+            errors.append(f"{run_dir.path.name}: {error}")
+    if errors:
+        raise UserError("; ".join(errors))
 
 
 def _write_untrained(settings: PretrainingSettings, cell_dir: CellDir) -> None:

@@ -62,12 +62,15 @@ class FineTuning:
     of_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     untrained: bool = False
 
+    def experiment_settings(self, task: str) -> dict[str, Any]:
+        """What the study gives for a task."""
+        return {**self.settings, **self.of_task.get(task, {})}
+
     def experiment(self, task: str, checkpoint: Path, output_dir: Path, similarity: str, seed: int) -> Experiment:
         """The fine-tuning of one checkpoint on one task."""
         return resolve_experiment(
             {
-                **self.settings,
-                **self.of_task.get(task, {}),
+                **self.experiment_settings(task),
                 "task": task,
                 "data_dir": self.data_dir,
                 "checkpoint_path": str(checkpoint),

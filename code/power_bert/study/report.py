@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.study.comparison import SIMILARITY, Comparison, against_dot, against_untrained
 from power_bert.study.definition import Study
 from power_bert.study.folder import StudyDir
 from power_bert.study.picture import study_picture
 from power_bert.study.results import CellResult, Spread, group_by_all_but_seed
 from power_bert.study.work import fine_tunings
 
+_TEST_LOSS = "test loss"
 _CURVE_FIGURES = ("step", "tokens", "seconds", "tokens_per_second", "train_loss", "test_loss", "masked_accuracy")
 
 
@@ -30,20 +32,62 @@ def write_report(study: Study, folder: StudyDir, results: Sequence[CellResult], 
 
 
 def report_text(study: Study, results: Sequence[CellResult], errors: Mapping[str, str]) -> str:
-    """The table for people: a row a group, mean ± standard deviation over the seeds, scores in percent."""
-    groups = group_by_all_but_seed(results)
+    """The tables for people: a row a group, mean ± standard deviation over the seeds, scores in percent."""
     columns = _columns(study)
+    groups = group_by_all_but_seed(results)
     rows = [[*groups[0].values, *(name for name, _, _ in columns)]]
     for group in groups:
         cells = [_shown(group.spread(figure), pattern) for _, figure, pattern in columns]
         rows.append([*(str(value) for value in group.values.values()), *cells])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += ["", "Mean ± standard deviation over the seeds; scores of fine-tuning on the dev sets, in percent."]
+    lines = [*_aligned(rows), "", *_notes(study)]
+    for comparison in _comparisons(study, results):
+        lines += ["", comparison.title, *_aligned(_comparison_rows(comparison))]
     unfinished = [result.cell.name for result in results if not result.history]
-    lines += [f"Not finished: {', '.join(unfinished)}"] if unfinished else []
+    lines += ["", f"Not finished: {', '.join(unfinished)}"] if unfinished else []
     lines += [f"Failed: {name}: {error}" for name, error in errors.items()]
     return "\n".join(lines) + "\n"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _notes(study: Study) -> list[str]:
+    """What the columns mean."""
+    notes = ["Mean ± standard deviation over the seeds; scores of fine-tuning on the dev sets, in percent."]
+    notes += ["tokens/s: of the pre-training while the study ran; cells that ran at the same time shared the cores."]
+    if any(SIMILARITY in cell.values for cell in study.cells):
+        notes += [
+            "parameters: with all other settings equal, similarities differ in one learned number a head and block, "
+            "which dot has not."
+        ]
+    if study.match is not None:
+        notes += ["The width of the feed-forward was chosen so that all cells have the same parameters."]
+    if study.fine_tuning is not None:
+        notes += [
+            f"{task}: fine-tuned on {count:,} of the training examples, the same ones in all cells."
+            for task in study.fine_tuning.tasks
+            if (count := study.fine_tuning.experiment_settings(task).get("train_examples"))
+        ]
+    return notes
+
+
+def _comparisons(study: Study, results: Sequence[CellResult]) -> Iterable[Comparison]:
+    tasks = study.fine_tuning.tasks if study.fine_tuning else ()
+    figures = {name: figure for name, figure, _ in _columns(study)[2:]}
+    return filter(None, (against_dot(results, figures), against_untrained(results, tasks)))
+
+
+def _comparison_rows(comparison: Comparison) -> list[list[str]]:
+    rows = [[*comparison.rows[0][0], *comparison.columns]]
+    for values, spreads in comparison.rows:
+        shown = (
+            _shown(spread, "{:+.3f}" if name == _TEST_LOSS else "{:+.2f}")
+            for name, spread in zip(comparison.columns, spreads, strict=True)
+        )
+        rows.append([*map(str, values.values()), *shown])
+    return rows
 
 
 _Column = tuple[str, Callable[[CellResult], float | None], str]
@@ -54,7 +98,7 @@ def _columns(study: Study) -> list[_Column]:
     columns: list[_Column] = [
         ("parameters", lambda result: result.parameters or None, "{:,.0f}"),
         ("tokens/s", lambda result: result.tokens_per_second, "{:,.0f}"),
-        ("test loss", lambda result: result.figure("test_loss"), "{:.3f}"),
+        (_TEST_LOSS, lambda result: result.figure("test_loss"), "{:.3f}"),
         ("masked accuracy", lambda result: _percent(result.figure("masked_accuracy")), "{:.2f}"),
     ]
     for task, untrained in fine_tunings(study):
@@ -84,7 +128,7 @@ def _shown(spread: Spread | None, pattern: str) -> str:
     if spread is None:
         return "-"
     mean = pattern.format(spread.mean)
-    return mean if not spread.deviation else f"{mean} ± {pattern.format(spread.deviation)}"
+    return mean if not spread.deviation else f"{mean} ± {pattern.replace('+', '').format(spread.deviation)}"
 
 
 def results_csv(study: Study, results: Sequence[CellResult]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ class CellResult:
         cell: of the grid.
         parameters: that were trained; 0 where the pre-training is not done.
         history: figures of each evaluation, the last one at the end.
+        fine_tunings: (task, whether from random weights) of all fine-tunings that the cell is to have.
         scores: (task, whether from random weights) → dev score by the task's first metric, a fraction; None where it
             is undefined. What is not done is missing.
     """
@@ -41,6 +42,7 @@ class CellResult:
     cell: Cell
     parameters: int = 0
     history: tuple[Mapping[str, float], ...] = ()
+    fine_tunings: tuple[tuple[str, bool], ...] = ()
     scores: Mapping[tuple[str, bool], float | None] = field(default_factory=dict)
 
     def figure(self, name: str) -> float | None:
@@ -53,9 +55,14 @@ class CellResult:
         return self.history[-1]["tokens"] / self.history[-1]["seconds"] if self.history else None
 
     def average_score(self, untrained: bool = False) -> float | None:
-        """The mean over the tasks; an undefined score (all predictions equal) counts 0, as it does in GLUE."""
-        scores = [score or 0.0 for (_, start), score in self.scores.items() if start == untrained]
-        return statistics.fmean(scores) if scores else None
+        """The mean over all tasks; None as long as one is missing.
+
+        An undefined score (all predictions equal) counts 0, as it does in GLUE.
+        """
+        wanted = [each for each in self.fine_tunings if each[1] == untrained]
+        if not wanted or not all(each in self.scores for each in wanted):
+            return None
+        return statistics.fmean(self.scores[each] or 0.0 for each in wanted)
 
 
 @dataclass(frozen=True)
@@ -76,10 +83,15 @@ class Group:
 
     def spread(self, figure: Callable[[CellResult], float | None]) -> Spread | None:
         """Of a figure over the cells that have it; None where none has."""
-        values = [value for value in map(figure, self.results) if value is not None]
-        if not values:
-            return None
-        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+        return spread_of(map(figure, self.results))
+
+
+def spread_of(figures: Iterable[float | None]) -> Spread | None:
+    """Of the figures that are not None; None where all are."""
+    values = [value for value in figures if value is not None]
+    if not values:
+        return None
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
 def read_results(study: Study, folder: StudyDir) -> list[CellResult]:
@@ -102,7 +114,7 @@ def _read_cell(study: Study, cell: Cell, cell_dir: CellDir) -> CellResult:
         phase = cell_dir.fine_tuning(task, untrained).phase(PHASES[0])
         if phase.is_done:
             scores[task, untrained] = Document.read(phase.metrics).part("scores").score(get_task(task).metrics[0])
-    return CellResult(cell, int(metrics.number("parameters")), history, scores)
+    return CellResult(cell, int(metrics.number("parameters")), history, tuple(fine_tunings(study)), scores)
 
 
 def group_by_all_but_seed(results: Sequence[CellResult]) -> list[Group]:

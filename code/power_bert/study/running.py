@@ -1,14 +1,18 @@
-"""Runs a study: vocabulary and corpus, then one cell after another, each in a process of its own."""
+"""Runs a study: vocabulary and corpus, then the cells, each in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import math
 import multiprocessing
+import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from rich.console import Console
@@ -27,9 +31,15 @@ from power_bert.study.work import is_done
 
 # Runs one cell: (study, cell, folder of the study) → its error, "" where there is none.
 RunCell = Callable[[Study, Cell, Path], str]
+# A cell that has ended, and its error.
+Ended = tuple[Cell, str]
+# As in run.sh: what the libraries read before they start their threads.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC")
 
 
-def run_study(study: Study, folder: StudyDir, console: Console, run_cell: RunCell | None = None) -> dict[str, str]:
+def run_study(
+    study: Study, folder: StudyDir, console: Console, jobs: int = 1, run_cell: RunCell | None = None
+) -> dict[str, str]:
     """Runs all cells that are not done; one that fails does not stop the others.
 
     A grid that has grown since an earlier call runs what is new.
@@ -38,34 +48,69 @@ def run_study(study: Study, folder: StudyDir, console: Console, run_cell: RunCel
         study: What to run.
         folder: Where.
         console: Where to say what goes on.
-        run_cell: Runs one; None does it in a process of its own.
+        jobs: Cells at a time, each with its share of the cores. Small models leave a second core idle for much of the
+            time, so several at a time get more done than one after another.
+        run_cell: Runs one, one after another; None runs each in a process of its own.
 
     Returns:
         Name of each cell that failed → its error.
 
     Raises:
-        UserError: The corpus cannot be made, or the folder is of a study on another one.
+        UserError: The corpus cannot be made, there are fewer cores than jobs, or the folder is of a study on another
+            corpus.
     """
+    threads = _threads_of_a_job(jobs)
     _start_folder(study, folder)
     console.print(describe_corpus(prepare_study_corpus(study, folder, console)), markup=False)
     waiting = [cell for cell in study.cells if not is_done(study, folder.cell(cell.name))]
     if len(waiting) < len(study.cells):
         console.print(f"{len(study.cells) - len(waiting)} of {len(study.cells)} cells are already done", markup=False)
+    progress = _Progress(console, len(waiting))
+    if run_cell is None:
+        ended = _run_in_processes(study, waiting, folder.path, jobs, threads, progress)
+    else:
+        ended = _run_here(study, waiting, folder.path, run_cell, progress)
     errors: dict[str, str] = {}
-    started = time.monotonic()
-    for number, cell in enumerate(waiting):
-        cell_dir = folder.cell(cell.name)
-        left = (time.monotonic() - started) / number * (len(waiting) - number) if number else 0.0
-        pace = f", about {_hours_and_minutes(left)} left at the pace so far" if number else ""
-        console.print(f"=== {cell.name}, {number + 1} of {len(waiting)}{pace}", markup=False)
-        error = (run_cell or run_cell_as_process)(study, cell, folder.path)
+    for cell, error in ended:
+        error_file = folder.cell(cell.name).error
         if error:
             errors[cell.name] = error
-            console.print(f"failed: {error}", markup=False)
-            atomic_write_text(cell_dir.error, error + "\n")
+            atomic_write_text(error_file, error + "\n")
         else:
-            cell_dir.error.unlink(missing_ok=True)
+            error_file.unlink(missing_ok=True)
+        progress.ended(cell, error)
     return errors
+
+
+def _threads_of_a_job(jobs: int) -> int:
+    """Cores for each of several cells at a time; 0, which leaves the number to the libraries, for one."""
+    if jobs == 1:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not 1 <= jobs <= cores:
+        raise UserError(f"--jobs {jobs}: expected 1 to {cores}, the number of cores")
+    return cores // jobs
+
+
+class _Progress:
+    """Says which cells begin and end, and how long the others will take."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console, self._total = console, total
+        self._num_started = self._num_ended = 0
+        self._started = time.monotonic()
+
+    def started(self, cell: Cell) -> None:
+        self._num_started += 1
+        pace = ""
+        if self._num_ended:
+            left = (time.monotonic() - self._started) / self._num_ended * (self._total - self._num_ended)
+            pace = f", about {_hours_and_minutes(left)} left at the pace so far"
+        self._console.print(f"=== {cell.name}, {self._num_started} of {self._total}{pace}", markup=False)
+
+    def ended(self, cell: Cell, error: str) -> None:
+        self._num_ended += 1
+        self._console.print(f"{cell.name}: {f'failed: {error}' if error else 'done'}", markup=False)
 
 
 def _hours_and_minutes(seconds: float) -> str:
@@ -100,34 +145,74 @@ def prepare_study_corpus(study: Study, folder: StudyDir, console: Console) -> Co
     return prepare_corpus(plan, folder.corpus, folder.vocabulary, workers=multiprocessing.cpu_count())
 
 
-def run_cell_as_process(study: Study, cell: Cell, folder: Path) -> str:
-    """Runs a cell in a fresh process: nothing of an earlier one is in its memory or its random numbers."""
+def _run_here(
+    study: Study, cells: Sequence[Cell], folder: Path, run_cell: RunCell, progress: _Progress
+) -> Iterator[Ended]:
+    for cell in cells:
+        progress.started(cell)
+        yield cell, run_cell(study, cell, folder)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A cell in its process."""
+
+    cell: Cell
+    process: BaseProcess
+    answer: Connection
+
+    def end(self) -> Ended:
+        """Waits for its end."""
+        try:
+            error = str(self.answer.recv())
+        except EOFError:
+            error = ""  # it ended without a word
+        self.process.join()
+        if not error and self.process.exitcode:
+            error = f"ended with status {self.process.exitcode}; its output above says more"
+        return self.cell, error
+
+
+def _run_in_processes(
+    study: Study, cells: Sequence[Cell], folder: Path, jobs: int, threads: int, progress: _Progress
+) -> Iterator[Ended]:
+    """Runs each cell in a fresh process: nothing of an earlier one is in its memory or its random numbers."""
+    waiting, running = list(reversed(cells)), list[_Running]()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            cell = waiting.pop()
+            progress.started(cell)
+            running.append(_start(study, cell, folder, threads))
+        ready = wait_for([each.answer for each in running])
+        for each in [each for each in running if each.answer in ready]:
+            running.remove(each)
+            yield each.end()
+
+
+def _start(study: Study, cell: Cell, folder: Path, threads: int) -> _Running:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     # A daemon is ended when this process ends, also by Ctrl-C.
-    process = context.Process(target=_run_cell_in_process, args=(study, cell, folder, sender), daemon=True)
+    process = context.Process(target=_run_cell_in_process, args=(study, cell, folder, threads, sender), daemon=True)
     process.start()
     sender.close()
-    try:
-        error = str(receiver.recv())
-    except EOFError:
-        error = ""  # it ended without a word
-    process.join()
-    if not error and process.exitcode:
-        error = f"ended with status {process.exitcode}; its output above says more"
-    return error
+    return _Running(cell, process, receiver)
 
 
-def _run_cell_in_process(study: Study, cell: Cell, folder: Path, answer: Connection) -> None:
+def _run_cell_in_process(study: Study, cell: Cell, folder: Path, threads: int, answer: Connection) -> None:
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches this process too; the parent speaks for both
+    if threads:
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
     from power_bert.quiet import import_backend
 
     import_backend()
     from power_bert.study.cell import run_cell
 
+    # What several say at a time nobody can read; each keeps it in the logs of its folder.
+    console = Console(quiet=True) if threads else None
     try:
-        run_cell(study, cell, StudyDir(folder))
+        run_cell(study, cell, StudyDir(folder), console)
     except UserError as error:
         answer.send(str(error))
     else:

@@ -49,6 +49,13 @@ def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
     )
 
 
+def sample_examples(examples: Examples, count: int) -> Examples:
+    """At most `count` of the examples, chosen at random, the same ones at every call, in their order."""
+    if count >= len(examples):
+        return examples
+    return examples.take(np.sort(np.random.default_rng(0).permutation(len(examples))[:count]))
+
+
 def stream_examples(task: Task, split: Split, data_dir: str | Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[Examples]:
     """Reads a split chunk by chunk: memory does not grow with the data.
 

@@ -19,7 +19,7 @@ from power_bert.model.retention import parse_retention
 from power_bert.run_dir import PHASES, RunDir, write_json
 from power_bert.settings import TrainingSettings
 from power_bert.text.download import fetch_minilm
-from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples
+from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples, sample_examples
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.sample_cola import write_sample
 from power_bert.text.task import Split as SplitName
@@ -62,6 +62,8 @@ def run_experiment(
     prepare_sample(experiment, console)
     task = experiment.task_definition
     examples = {split: read_examples(task, split, experiment.data_dir) for split in _LABELLED_SPLITS}
+    if experiment.train_examples is not None:
+        examples["train"] = sample_examples(examples["train"], experiment.train_examples)
     test_rows = check_test_data(experiment) if predict_test else 0
     prepare_checkpoint(experiment.checkpoint_path, console)
     keras.utils.set_random_seed(experiment.seed)

@@ -128,6 +128,18 @@ def checkpoint_kind(checkpoint_path: str | Path) -> CheckpointKind:
     raise UserError(f"{path}: a folder without a checkpoint that can be read.\n{ACCEPTED_FORMS}")
 
 
+def stored_similarity(checkpoint_path: str | Path) -> str:
+    """The attention similarity that a checkpoint was trained with; "dot" for all but presets of this project.
+
+    Downloads nothing, and does not mind a checkpoint that is not there.
+    """
+    config_path = Path(checkpoint_path).expanduser() / "config.json"
+    config = read_json(config_path) if config_path.is_file() else {}
+    if _PRESET_KINDS.get(config.get("class_name")) != "power_bert":
+        return "dot"
+    return str(config.get("config", {}).get("similarity", "dot"))
+
+
 def tf1_prefix(path: Path) -> Path:
     """The prefix of the checkpoint in a folder; a prefix stands for itself.
 

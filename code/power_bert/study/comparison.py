@@ -1,0 +1,79 @@
+"""The differences that studies are made for, seed by seed.
+
+Cells of one seed see the same records in the same order and with the same masks, so their difference varies less than
+the figures themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from power_bert.study.results import CellResult, Spread, group_by_all_but_seed, spread_of
+
+DOT, SIMILARITY = "dot", "similarity"
+Figure = Callable[[CellResult], float | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of differences.
+
+    Attributes:
+        title: what is subtracted from what.
+        columns: headings of the differences.
+        rows: settings of the cells, and a difference a column; None where no seed has both figures.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[dict[str, Any], tuple[Spread | None, ...]], ...]
+
+
+def against_dot(results: Sequence[CellResult], figures: dict[str, Figure]) -> Comparison | None:
+    """Every other similarity less dot-product attention, with all other settings equal; None without both.
+
+    Args:
+        results: of all cells.
+        figures: heading → what to compare.
+    """
+    dots = {_key(result): result for result in results if result.cell.values.get(SIMILARITY) == DOT}
+    rows = []
+    for group in group_by_all_but_seed(results):
+        pairs = [(result, dots[_key(result)]) for result in group.results if _key(result) in dots]
+        if group.values.get(SIMILARITY) != DOT and pairs:
+            spreads = (spread_of(_difference(*pair, figure) for pair in pairs) for figure in figures.values())
+            rows.append((dict(group.values), tuple(spreads)))
+    return Comparison("Less dot, at the same other settings:", tuple(figures), tuple(rows)) if rows else None
+
+
+def against_untrained(results: Sequence[CellResult], tasks: Sequence[str]) -> Comparison | None:
+    """Scores from pre-trained weights less those from random ones; None where no cell has both.
+
+    Args:
+        results: of all cells.
+        tasks: that were fine-tuned.
+    """
+    rows = []
+    for group in group_by_all_but_seed(results):
+        spreads = tuple(spread_of(_gain(result, task) for result in group.results) for task in tasks)
+        if any(spreads):
+            rows.append((dict(group.values), spreads))
+    return Comparison("Pre-trained less random weights:", tuple(tasks), tuple(rows)) if rows else None
+
+
+def _key(result: CellResult) -> tuple[Any, ...]:
+    return tuple(value for name, value in result.cell.values.items() if name != SIMILARITY)
+
+
+def _difference(one: CellResult, other: CellResult, figure: Figure) -> float | None:
+    left, right = figure(one), figure(other)
+    return None if left is None or right is None else left - right
+
+
+def _gain(result: CellResult, task: str) -> float | None:
+    """In percent; an undefined score counts 0, as in GLUE."""
+    if not {(task, False), (task, True)} <= result.scores.keys():
+        return None
+    return 100 * ((result.scores[task, False] or 0.0) - (result.scores[task, True] or 0.0))
