@@ -26,7 +26,8 @@ SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
     *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LENGTH", "SEED", "TRAIN_EXAMPLES"),
     *("CASED", "SIMILARITY", "GATE"),
-    *("RETENTION_UNIT", "RETENTION_PROFILE", "TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
+    *("RETENTION_UNIT", "RETENTION_PROFILE", "RETENTION_JITTER"),
+    *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
     *("SEARCH_EPOCH", "WARMUP", "WEIGHT_DECAY", "DROPOUT", "RESUME"),
     *("RETENTION_CONFIG", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
 )
@@ -102,7 +103,8 @@ class TestSettings:
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
             **{"SPEEDUP": "", "TRAIN_EXAMPLES": "500"},  # it excludes RETENTION_CONFIG
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
-            **{"RETENTION_PROFILE": "free", "TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
+            **{"RETENTION_PROFILE": "free", "RETENTION_JITTER": "0.1"},
+            **{"TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
             **{"RETENTION_CONFIG": "0.9, 0.5", "PRED_GLUE": "0", "EVAL_ONLY": "0", "PREDICT_ONLY": "0"},
         }
@@ -115,7 +117,7 @@ class TestSettings:
             **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004},
             **{"max_length": 99, "seed": 7, "train_examples": 500},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
-            **{"retention_profile": "free"},
+            **{"retention_profile": "free", "retention_jitter": 0.1},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
         )
         assert resolved == [(expected, False)]

@@ -28,6 +28,7 @@ FURTHER_SETTINGS = (
         "GATE",
         "RETENTION_UNIT",
         "RETENTION_PROFILE",
+        "RETENTION_JITTER",
         *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
         "SEARCH_EPOCH",
         "WARMUP",
@@ -157,6 +158,7 @@ def test_defaults(project: Project) -> None:
         **{
             "RETENTION_UNIT": "fraction",
             "RETENTION_PROFILE": "step",
+            "RETENTION_JITTER": "0.3",
             "WARMUP": "0.1",
             "WEIGHT_DECAY": "0.01",
             "BACKEND": "tensorflow",
@@ -258,7 +260,14 @@ class TestEnvironment:
         command = ["bash", str(fresh.root / "run.sh")]
         environment = fresh.environment({"STUB_PIP_SLEEP": "20"})
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # Where the tests run in the background, they ignore Ctrl-C, and a shell cannot trap what it inherits so.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         wait_for_pip(fresh)
         os.killpg(process.pid, signal.SIGINT)

@@ -70,6 +70,7 @@ class Experiment:
         gate: of soft extraction.
         retention_unit: "fraction" of each example's length, or "tokens".
         retention_profile: of soft extraction: "step", or "free" (the paper).
+        retention_jitter: how much re-training shakes significance before words are chosen; 0: not (the paper).
         warmup: share of a phase's updates in which the rate rises.
         weight_decay: decoupled, per update and learning rate.
         clip_norm: largest global norm of the gradient.
@@ -102,6 +103,7 @@ class Experiment:
     gate: str = "visibility"
     retention_unit: str = "fraction"
     retention_profile: str = "step"
+    retention_jitter: float = 0.3
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
@@ -153,6 +155,7 @@ _RANGES: Ranges = {
     "weight_decay": (0.0, 1.0, "0 to 1"),
     "clip_norm": (1e-6, 1e6, "a positive norm"),
     "dropout": (0.0, 0.9, "a rate from 0 to 0.9"),
+    "retention_jitter": (0.0, 2.0, "0 to 2 (usual: 0.1 to 0.5)"),
 }
 # Fields whose variable in run.sh has another name.
 _VARIABLES = {

@@ -205,6 +205,23 @@ class TestHardExtraction:
         longer_mask = np.ones((2, 20), "int32")
         assert HardExtraction(0.5)(hidden_states, VISIBILITY, SCORES, longer_mask)[0].shape == (2, 7, 3)
 
+    def test_jitter_turns_close_choices_and_only_in_training(self) -> None:
+        words = np.ones((200, 4), "float32")
+        hidden_states = np.tile(np.arange(4, dtype="float32")[None, :, None], (200, 1, 1))
+        scores = np.tile(np.array([[0.0, 1.0, 1.1, 9.0]], "float32"), (200, 1))  # of [CLS] and three words
+        layer = HardExtraction(3, jitter=0.3)
+
+        def kept(training: bool) -> np.ndarray:
+            outputs, _ = layer(hidden_states, words, scores, words.astype("int32"), training=training)
+            return np.asarray(outputs)[..., 0]
+
+        assert (kept(training=False) == [0, 2, 3]).all()
+        assert (np.asarray(HardExtraction(3)(hidden_states, words, scores, words, training=True)[0])[:, 1] == 2).all()
+        shaken, again = kept(training=True), kept(training=True)
+        assert (shaken[:, 0] == 0).all() and (shaken[:, 2] == 3).all()  # [CLS], and the word far above the others
+        assert 0.2 < np.mean(shaken[:, 1] == 1) < 0.6  # P(N(0, 1) > ln 1.1 / (0.3 √2)) = 0.41
+        assert not np.array_equal(shaken, again)
+
     @pytest.mark.parametrize(("keep", "kept"), [(4, 4), (0.5, 5), (1, 1), (99, 7)])
     def test_static_lengths_are_inferred_where_known(self, keep: int | float, kept: int) -> None:
         hidden_states, words = keras.KerasTensor((2, 7, 3)), keras.KerasTensor((2, 7))

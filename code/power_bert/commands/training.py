@@ -48,6 +48,9 @@ def run(
     retention_profile: Annotated[
         str | None, option("RETENTION_PROFILE", "search one share a block (step) or every rank (free, the paper)")
     ] = None,
+    retention_jitter: Annotated[
+        float | None, option("RETENTION_JITTER", "how much re-training shakes significance; empty: 0.3")
+    ] = None,
     text_columns: Annotated[
         str | None, option("TEXT_COLUMNS", "custom task: column of texts, or two with a comma; empty: sentence")
     ] = None,
@@ -126,6 +129,7 @@ def run(
             "gate": gate,
             "retention_unit": retention_unit,
             "retention_profile": retention_profile,
+            "retention_jitter": retention_jitter,
             "warmup": warmup,
             "text_columns": text_columns,
             "label_column": label_column,

@@ -126,6 +126,7 @@ class PowerBertBackbone(TextBackbone):
         retention_parameters: of soft extraction, parameters a block: the maximum length of the search.
         retention_unit: of soft extraction, "fraction" or "tokens".
         retention_profile: of soft extraction, "free" or "step" (`SoftExtraction`).
+        retention_jitter: of hard extraction, how much significance is shaken in training (`HardExtraction`).
 
     Example:
         >>> backbone = PowerBertBackbone(100, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16,
@@ -153,6 +154,7 @@ class PowerBertBackbone(TextBackbone):
         retention_parameters: int | None = None,
         retention_unit: str = "fraction",
         retention_profile: str = "free",
+        retention_jitter: float = 0.0,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -175,7 +177,7 @@ class PowerBertBackbone(TextBackbone):
                     parameters, gate, retention_unit, retention_profile, dtype=dtype, name="extraction"
                 )
             if extraction == "hard" and retention is not None and not keeps_all(retention[block]):
-                return HardExtraction(retention[block], dtype=dtype, name="extraction")
+                return HardExtraction(retention[block], retention_jitter, dtype=dtype, name="extraction")
             return None
 
         # === Layers ===
@@ -235,13 +237,13 @@ class PowerBertBackbone(TextBackbone):
         self.similarity, self.extraction, self.gate = similarity, extraction, gate
         self.retention = None if retention is None else tuple(retention)
         self.retention_parameters, self.retention_unit = parameters, retention_unit
-        self.retention_profile = retention_profile
+        self.retention_profile, self.retention_jitter = retention_profile, retention_jitter
 
     def get_config(self) -> dict[str, Any]:
         names = (
             "vocabulary_size num_layers num_heads hidden_dim intermediate_dim max_sequence_length num_segments "
             "dropout attention_dropout activation layer_norm_epsilon initializer_range similarity extraction gate "
-            "retention retention_parameters retention_unit retention_profile"
+            "retention retention_parameters retention_unit retention_profile retention_jitter"
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
 

@@ -223,11 +223,15 @@ class HardExtraction(keras.layers.Layer):
 
     Args:
         keep: an integer: word-vectors; a float: the share of each example's words, rounded up.
+        jitter: in training, significance is multiplied by exp(jitter · N(0, 1)) before words are chosen, as routers
+            of experts are shaken (Fedus et al. 2021, Switch Transformers, section 2.2): the classifier then does not
+            hang on which of two nearly equal words is kept, which rounding to 8 bits can turn. 0 leaves it.
     """
 
-    def __init__(self, keep: int | float, **kwargs: Any) -> None:
+    def __init__(self, keep: int | float, jitter: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.keep = keep
+        self.keep, self.jitter = keep, jitter
+        self.seed_generator = keras.random.SeedGenerator() if jitter else None
 
     def _kept(self, lengths: Any) -> Any:
         """Word-vectors kept of `lengths` original ones: a tensor for a tensor, a Python integer for one."""
@@ -238,7 +242,12 @@ class HardExtraction(keras.layers.Layer):
         return ops.maximum(share_of(self.keep, lengths), 1)
 
     def call(
-        self, hidden_states: Tensor, visibility: Tensor, scores: Tensor, padding_mask: Tensor
+        self,
+        hidden_states: Tensor,
+        visibility: Tensor,
+        scores: Tensor,
+        padding_mask: Tensor,
+        training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Shorten the batch.
 
@@ -251,6 +260,9 @@ class HardExtraction(keras.layers.Layer):
         Returns:
             hidden states (batch, kept, hidden) and visibility (batch, kept).
         """
+        if training and self.jitter:
+            noise = keras.random.normal(ops.shape(scores), dtype=scores.dtype, seed=self.seed_generator)
+            scores = scores * ops.exp(self.jitter * noise)
         length, kept = ops.shape(scores)[1], self._kept(ops.shape(padding_mask)[1])
         both_static = isinstance(length, int) and isinstance(kept, int)
         slots = min(kept, length) if both_static else ops.minimum(kept, length)
@@ -260,7 +272,9 @@ class HardExtraction(keras.layers.Layer):
         positions, filled = select_words(scores, visibility, slots, kept_of_each)
         return gather_words(hidden_states, positions), ops.cast(filled, visibility.dtype)
 
-    def compute_output_spec(self, hidden_states: Any, visibility: Any, scores: Any, padding_mask: Any) -> Any:
+    def compute_output_spec(
+        self, hidden_states: Any, visibility: Any, scores: Any, padding_mask: Any, training: Any = None
+    ) -> Any:
         batch, length, hidden_dim = hidden_states.shape
         original = padding_mask.shape[1]
         kept = None if length is None or original is None else min(self._kept(original), length)
@@ -270,4 +284,4 @@ class HardExtraction(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "keep": self.keep}
+        return {**super().get_config(), "keep": self.keep, "jitter": self.jitter}

@@ -98,7 +98,9 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
     else:
         retention = parse_retention(experiment.retention_config, num_layers, experiment.max_length)
         write_json(phase_dir.retention, {"retention": list(retention), "source": "RETENTION_CONFIG"})
-    model = rebuild_classifier(trained, extraction="hard", retention=retention)
+    model = rebuild_classifier(
+        trained, extraction="hard", retention=retention, retention_jitter=experiment.retention_jitter
+    )
     return _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs)
 
 
