@@ -62,6 +62,9 @@ SPEEDUP="${SPEEDUP-}"
 # Word pieces of an example, 5 to 4096; longer examples are cut. Empty: the task's value from the paper (cola 64).
 MAX_LENGTH="${MAX_LENGTH-}"
 
+# Training examples at most, spread evenly over the file: a whole number from 1, for a run that costs less. Empty: all.
+MAX_TRAIN="${MAX_TRAIN-}"
+
 # Of initialisation, order and dropout: a whole number from 0.
 SEED="${SEED-0}"
 

@@ -24,7 +24,18 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
 SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LENGTH", "SEED", "CASED", "SIMILARITY", "GATE"),
+    *(
+        "LR_SOFT_EXTRACT",
+        "LR_BERT",
+        "LAMBDA",
+        "SPEEDUP",
+        "MAX_LENGTH",
+        "MAX_TRAIN",
+        "SEED",
+        "CASED",
+        "SIMILARITY",
+        "GATE",
+    ),
     *("RETENTION_UNIT", "RETENTION_PROFILE", "TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
     *("SEARCH_EPOCH", "WARMUP", "WEIGHT_DECAY", "DROPOUT", "RESUME"),
     *("RETENTION_CONFIG", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
@@ -99,7 +110,7 @@ class TestSettings:
             **{"TASK": "mrpc", "DATA_DIR": "some/MRPC", "CHECKPOINT_PATH": "some/bert", "VOCAB_PATH": "v.txt"},
             **{"BERT_CONFIG_PATH": "c.json", "OUTPUT_DIR": "some/run", "EPOCH": "4", "BATCH_SIZE": "16"},
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
-            **{"SPEEDUP": ""},  # it excludes RETENTION_CONFIG
+            **{"MAX_TRAIN": "500", "SPEEDUP": ""},  # it excludes RETENTION_CONFIG
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
             **{"RETENTION_PROFILE": "free", "TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
@@ -112,7 +123,7 @@ class TestSettings:
             **{"vocab_path": os.path.abspath("v.txt"), "bert_config_path": os.path.abspath("c.json")},
             **{"output_dir": os.path.abspath("some/run"), "epochs": 4, "batch_size": 16},
             **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004},
-            **{"max_length": 99, "seed": 7},
+            **{"max_length": 99, "max_train": 500, "seed": 7},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"retention_profile": "free"},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},

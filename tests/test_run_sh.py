@@ -21,6 +21,7 @@ MAIN_SETTINGS = (
 FURTHER_SETTINGS = (
     *(
         "MAX_LENGTH",
+        "MAX_TRAIN",
         "SEED",
         "CASED",
         "SIMILARITY",

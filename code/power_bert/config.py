@@ -62,6 +62,7 @@ class Experiment:
         regularization: λ, weight of the regulariser λ · Σ_j j · mass(j).
         speedup: how many times fewer FLOPs the search is to arrive at, in place of a λ; None takes λ.
         max_length: word pieces at most; longer examples are cut.
+        max_train: training examples at most, spread evenly over the file; None takes all.
         seed: of initialisation, order and dropout.
         cased: whether the vocabulary is cased; None asks the checkpoint.
         similarity: attention similarity.
@@ -93,6 +94,7 @@ class Experiment:
     max_length: int
     vocab_path: str | None = None
     bert_config_path: str | None = None
+    max_train: int | None = None
     seed: int = 0
     cased: bool | None = None
     similarity: str = "dot"
@@ -144,6 +146,7 @@ _RANGES: Ranges = {
     "regularization": (0.0, 10.0, "λ from 0 to 10 (usual: 1e-4 to 7e-3)"),
     "speedup": (1.05, 100.0, "1.05 to 100 times fewer FLOPs (usual: 1.5 to 4)"),
     "max_length": (5, 4096, "5 to 4096 word pieces"),
+    "max_train": (1, 10**9, "a whole number of training examples from 1"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
     "warmup": (0.0, 0.99, "a share from 0 to 0.99"),
     "weight_decay": (0.0, 1.0, "0 to 1"),

@@ -33,6 +33,9 @@ def run(
         float | None, option("SPEEDUP", "times fewer FLOPs that the search is to reach; empty: λ")
     ] = None,
     max_length: Annotated[int | None, option("MAX_LENGTH", f"word pieces at most; {PAPER_DEFAULT}")] = None,
+    max_train: Annotated[
+        int | None, option("MAX_TRAIN", "training examples at most, spread evenly over the file; empty: all")
+    ] = None,
     seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
     cased: Annotated[str | None, option("CASED", "1 cased, 0 uncased; empty or auto: as the checkpoint says")] = None,
     similarity: Annotated[
@@ -116,6 +119,7 @@ def run(
             "regularization": regularization,
             "speedup": speedup,
             "max_length": max_length,
+            "max_train": max_train,
             "seed": seed,
             "cased": parse_cased(cased),
             "similarity": similarity,

@@ -49,6 +49,14 @@ def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
     )
 
 
+def read_training_examples(task: Task, data_dir: str | Path, at_most: int | None) -> Examples:
+    """Reads the training split, or `at_most` of its examples, spread evenly over the file: the same in every run."""
+    examples = read_examples(task, "train", data_dir)
+    if at_most is None or at_most >= len(examples):
+        return examples
+    return examples.take(np.arange(at_most, dtype=np.int64) * len(examples) // at_most)
+
+
 def stream_examples(task: Task, split: Split, data_dir: str | Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[Examples]:
     """Reads a split chunk by chunk: memory does not grow with the data.
 
