@@ -15,6 +15,11 @@ from power_bert.analysis.distillation_study import (
 )
 from power_bert.errors import UserError
 from power_bert.model.student_kinds import student_defaults
+from power_bert.run_dir import DISTILL, PHASES, RunDir
+
+
+def value(arguments: Sequence[str], option: str) -> str:
+    return arguments[arguments.index(option) + 1]
 
 
 def test_runs(tmp_path: Path) -> None:
@@ -36,9 +41,9 @@ def test_runs(tmp_path: Path) -> None:
     compared = called[-2]
     assert compared[1:3] == teachers and len(compared) == 1 + 2 + 12 + 4
     augmented = [arguments for arguments in called if "--augment" in arguments]
-    assert {arguments[arguments.index("--augment-seed") + 1] for arguments in augmented} == {"0"}
+    assert {value(arguments, "--augment-seed") for arguments in augmented} == {"0"}
     # 3 texts for 1, so a third of the epochs.
-    assert {(a[a.index("--student") + 1], a[a.index("--epochs") + 1]) for a in augmented} == {
+    assert {(value(arguments, "--student"), value(arguments, "--epochs")) for arguments in augmented} == {
         (student, str(round(student_defaults(student).epochs / 3))) for student in ("linear", "bilstm")
     }
 
@@ -54,17 +59,37 @@ def test_a_part_of_it(tmp_path: Path) -> None:
     given.mkdir()
     teachers = parse_teachers_of_tasks([f"emotion={given}"])
     study = DistillationStudy(
-        {"emotion": "data"}, ("linear",), (3,), tmp_path, ("alone", "two_teachers"), teachers, 1, 32, max_train=50
+        {"emotion": "data"}, ("linear",), (3,), tmp_path, ("alone", "two_teachers"), teachers, 1, 32, 50, 4, 64
     )
     assert run_distillation_study(study, Console(file=io.StringIO()), run) == {}
     fine_tuned, alone, two, compared, baselines = called
     second = str(tmp_path / "emotion" / "teacher1")
-    assert fine_tuned[fine_tuned.index("--seed") + 1] == "1" and fine_tuned[-1] == second
-    assert fine_tuned[fine_tuned.index("--max-length") + 1] == "32"
+    assert value(fine_tuned, "--seed") == "1" and fine_tuned[-1] == second
+    assert value(fine_tuned, "--max-length") == "32" and value(alone, "--max-length") == "64"
+    assert value(alone, "--epochs") == value(two, "--epochs") == "4"
     assert alone[1:3] == ["--teacher", "none"] and two[1:5] == ["--teacher", str(given), "--teacher", second]
     for arguments in (fine_tuned, alone, two, baselines):
-        assert arguments[arguments.index("--max-train") + 1] == "50"
-    assert compared[1:3] == [str(given), second]
+        assert value(arguments, "--max-train") == "50"
+    # The given teacher is no run, so that it cannot be compared.
+    assert compared[1] == second and str(given) not in compared
+
+
+def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+    for name, phase in {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0]}.items():
+        finished = RunDir(tmp_path / "emotion" / name).phase(phase)
+        finished.path.mkdir(parents=True)
+        finished.mark_done()
+    (tmp_path / "emotion" / "cnn-alone-seed0" / DISTILL).mkdir(parents=True)  # not finished
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        return 0, ""
+
+    study = DistillationStudy({"emotion": "data"}, ("mlp",), (0,), tmp_path, ("alone",))
+    run_distillation_study(study, Console(file=io.StringIO()), run)
+    compared = called[-2][1 : called[-2].index("--out")]
+    assert [Path(folder).name for folder in compared] == ["mlp-alone-seed0", "linear-alone-seed0", "teacher0"]
 
 
 def test_what_makes_no_sense(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.model.student_kinds import student_defaults
+from power_bert.run_dir import DISTILL, PHASES, RunDir
 from power_bert.train.glue import explain_failure, run_as_process
 
 WAYS = ("alone", "distilled", "two_teachers", "augmented")
@@ -39,6 +40,8 @@ class DistillationStudy:
         teacher_epochs: of fine-tuning a teacher.
         teacher_max_length: word pieces of an example at most, for teachers that are fine-tuned; None takes the task's.
         max_train: training examples at most, of teachers and students; None takes all.
+        epochs: of every student; None takes the student's own.
+        max_length: word pieces of an example at most, for the students; None takes the student's or the task's.
     """
 
     tasks: dict[str, str]
@@ -50,6 +53,8 @@ class DistillationStudy:
     teacher_epochs: int = 3
     teacher_max_length: int | None = None
     max_train: int | None = None
+    epochs: int | None = None
+    max_length: int | None = None
 
     def __post_init__(self) -> None:
         if unknown := [way for way in self.ways if way not in WAYS]:
@@ -88,7 +93,8 @@ def run_distillation_study(
         given = [Path(teacher) for teacher in study.teachers.get(task, ())]
         trained = _teacher_jobs(study, task, data_dir)[len(given) :]
         teachers = [*given, *(job.folder for job in trained)]
-        jobs, done = [*trained, *_student_jobs(study, task, data_dir, teachers)], given
+        jobs = [*trained, *_student_jobs(study, task, data_dir, teachers)]
+        done = [folder for folder in given if RunDir(folder).holds_run]  # a preset cannot be compared
         for number, job in enumerate(jobs, start=1):
             console.print(f"\n=== {task}: {job.folder.name}, run {number} of {len(jobs)}", markup=False)
             status, error = run(job.arguments)
@@ -96,9 +102,16 @@ def run_distillation_study(
                 done.append(job.folder)
             else:
                 errors[f"{task}/{job.folder.name}"] = explain_failure(status, error)
-        if done:
-            _report(study, task, data_dir, done, console, run, errors)
+        runs = list(dict.fromkeys([*done, *_finished_runs(study.out / task)]))
+        if runs:
+            _report(study, task, data_dir, runs, console, run, errors)
     return errors
+
+
+def _finished_runs(folder: Path) -> list[Path]:
+    """Finished runs of earlier measurements in the same folder, with other students or ways."""
+    runs = [RunDir(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    return [run.path for run in runs if any(run.phase(phase).is_done for phase in (PHASES[0], DISTILL))]
 
 
 def _report(
@@ -111,7 +124,7 @@ def _report(
     errors: dict[str, str],
 ) -> None:
     console.print(f"\n=== {task}: comparing {len(runs)} runs", markup=False)
-    out, limit = ["--out", str(study.out / task / "comparison")], _limit(study)
+    out, limit = ["--out", str(study.out / task / "comparison")], _option("--max-train", study.max_train)
     for name, arguments in {
         "comparison": ["compare", *map(str, runs), *out, "--logits", str(_logits_folder(study, task))],
         "linear baselines": ["linear-baselines", "--task", task, "--data-dir", data_dir, *limit, *out],
@@ -122,10 +135,10 @@ def _report(
 
 
 def _teacher_jobs(study: DistillationStudy, task: str, data_dir: str) -> list[_Job]:
-    length = [] if study.teacher_max_length is None else ["--max-length", str(study.teacher_max_length)]
     # Small encoders want a larger rate than the paper's, which are for BERT-base.
     settings = ["--task", task, "--data-dir", data_dir, "--fine-tune-only", "--lr-bert", "1e-4"]
-    settings += ["--epoch", str(study.teacher_epochs), *length, *_limit(study)]
+    settings += [*_option("--epoch", study.teacher_epochs), *_option("--max-length", study.teacher_max_length)]
+    settings += _option("--max-train", study.max_train)
     folders = [study.out / task / f"teacher{seed}" for seed in range(_teachers_needed(study))]
     return [
         _Job(folder, ["run", *settings, "--seed", str(seed), "--output-dir", str(folder)])
@@ -138,24 +151,23 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
     jobs = []
     for student, way, seed in itertools.product(study.students, study.ways, study.seeds):
         folder = study.out / task / f"{student}-{way}-seed{seed}"
-        settings = ["--task", task, "--data-dir", data_dir, "--student", student, "--seed", str(seed), *_limit(study)]
+        settings = ["--task", task, "--data-dir", data_dir, "--student", student, "--seed", str(seed)]
+        settings += [*_option("--max-train", study.max_train), *_option("--max-length", study.max_length)]
         settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
-        jobs.append(_Job(folder, ["distill", *_way_arguments(way, student, teachers), *settings]))
+        epochs = study.epochs or student_defaults(student).epochs
+        jobs.append(_Job(folder, ["distill", *_way_arguments(way, epochs, teachers), *settings]))
     return jobs
 
 
-def _way_arguments(way: str, student: str, teachers: Sequence[Path]) -> list[str]:
-    if way == "alone":
-        return ["--teacher", "none"]
-    if way == "two_teachers":
-        return [part for teacher in teachers[:_NUM_TEACHERS] for part in ("--teacher", str(teacher))]
-    arguments = ["--teacher", str(teachers[0])]
+def _way_arguments(way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
+    """What decides how a student learns; `epochs` are those without augmentation."""
     if way == "augmented":
         # About as many updates as without augmentation, and the same texts for every seed: they are labelled once.
-        epochs = max(1, round(student_defaults(student).epochs / (1 + _COPIES)))
-        arguments += ["--augment", "mask,class,ngram", "--augment-copies", str(_COPIES), "--augment-seed", "0"]
-        arguments += ["--epochs", str(epochs)]
-    return arguments
+        epochs = max(1, round(epochs / (1 + _COPIES)))
+        augmented = ["--augment", "mask,class,ngram", "--augment-copies", str(_COPIES), "--augment-seed", "0"]
+        return ["--teacher", str(teachers[0]), *augmented, "--epochs", str(epochs)]
+    chosen = {"alone": ["none"], "distilled": teachers[:1], "two_teachers": teachers[:_NUM_TEACHERS]}[way]
+    return [*(part for teacher in chosen for part in ("--teacher", str(teacher))), "--epochs", str(epochs)]
 
 
 def _teachers_needed(study: DistillationStudy) -> int:
@@ -164,8 +176,9 @@ def _teachers_needed(study: DistillationStudy) -> int:
     return 0 if study.ways == ("alone",) else 1
 
 
-def _limit(study: DistillationStudy) -> list[str]:
-    return [] if study.max_train is None else ["--max-train", str(study.max_train)]
+def _option(name: str, value: int | None) -> list[str]:
+    """The arguments of an option; none where it is not given."""
+    return [] if value is None else [name, str(value)]
 
 
 def _logits_folder(study: DistillationStudy, task: str) -> Path:

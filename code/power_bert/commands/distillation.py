@@ -277,11 +277,16 @@ def measure_distillation(
     max_train: Annotated[
         int | None, typer.Option(help="training examples, for a measurement that costs less; default: all", min=1)
     ] = None,
+    epochs: Annotated[int | None, typer.Option(help="of every student; default: the student's", min=1)] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="of the students' texts; default: the student's or the task's", min=5)
+    ] = None,
 ) -> None:
     """Measure distillation: two teachers, each student alone, distilled, with two teachers and with augmentation.
 
-    Each run is a run folder; the same command goes on where it was stopped. Ends with a comparison a task
-    (OUT/TASK/comparison) and the linear baselines. With augmentation a student has fewer epochs: about as many updates.
+    Each run is a run folder; the same command goes on where it was stopped, and one with other students or ways adds
+    to it. Ends with a comparison a task (OUT/TASK/comparison) of all finished runs there, and the linear baselines.
+    With augmentation a student has fewer epochs: about as many updates.
 
     Examples:
 
@@ -318,6 +323,8 @@ def measure_distillation(
         teacher_epochs,
         teacher_max_length,
         max_train,
+        epochs,
+        max_length,
     )
     errors = run_distillation_study(study, Console(highlight=False, soft_wrap=True))
     for name, error in errors.items():

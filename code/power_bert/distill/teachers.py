@@ -89,8 +89,11 @@ class Teacher:
         Raises:
             UserError: it is damaged, or has no head or no tokenizer.
         """
+        is_preset = checkpoint_class(self.folder).startswith(_OWN_CLASSES)
+        if is_preset and not (self.folder / "task.json").is_file():
+            raise UserError(f"teacher {self.name}: an encoder without a head; give a text classifier")
         try:
-            if checkpoint_class(self.folder).startswith(_OWN_CLASSES):
+            if is_preset:
                 classifier = PowerBertTextClassifier.from_preset(str(self.folder))
             else:
                 classifier = load_trained_classifier(str(self.folder), self.max_length)
