@@ -95,6 +95,8 @@ def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
 def test_what_makes_no_sense(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--ways both: unknown; expected some of alone, distilled"):
         DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path, ("both",))
+    with pytest.raises(UserError, match=r"'emotions'.*Did you mean 'emotion'"):
+        DistillationStudy({"emotions": "data"}, ("linear",), (0,), tmp_path)
     with pytest.raises(UserError, match="--students is empty"):
         DistillationStudy({"emotion": "data"}, (), (0,), tmp_path)
     with pytest.raises(UserError, match="--teachers sst-2: not among the tasks emotion"):

@@ -86,10 +86,16 @@ def test_what_is_no_teacher(tiny_teacher: Path, tmp_path: Path) -> None:
         find_teacher(str(tmp_path), TASK, None)
 
 
-@pytest.mark.parametrize("missing", [("tokenizer.json",), ("preprocessor.json", "tokenizer.json"), ("task.json",)])
-def test_a_preset_with_a_file_missing(missing: tuple[str, ...], tiny_teacher: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("assets/tokenizer/vocabulary.txt", "without/assets/tokenizer/vocabulary.txt"),
+        ("task.json", "teacher .*without: an encoder without a head"),
+        ("model.weights.h5", "teacher .*without: .* is damaged or not complete"),
+    ],
+)
+def test_a_preset_with_a_file_missing(missing: str, message: str, tiny_teacher: Path, tmp_path: Path) -> None:
     without = shutil.copytree(tiny_teacher, tmp_path / "without")
-    for name in missing:
-        (without / name).unlink()
-    with pytest.raises(UserError, match=r"teacher .*without"):
+    (without / missing).unlink()
+    with pytest.raises(UserError, match=message):
         find_teacher(str(without), TASK, None).model  # noqa: B018

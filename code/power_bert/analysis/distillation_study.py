@@ -17,6 +17,7 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
+from power_bert.text.glue_tasks import get_task
 from power_bert.train.glue import explain_failure, run_as_process
 
 WAYS = ("alone", "distilled", "two_teachers", "augmented")
@@ -59,6 +60,8 @@ class DistillationStudy:
     def __post_init__(self) -> None:
         if unknown := [way for way in self.ways if way not in WAYS]:
             raise UserError(f"--ways {', '.join(unknown)}: unknown; expected some of {', '.join(WAYS)}")
+        for task in self.tasks:
+            get_task(task)  # an unknown one is said before anything takes time
         if strangers := sorted(set(self.teachers) - set(self.tasks)):
             raise UserError(f"--teachers {', '.join(strangers)}: not among the tasks {', '.join(self.tasks)}")
         for name, given in (("--students", self.students), ("--seeds", self.seeds), ("--ways", self.ways)):
@@ -125,10 +128,10 @@ def _report(
 ) -> None:
     console.print(f"\n=== {task}: comparing {len(runs)} runs", markup=False)
     out, limit = ["--out", str(study.out / task / "comparison")], _option("--max-train", study.max_train)
-    for name, arguments in {
-        "comparison": ["compare", *map(str, runs), *out, "--logits", str(_logits_folder(study, task))],
-        "linear baselines": ["linear-baselines", "--task", task, "--data-dir", data_dir, *limit, *out],
-    }.items():
+    reports = {"comparison": ["compare", *map(str, runs), *out, "--logits", str(_logits_folder(study, task))]}
+    if not get_task(task).is_regression:
+        reports["linear baselines"] = ["linear-baselines", "--task", task, "--data-dir", data_dir, *limit, *out]
+    for name, arguments in reports.items():
         status, error = run(arguments)
         if status:
             errors[f"{task}/{name}"] = explain_failure(status, error)
