@@ -28,6 +28,7 @@ _HEADS: dict[str, tuple[str, dict[str, str]]] = {
         {"pooled_dense": "classifier.dense", "output_dense": "classifier.out_proj"},
     ),
 }
+_SEGMENT_EMBEDDINGS = "roberta.embeddings.token_type_embeddings.weight"
 HUB_MODEL_TYPES = tuple(_HEADS)
 
 
@@ -116,5 +117,10 @@ def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tup
         dense = getattr(classifier, layer)
         dense.kernel.assign(np.asarray(stored.read(f"{part}.weight"), np.float32).T)
         dense.bias.assign(np.asarray(stored.read(f"{part}.bias"), np.float32))
+    if _SEGMENT_EMBEDDINGS in stored.shapes:
+        # keras-hub's RoBERTa has no segments, and its converter leaves their one embedding out. It is added to every
+        # word before the first norm, as the position is.
+        positions = classifier.backbone.embeddings.position_embedding.position_embeddings
+        positions.assign_add(np.asarray(stored.read(_SEGMENT_EMBEDDINGS), np.float32)[:1])
     named = config.get("id2label") or {}
     return classifier, [str(named.get(str(index), f"LABEL_{index}")) for index in range(num_outputs)]
