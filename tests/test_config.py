@@ -118,6 +118,7 @@ OUT_OF_RANGE = [
     ("regularization", -0.1, r"LAMBDA=-0\.1"),
     ("regularization", math.nan, "LAMBDA=nan"),
     ("max_length", 4, "MAX_LENGTH=4"),
+    ("train_examples", 0, "TRAIN_EXAMPLES=0"),
     ("seed", -1, "SEED=-1"),
     ("seed", 2**31, "SEED=2147483648"),
     ("warmup", 1.0, r"WARMUP=1\.0"),

@@ -57,6 +57,7 @@ class Distillation:
         student_options: arguments of the student's encoder, as "units=150".
         start: "random", "teacher", or a checkpoint: where the student's weights come from.
         start_blocks: of a BERT student: blocks of what it starts from, "2,4,6"; None spreads them evenly.
+        train_examples: training examples at most, chosen at random; None takes all.
         retention_config: of a BERT student: word-vectors that its blocks keep; None keeps all.
         continued: run whose student is trained on, in place of a new one; None for a new one.
         sparsity: share of each large weight that pruning sets to 0; 0 prunes nothing.
@@ -75,6 +76,8 @@ class Distillation:
         layer_map: blocks that are compared, "1:3,2:6" (student:teacher); None spreads the student's over the teacher's.
         unlabelled: file with a text a line (two with a tab between for pairs) that the teachers label; None has none.
         augment: kinds of augmentation; empty for none.
+        augment_seed: of augmentation alone, so that students from several seeds learn from the same texts, which the
+            teachers then label once; None takes `seed`.
         augment_copies: further texts made of each training text.
         mask_rate: share of words that augmentation masks.
         class_rate: share of words that it replaces by others of their class.
@@ -107,6 +110,7 @@ class Distillation:
     start: str = RANDOM
     start_blocks: str | None = None
     retention_config: str | None = None
+    train_examples: int | None = None
     continued: str | None = None
     sparsity: float = 0.0
     block: str = "1x1"
@@ -124,6 +128,7 @@ class Distillation:
     layer_map: str | None = None
     unlabelled: str | None = None
     augment: tuple[str, ...] = ()
+    augment_seed: int | None = None
     augment_copies: int = 5
     mask_rate: float = 0.1
     class_rate: float = 0.1
@@ -292,6 +297,8 @@ _RANGES: Ranges = {
     "ngram_rate": (0.0, 1.0, "a share from 0 to 1"),
     "lm_rate": (0.0, 1.0, "a share from 0 to 1"),
     "seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
+    "augment_seed": (0, 2**31 - 1, "a whole number from 0 to 2147483647"),
+    "train_examples": (1, 10**9, "a whole number of training examples from 1"),
     "warmup": (0.0, 0.99, "a share from 0 to 0.99"),
     "weight_decay": (0.0, 1.0, "0 to 1"),
     "clip_norm": (1e-6, 1e6, "a positive norm"),

@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from power_bert.analysis.distillation_study import DistillationStudy, parse_tasks, run_distillation_study
+from power_bert.analysis.distillation_study import (
+    DistillationStudy,
+    parse_tasks,
+    parse_teachers_of_tasks,
+    run_distillation_study,
+)
 from power_bert.errors import UserError
+from power_bert.model.student_kinds import student_defaults
+from power_bert.run_dir import DISTILL, PHASES, RunDir
+
+
+def value(arguments: Sequence[str], option: str) -> str:
+    return arguments[arguments.index(option) + 1]
 
 
 def test_runs(tmp_path: Path) -> None:
@@ -28,7 +39,72 @@ def test_runs(tmp_path: Path) -> None:
     assert [arguments.count("--teacher") for arguments in called].count(2) == 4
     assert all("--fine-tune-only" in arguments for arguments in called[:2])
     compared = called[-2]
-    assert compared[1:3] == teachers and len(compared) == 1 + 2 + 12 + 2
+    assert compared[1:3] == teachers and len(compared) == 1 + 2 + 12 + 4
+    augmented = [arguments for arguments in called if "--augment" in arguments]
+    assert {value(arguments, "--augment-seed") for arguments in augmented} == {"0"}
+    # 3 texts for 1, so a third of the epochs.
+    assert {(value(arguments, "--student"), value(arguments, "--epochs")) for arguments in augmented} == {
+        (student, str(round(student_defaults(student).epochs / 3))) for student in ("linear", "bilstm")
+    }
+
+
+def test_a_part_of_it(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        return 0, ""
+
+    given = tmp_path / "given"
+    given.mkdir()
+    teachers = parse_teachers_of_tasks([f"emotion={given}"])
+    study = DistillationStudy(
+        {"emotion": "data"}, ("linear",), (3,), tmp_path, ("alone", "two_teachers"), teachers, 1, 32, 50, 4, 64
+    )
+    assert run_distillation_study(study, Console(file=io.StringIO()), run) == {}
+    fine_tuned, alone, two, compared, baselines = called
+    second = str(tmp_path / "emotion" / "teacher1")
+    assert value(fine_tuned, "--seed") == "1" and fine_tuned[-1] == second
+    assert value(fine_tuned, "--max-length") == "32" and value(alone, "--max-length") == "64"
+    assert value(alone, "--epochs") == value(two, "--epochs") == "4"
+    assert alone[1:3] == ["--teacher", "none"] and two[1:5] == ["--teacher", str(given), "--teacher", second]
+    for arguments in (fine_tuned, alone, two, baselines):
+        assert value(arguments, "--train-examples") == "50"
+    # The given teacher is no run, so that it cannot be compared.
+    assert compared[1] == second and str(given) not in compared
+
+
+def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+    for name, phase in {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0]}.items():
+        finished = RunDir(tmp_path / "emotion" / name).phase(phase)
+        finished.path.mkdir(parents=True)
+        finished.mark_done()
+    (tmp_path / "emotion" / "cnn-alone-seed0" / DISTILL).mkdir(parents=True)  # not finished
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        return 0, ""
+
+    study = DistillationStudy({"emotion": "data"}, ("mlp",), (0,), tmp_path, ("alone",))
+    run_distillation_study(study, Console(file=io.StringIO()), run)
+    compared = called[-2][1 : called[-2].index("--out")]
+    assert [Path(folder).name for folder in compared] == ["mlp-alone-seed0", "linear-alone-seed0", "teacher0"]
+
+
+def test_what_makes_no_sense(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--ways both: unknown; expected some of alone, distilled"):
+        DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path, ("both",))
+    with pytest.raises(UserError, match=r"'emotions'.*Did you mean 'emotion'"):
+        DistillationStudy({"emotions": "data"}, ("linear",), (0,), tmp_path)
+    with pytest.raises(UserError, match="--students is empty"):
+        DistillationStudy({"emotion": "data"}, (), (0,), tmp_path)
+    with pytest.raises(UserError, match="--teachers sst-2: not among the tasks emotion"):
+        DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path, teachers={"sst-2": ("run",)})
+    with pytest.raises(UserError, match=r"no such run: .*none"):
+        parse_teachers_of_tasks([f"emotion={tmp_path / 'none'}"])
+    with pytest.raises(UserError, match="expected TASK=RUN or TASK=RUN,RUN"):
+        parse_teachers_of_tasks(["emotion="])
 
 
 def test_tasks(tmp_path: Path) -> None:

@@ -91,12 +91,18 @@ def test_equal_inner_states_add_nothing() -> None:
     assert float(distiller.train_on_batch(inputs(), TARGETS)) == pytest.approx(float(plain), rel=1e-4)
 
 
-def test_updates_are_counted_for_the_schedules() -> None:
-    falling = Objective(3, 1, Schedule("linear", 0.0, 1.0), constant(1.0), "kl")
-    distiller = compiled(classifier(), falling)
+def test_schedules_begin_and_end_with_the_training() -> None:
+    student = classifier()
+    distiller = Distiller(student, Objective(3, 1, Schedule("linear", 0.0, 1.0), constant(1.0), "kl"), 3)
+    distiller.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    losses = []
     for _ in range(3):
-        distiller.train_on_batch(inputs(), TARGETS)
-    assert int(distiller.updates) == 3
+        distiller.reset_metrics()
+        losses.append(float(distiller.train_on_batch(inputs(), TARGETS)))
+    logits = np.asarray(student(inputs()))
+    for alpha, loss in zip((0.0, 0.5, 1.0), losses, strict=True):
+        expected = np.mean(output_loss(Objective(3, 1, constant(alpha), constant(1.0), "kl"), logits, TARGETS, 0.0))
+        assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_saved_and_used_as_the_student(tmp_path: Path) -> None:

@@ -69,12 +69,21 @@ def test_an_interrupted_run_comes_to_the_same(run_tiny: Callable[..., Any], monk
         assert one.predictions(split).read_bytes() == other.predictions(split).read_bytes()
 
 
+def test_a_part_of_the_training_data_and_a_seed_for_augmentation(run_tiny: Callable[..., Any]) -> None:
+    settings = {"train_examples": 10, "augment": ("mask",), "augment_copies": 2, "augment_seed": 5, "epochs": 1}
+    first = read_json(run_tiny("first", **settings).run_dir.phase(DISTILL).metrics)
+    assert first["transfer_examples"]["train"] == 10 and first["teacher_forwards"] > 10
+    other = run_tiny("other", seed=1, **settings)
+    assert "teacher forwards: 0 (cached)" in other.output, "the same texts for every seed"
+
+
 def test_a_bert_from_its_teacher(run_tiny: Callable[..., Any]) -> None:
     from power_bert.model.pretrained import load_pretrained
     from power_bert.train.stored_run import load_stored_run
 
     inner = {"hidden_weight": "1", "cosine_weight": "linear:1:0", "attention_weight": "0.5"}
     run = run_tiny("bert", student="bert-2x8", start="teacher", vocabulary=None, epochs=1, **inner)
+    assert "; one encoder runs on every batch, to compare inner states" in run.output
     stored = load_stored_run(run.run_dir.path)
     assert stored.classifier.backbone.num_layers == 2 and stored.phase_dir.path.name == DISTILL
     # What run.sh does with it as CHECKPOINT_PATH.
@@ -125,6 +134,8 @@ def test_two_teachers_by_confidence(run_tiny: Callable[..., Any], tiny_teacher: 
         ({"augment": ("lm",)}, "--augment lm needs --lm-checkpoint"),
         ({"teachers": ("nowhere",)}, "teacher nowhere: no such folder or preset"),
         ({"weighting": "given", "teacher_weights": "1,2"}, "expected 1 positive"),
+        ({"metric": "pearson", "weighting": "confidence"}, "--weighting confidence: a score says nothing"),
+        ({"train_examples": 0}, "--train-examples=0 is out of range"),
     ],
 )
 def test_bad_settings(changes: dict[str, Any], message: str, run_tiny: Callable[..., Any], tmp_path: Path) -> None:

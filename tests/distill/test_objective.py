@@ -81,6 +81,20 @@ def test_scores() -> None:
     np.testing.assert_allclose(result, np.where([True, False, True, True], (true + taught) / 2, taught), rtol=1e-5)
 
 
+def test_scores_of_two_teachers(gradient: Any) -> None:
+    chosen = Objective(1, 2, constant(0.0), constant(1.0), "kl", weighting="loss")
+    labels, given = np.array([1.0, np.nan, -2.0, 0.0]), [FIRST[:, :1], SECOND[:, :1]]
+    result = np.asarray(output_loss(chosen, LOGITS[:, :1], pack_targets(labels, given), 0.0))
+    teachers = np.concatenate(given, axis=1)
+    weights = np.exp(-np.square(teachers - np.nan_to_num(labels)[:, None]))
+    weights[1] = 1.0  # without a label, both count alike
+    taught = (np.square(LOGITS[:, :1] - teachers) * weights / weights.sum(1, keepdims=True)).sum(1)
+    np.testing.assert_allclose(result, taught, rtol=1e-4)
+    assert np.isfinite(
+        gradient(lambda z: output_loss(chosen, z, pack_targets(labels, given), 0.0), LOGITS[:, :1])
+    ).all()
+
+
 @pytest.mark.parametrize("weighting", ["equal", "given", "confidence", "loss"])
 def test_equal_teachers_are_one_teacher(weighting: str) -> None:
     chosen = objective(2, weighting=weighting, given_weights=(2.0, 5.0))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ def test_classes_are_matched_by_name(tiny_teacher: Path) -> None:
     np.testing.assert_allclose(find_teacher(str(tiny_teacher), turned, 16).model.outputs(TEXTS), plain[:, [2, 0, 1]])
 
 
+def test_classes_of_a_linear_student_are_matched_by_name(run_tiny: Callable[..., Any]) -> None:
+    run = run_tiny("linear", teachers=(), epochs=1).run_dir.path
+    plain = find_teacher(str(run), TASK, 16).model.outputs(TEXTS)
+    turned = make_custom_task(("text",), "label", ("plain", "bad", "good"), "accuracy")
+    np.testing.assert_array_equal(find_teacher(str(run), turned, 16).model.outputs(TEXTS), plain[:, [2, 0, 1]])
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -59,6 +67,9 @@ def test_a_keras_hub_classifier(tmp_path: Path) -> None:
     assert not teacher.is_own
     expected = classifier.predict(TEXTS.first, batch_size=3, verbose=0)
     np.testing.assert_allclose(teacher.model.outputs(TEXTS), expected, atol=1e-5)
+    cut = find_teacher(str(tmp_path / "hub"), TASK, 4).model.outputs(TEXTS)
+    np.testing.assert_allclose(cut[1], expected[1], atol=1e-5)  # one word, which 4 tokens hold
+    assert np.abs(cut[0] - expected[0]).max() > 1e-6
     with pytest.raises(UserError, match="3 classes without names"):
         find_teacher(str(tmp_path / "hub"), dataclasses.replace(TASK, labels=("a", "b")), None).model  # noqa: B018
 
@@ -73,8 +84,18 @@ def test_what_is_no_teacher(tiny_teacher: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match=r"no tokenizer. Put its vocab.txt into"):
         find_teacher(str(tmp_path), TASK, None)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("assets/tokenizer/vocabulary.txt", r"teacher .*without: .*vocabulary\.txt"),
+        ("task.json", r"teacher .*without: an encoder without a head"),
+        ("model.weights.h5", r"teacher .*without: .* is damaged or not complete"),
+    ],
+)
+def test_a_preset_with_a_file_missing(missing: str, message: str, tiny_teacher: Path, tmp_path: Path) -> None:
     without = shutil.copytree(tiny_teacher, tmp_path / "without")
-    for path in (without / "tokenizer.json", without / "preprocessor.json"):
-        path.unlink()
-    with pytest.raises((UserError, ValueError), match=r"tokenizer|preprocessor"):
+    (without / missing).unlink()
+    with pytest.raises(UserError, match=message):
         find_teacher(str(without), TASK, None).model  # noqa: B018

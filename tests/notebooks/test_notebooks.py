@@ -10,6 +10,12 @@ import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
+FOLDERS = {"sst-2": "SST-2", "emotion": "emotion", "massive": "massive_en-US"}
+SLICED = {
+    "glue/SST-2": ("train.tsv", "dev.tsv", "test.tsv"),
+    "emotion": ("train.txt", "val.txt", "test.txt"),
+    "massive_en-US": ("train.jsonl", "validation.jsonl", "test.jsonl"),
+}
 TINY_TEACHER = {"epochs": 1, "lr_bert": 1e-4}
 
 
@@ -53,9 +59,11 @@ def package_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
-    for split, lines in (("train", 200), ("val", 60), ("test", 60)):
-        head(shared_data / "emotion" / f"{split}.txt", tmp_path / "emotion" / f"{split}.txt", lines)
-    data, runs, logits = {"emotion": str(tmp_path / "emotion")}, str(tmp_path / "runs"), str(tmp_path / "logits")
+    for source, names in SLICED.items():
+        for name, lines in zip(names, (200, 60, 60), strict=True):
+            head(shared_data / source / name, tmp_path / Path(source).name / name, lines)
+    data = {task: str(tmp_path / folder) for task, folder in FOLDERS.items()}
+    runs, logits = str(tmp_path / "runs"), str(tmp_path / "logits")
     execute(
         "01_fine_tune_teachers.ipynb",
         {"DATA": data, "CHECKPOINT": str(minilm), "RUNS": runs, "SETTINGS": TINY_TEACHER},
@@ -63,8 +71,8 @@ def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path,
     small = {"student": "bilstm", "epochs": 1, "vocabulary": str(minilm)}
     cells = execute("02_distil.ipynb", {"DATA": data, "RUNS": runs, "LOGITS": logits, "SETTINGS": small})
     assert cells[-1].outputs[-1]["data"]["text/plain"] == "0", "the second student asks no teacher"
-    cells = execute("03_size_against_time.ipynb", {"TASKS": ("emotion",), "RUNS": runs, "LOGITS": logits})
-    assert "bilstm, 1 teacher" in output_text(cells) and "image/png" in output_text(cells)
+    cells = execute("03_size_against_time.ipynb", {"TASKS": tuple(data), "RUNS": runs, "LOGITS": logits})
+    assert output_text(cells).count("bilstm, 1 teacher  ") == output_text(cells).count("image/png") == len(data)
 
 
 @pytest.mark.slow

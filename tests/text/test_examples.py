@@ -12,7 +12,7 @@ from power_bert.text.examples import (
     data_fingerprint,
     has_split,
     read_examples,
-    sample_examples,
+    read_training_examples,
     stream_examples,
 )
 from power_bert.text.glue_tasks import TASKS
@@ -31,13 +31,13 @@ def put(root: Path, name: str, content: str | bytes) -> Path:
 
 def test_a_sample_is_always_the_same_and_in_order(tmp_path: Path) -> None:
     put(tmp_path, "CoLA/train.tsv", "".join(f"x\t{number % 2}\t\t{number}\n" for number in range(50)))
-    examples = read_examples(COLA, "train", tmp_path)
-    sample = sample_examples(examples, 20)
+    sample = read_training_examples(COLA, tmp_path, 20)
     numbers = [int(text) for text in sample.first]
     assert len(set(numbers)) == 20 and numbers == sorted(numbers) and numbers != list(range(20))
     assert sample.labels is not None and sample.labels.tolist() == [number % 2 for number in numbers]
-    assert sample_examples(examples, 20).first == sample.first
-    assert sample_examples(examples, 50) is sample_examples(examples, 99) is examples
+    assert read_training_examples(COLA, tmp_path, 20).first == sample.first
+    for at_most in (50, 99, None):
+        assert len(read_training_examples(COLA, tmp_path, at_most)) == 50
 
 
 class TestReadExamples:

@@ -187,12 +187,15 @@ def _teacher_logits(
     console: Console,
     logits_folder: Path,
 ) -> np.ndarray | None:
-    named = [phase.experiment.teachers for phase in stored if isinstance(phase.experiment, Distillation)]
-    given = options.teacher or next((teachers[0] for teachers in named if teachers), None)
-    if given is None:
+    taught = [phase.experiment for phase in stored if isinstance(phase.experiment, Distillation)]
+    first = next((settings for settings in taught if settings.teachers), None)
+    if options.teacher:
+        teacher = find_teacher(options.teacher, stored[0].task, None)
+    elif first is not None:
+        teacher = find_teacher(first.teachers[0], stored[0].task, first.teacher_max_length)
+    else:
         return None
-    console.print(f"teacher    {given}", markup=False)
-    teacher = find_teacher(given, stored[0].task, None)
+    console.print(f"teacher    {teacher.name}", markup=False)
     return LogitCache(logits_folder, console).logits(teacher, examples, f"{split} of {stored[0].task.name}")
 
 

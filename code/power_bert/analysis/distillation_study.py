@@ -8,15 +8,19 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
-from power_bert.train.glue import run_as_process
+from power_bert.model.student_kinds import student_defaults
+from power_bert.run_dir import DISTILL, PHASES, RunDir
+from power_bert.text.glue_tasks import get_task
+from power_bert.train.glue import explain_failure, run_as_process
 
+WAYS = ("alone", "distilled", "two_teachers", "augmented")
 _COPIES = 2  # of each training text, where there is augmentation
 _NUM_TEACHERS = 2
 # (arguments of the program) → exit status and the end of what it wrote to stderr.
@@ -30,16 +34,47 @@ class DistillationStudy:
     Attributes:
         tasks: name of a task → its data folder, as --data-dir takes it.
         students: names of students.
-        seeds: of the students; the teachers have seeds 0 and 1.
+        seeds: of the students.
         out: folder of all runs: ``<out>/<task>/<run>``.
+        ways: how each student learns; some of WAYS.
+        teachers: name of a task → runs that teach it. Teachers that are missing are fine-tuned, from seeds 0 and 1.
         teacher_epochs: of fine-tuning a teacher.
+        teacher_max_length: word pieces of an example at most, for teachers that are fine-tuned; None takes the task's.
+        train_examples: training examples at most, of teachers and students; None takes all.
+        epochs: of every student; None takes the student's own.
+        max_length: word pieces of an example at most, for the students; None takes the student's or the task's.
     """
 
     tasks: dict[str, str]
     students: tuple[str, ...]
     seeds: tuple[int, ...]
     out: Path
-    teacher_epochs: int
+    ways: tuple[str, ...] = WAYS
+    teachers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    teacher_epochs: int = 3
+    teacher_max_length: int | None = None
+    train_examples: int | None = None
+    epochs: int | None = None
+    max_length: int | None = None
+
+    def __post_init__(self) -> None:
+        if unknown := [way for way in self.ways if way not in WAYS]:
+            raise UserError(f"--ways {', '.join(unknown)}: unknown; expected some of {', '.join(WAYS)}")
+        for task in self.tasks:
+            get_task(task)  # an unknown one is said before anything takes time
+        if strangers := sorted(set(self.teachers) - set(self.tasks)):
+            raise UserError(f"--teachers {', '.join(strangers)}: not among the tasks {', '.join(self.tasks)}")
+        for name, given in (("--students", self.students), ("--seeds", self.seeds), ("--ways", self.ways)):
+            if not given:
+                raise UserError(f"{name} is empty: give at least one")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run: its folder, and the arguments of the program that make it."""
+
+    folder: Path
+    arguments: list[str]
 
 
 def run_distillation_study(
@@ -58,72 +93,99 @@ def run_distillation_study(
     errors: dict[str, str] = {}
     run = run_program or (lambda arguments: run_as_process(arguments, os.environ))
     for task, data_dir in study.tasks.items():
-        folder = study.out / task
-        jobs = [*_teacher_jobs(study, task, data_dir), *_student_jobs(study, task, data_dir)]
-        done = []
-        for number, (name, arguments) in enumerate(jobs, start=1):
-            console.print(f"\n=== {task}: {name}, run {number} of {len(jobs)}", markup=False)
-            status, error = run(arguments)
+        given = [Path(teacher) for teacher in study.teachers.get(task, ())]
+        trained = _teacher_jobs(study, task, data_dir)[len(given) :]
+        teachers = [*given, *(job.folder for job in trained)]
+        jobs = [*trained, *_student_jobs(study, task, data_dir, teachers)]
+        done = [folder for folder in given if RunDir(folder).holds_run]  # a preset cannot be compared
+        for number, job in enumerate(jobs, start=1):
+            console.print(f"\n=== {task}: {job.folder.name}, run {number} of {len(jobs)}", markup=False)
+            status, error = run(job.arguments)
             if status == 0:
-                done.append(folder / name)
+                done.append(job.folder)
             else:
-                errors[f"{task}/{name}"] = error.strip() or f"ended with status {status}"
-        if done:
-            _report(task, data_dir, done, folder / "comparison", console, run, errors)
+                errors[f"{task}/{job.folder.name}"] = explain_failure(status, error)
+        runs = list(dict.fromkeys([*done, *_finished_runs(study.out / task)]))
+        if runs:
+            _report(study, task, data_dir, runs, console, run, errors)
     return errors
 
 
+def _finished_runs(folder: Path) -> list[Path]:
+    """Finished runs of earlier measurements in the same folder, with other students or ways."""
+    runs = [RunDir(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    return [run.path for run in runs if any(run.phase(phase).is_done for phase in (PHASES[0], DISTILL))]
+
+
 def _report(
+    study: DistillationStudy,
     task: str,
     data_dir: str,
     runs: Sequence[Path],
-    out: Path,
     console: Console,
     run: RunProgram,
     errors: dict[str, str],
 ) -> None:
     console.print(f"\n=== {task}: comparing {len(runs)} runs", markup=False)
-    for name, arguments in {
-        "comparison": ["compare", *map(str, runs), "--out", str(out)],
-        "linear baselines": ["linear-baselines", "--task", task, "--data-dir", data_dir, "--out", str(out)],
-    }.items():
+    out, limit = ["--out", str(study.out / task / "comparison")], _option("--train-examples", study.train_examples)
+    reports = {"comparison": ["compare", *map(str, runs), *out, "--logits", str(_logits_folder(study, task))]}
+    if not get_task(task).is_regression:
+        reports["linear baselines"] = ["linear-baselines", "--task", task, "--data-dir", data_dir, *limit, *out]
+    for name, arguments in reports.items():
         status, error = run(arguments)
         if status:
-            errors[f"{task}/{name}"] = error.strip() or f"ended with status {status}"
+            errors[f"{task}/{name}"] = explain_failure(status, error)
 
 
-def _teacher_jobs(study: DistillationStudy, task: str, data_dir: str) -> list[tuple[str, list[str]]]:
+def _teacher_jobs(study: DistillationStudy, task: str, data_dir: str) -> list[_Job]:
+    # Small encoders want a larger rate than the paper's, which are for BERT-base.
+    settings = ["--task", task, "--data-dir", data_dir, "--fine-tune-only", "--lr-bert", "1e-4"]
+    settings += [*_option("--epoch", study.teacher_epochs), *_option("--max-length", study.teacher_max_length)]
+    settings += _option("--train-examples", study.train_examples)
+    folders = [study.out / task / f"teacher{seed}" for seed in range(_teachers_needed(study))]
     return [
-        (
-            f"teacher{seed}",
-            [
-                *("run", "--task", task, "--data-dir", data_dir, "--seed", str(seed), "--fine-tune-only"),
-                *("--epoch", str(study.teacher_epochs), "--output-dir", str(study.out / task / f"teacher{seed}")),
-                # Small encoders want a larger rate than the paper's, which are for BERT-base.
-                *("--lr-bert", "1e-4"),
-            ],
-        )
-        for seed in range(_NUM_TEACHERS)
+        _Job(folder, ["run", *settings, "--seed", str(seed), "--output-dir", str(folder)])
+        for seed, folder in enumerate(folders)
     ]
 
 
-def _student_jobs(study: DistillationStudy, task: str, data_dir: str) -> list[tuple[str, list[str]]]:
-    """Each student alone, with one teacher, with two, and with one and augmentation; from every seed."""
-    teachers = [str(study.out / task / f"teacher{seed}") for seed in range(_NUM_TEACHERS)]
-    augmented = ["--augment", "mask,class,ngram", "--augment-copies", str(_COPIES)]
-    ways = {
-        "alone": ["--teacher", "none"],
-        "distilled": ["--teacher", teachers[0]],
-        "two_teachers": [part for teacher in teachers for part in ("--teacher", teacher)],
-        "augmented": ["--teacher", teachers[0], *augmented],
-    }
+def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: Sequence[Path]) -> list[_Job]:
+    """Each student in each way and from every seed."""
     jobs = []
-    for student, (way, arguments), seed in itertools.product(study.students, ways.items(), study.seeds):
-        name = f"{student}-{way}-seed{seed}"
+    for student, way, seed in itertools.product(study.students, study.ways, study.seeds):
+        folder = study.out / task / f"{student}-{way}-seed{seed}"
         settings = ["--task", task, "--data-dir", data_dir, "--student", student, "--seed", str(seed)]
-        out = ["--out", str(study.out / task / name)]
-        jobs.append((name, ["distill", *arguments, *settings, *out]))
+        settings += [*_option("--train-examples", study.train_examples), *_option("--max-length", study.max_length)]
+        settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
+        epochs = study.epochs or student_defaults(student).epochs
+        jobs.append(_Job(folder, ["distill", *_way_arguments(way, epochs, teachers), *settings]))
     return jobs
+
+
+def _way_arguments(way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
+    """What decides how a student learns; `epochs` are those without augmentation."""
+    if way == "augmented":
+        # About as many updates as without augmentation, and the same texts for every seed: they are labelled once.
+        epochs = max(1, round(epochs / (1 + _COPIES)))
+        augmented = ["--augment", "mask,class,ngram", "--augment-copies", str(_COPIES), "--augment-seed", "0"]
+        return ["--teacher", str(teachers[0]), *augmented, "--epochs", str(epochs)]
+    chosen = {"alone": ["none"], "distilled": teachers[:1], "two_teachers": teachers[:_NUM_TEACHERS]}[way]
+    return [*(part for teacher in chosen for part in ("--teacher", str(teacher))), "--epochs", str(epochs)]
+
+
+def _teachers_needed(study: DistillationStudy) -> int:
+    if "two_teachers" in study.ways:
+        return _NUM_TEACHERS
+    return 0 if study.ways == ("alone",) else 1
+
+
+def _option(name: str, value: int | None) -> list[str]:
+    """The arguments of an option; none where it is not given."""
+    return [] if value is None else [name, str(value)]
+
+
+def _logits_folder(study: DistillationStudy, task: str) -> Path:
+    return study.out / task / "teacher_logits"
 
 
 def parse_tasks(given: Sequence[str]) -> dict[str, str]:
@@ -139,6 +201,24 @@ def parse_tasks(given: Sequence[str]) -> dict[str, str]:
             raise UserError(f"{text}: expected TASK=FOLDER, as in emotion=data/emotion")
         tasks[name] = folder if folder.startswith("tfds:") else os.path.abspath(folder)
     return tasks
+
+
+def parse_teachers_of_tasks(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Tasks and the runs that teach them from "emotion=runs/one,runs/two".
+
+    Raises:
+        UserError: a text of another form, or a run that is not there.
+    """
+    teachers: dict[str, tuple[str, ...]] = {}
+    for text in given:
+        name, _, listed = text.partition("=")
+        runs = [run.strip() for run in listed.split(",") if run.strip()]
+        if not name or not 1 <= len(runs) <= _NUM_TEACHERS:
+            raise UserError(f"--teachers {text}: expected TASK=RUN or TASK=RUN,RUN, as in emotion=runs/one,runs/two")
+        if missing := [run for run in runs if not Path(run).is_dir()]:
+            raise UserError(f"--teachers {text}: no such run: {', '.join(missing)}")
+        teachers[name] = tuple(os.path.abspath(run) for run in runs)
+    return teachers
 
 
 def write_baselines(out: Path, text: str) -> Path:

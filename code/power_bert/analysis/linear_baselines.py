@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 
 from power_bert.errors import UserError
-from power_bert.text.examples import Examples, read_examples
+from power_bert.text.examples import Examples, read_examples, read_training_examples
 from power_bert.text.task import Split, Task
 from power_bert.train.metrics import compute_scores
 
 LEAST_SQUARES, LOGISTIC = "least squares", "logistic regression"
 
 
-def score_linear_baselines(task: Task, data_dir: str, split: Split) -> dict[str, Mapping[str, float]]:
-    """Name of a baseline → its scores on a split.
+def score_linear_baselines(
+    task: Task, data_dir: str, split: Split, train_examples: int | None = None
+) -> dict[str, Mapping[str, float]]:
+    """Name of a baseline → its scores on a split, learnt from `train_examples` training examples, or from all.
 
     The features are words in lower case with 1 + ln c and inverse document frequencies, as those of the linear student
     but for the word pieces. Least squares regresses on one-hot labels and takes the largest.
@@ -26,7 +28,7 @@ def score_linear_baselines(task: Task, data_dir: str, split: Split) -> dict[str,
     """
     if task.labels is None:
         raise UserError(f"{task.name} has scores, not classes: there is no linear classifier to compare with")
-    train, scored = read_examples(task, "train", data_dir), read_examples(task, split, data_dir)
+    train, scored = read_training_examples(task, data_dir, train_examples), read_examples(task, split, data_dir)
     if train.labels is None or scored.labels is None:
         raise UserError(f"the {split} data of {task.name} have no labels; give --split dev")
     predictions = predict_with_baselines(train, train.labels, scored)

@@ -10,6 +10,7 @@ import typer
 from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES
 
 _NO_SETTINGS = ("resume", "pred_glue", "teacher", "set_", "augment", "out", "logits")
+_LOGITS = "folder of the teachers' cached logits; default: checkpoints/teacher_logits"
 _SCHEDULE = "a number, or how it changes: linear:4:1, cosine:1:0"
 
 
@@ -71,7 +72,11 @@ def distill(
         Path | None, typer.Option(help="file with further texts for the teachers to label, one a line; pairs: a tab")
     ] = None,
     augment: Annotated[
-        str | None, typer.Option(help="kinds with commas: mask, class (of words), ngram, lm (masked language model)")
+        str | None,
+        typer.Option(help="with commas: mask, class (words by others of their part of speech), ngram, lm (masked LM)"),
+    ] = None,
+    augment_seed: Annotated[
+        int | None, typer.Option(help="of augmentation: give one to several seeds, and the texts are labelled once")
     ] = None,
     augment_copies: Annotated[int | None, typer.Option(help="further texts of each training text; default 5")] = None,
     mask_rate: Annotated[float | None, typer.Option(help="share of words that are masked; default 0.1")] = None,
@@ -79,6 +84,9 @@ def distill(
     ngram_rate: Annotated[float | None, typer.Option(help="share of texts cut to an n-gram; default 0.25")] = None,
     lm_rate: Annotated[float | None, typer.Option(help="share replaced by the language model; default 0.15")] = None,
     lm_checkpoint: Annotated[str | None, typer.Option(help="of --augment lm: checkpoint with its head")] = None,
+    train_examples: Annotated[
+        int | None, typer.Option(help="training examples, chosen at random; default: all")
+    ] = None,
     seed: Annotated[int, typer.Option(help="of weights, order, dropout and augmentation")] = 0,
     warmup: Annotated[float | None, typer.Option(help="share of updates with rising rate; default 0.1")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="decoupled; default 0.01")] = None,
@@ -87,9 +95,7 @@ def distill(
     label_column: Annotated[str | None, typer.Option(help="custom task: column of labels or scores")] = None,
     labels: Annotated[str | None, typer.Option(help="custom task: the labels, with commas")] = None,
     metric: Annotated[str | None, typer.Option(help="custom task: accuracy, macro_f1, spearman or pearson")] = None,
-    logits: Annotated[
-        Path | None, typer.Option(help="folder of the teachers' cached logits; default: checkpoints/teacher_logits")
-    ] = None,
+    logits: Annotated[Path | None, typer.Option(help=_LOGITS)] = None,
     pred_glue: Annotated[bool, typer.Option("--pred-glue/--no-pred-glue", help="predict the test data")] = True,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
 ) -> None:
@@ -122,7 +128,7 @@ def distill(
     settings: dict[str, Any] = {name: value for name, value in given.items() if name not in _NO_SETTINGS}
     settings["teachers"] = parse_teachers(teacher or [])
     settings["student_options"] = tuple(set_ or ())
-    settings["augment"] = tuple(part.strip() for part in (augment or "").split(",") if part.strip())
+    settings["augment"] = _listed(augment or "")
     settings["output_dir"] = str(out or "")
     settings["unlabelled"] = str(unlabelled or "")
     resolved = resolve_distillation(settings)
@@ -192,6 +198,7 @@ def compare(
     ] = "none",
     threads: Annotated[int, typer.Option(help="of the runtime that is timed", min=1)] = 2,
     timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+    logits: Annotated[Path | None, typer.Option(help=_LOGITS)] = None,
 ) -> None:
     """Compare runs: scores, size, time of one text, throughput, agreement with the teacher, calibration error.
 
@@ -210,10 +217,11 @@ def compare(
     import_backend()
     from power_bert.analysis.comparison import Options, compare_runs
     from power_bert.analysis.comparison_report import comparison_text, write_comparison
+    from power_bert.distill_config import LOGITS_FOLDER
 
     console = Console(highlight=False, soft_wrap=True)
     options = Options(split, teacher, length, quantize, threads, timed_runs)
-    figures = compare_runs(runs, options, console)
+    figures = compare_runs(runs, options, console, logits or LOGITS_FOLDER)
     console.print(write_comparison(out, figures) if out else comparison_text(figures), markup=False)
 
 
@@ -222,6 +230,9 @@ def linear_baselines(
     data_dir: Annotated[str | None, typer.Option(help="folder of the data; default: as run.sh")] = None,
     split: Annotated[
         Literal["dev", "test"] | None, typer.Option(help="default: test where it has labels, else dev")
+    ] = None,
+    train_examples: Annotated[
+        int | None, typer.Option(help="training examples, chosen at random; default: all", min=1)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for linear_baselines.txt; default: only shown")] = None,
 ) -> None:
@@ -242,7 +253,7 @@ def linear_baselines(
     complete_task(values)
     definition = get_task(task)
     scored = split or scored_split(definition, values["data_dir"])
-    scores = score_linear_baselines(definition, values["data_dir"], scored)
+    scores = score_linear_baselines(definition, values["data_dir"], scored, train_examples)
     text = "".join(f"{name:<20}  {scored}  {format_scores(of_it)}\n" for name, of_it in scores.items())
     typer.echo(text, nl=False)
     if out:
@@ -255,35 +266,75 @@ def measure_distillation(
     ],
     out: Annotated[Path, typer.Option(help="folder of all runs and of the comparisons")],
     students: Annotated[str, typer.Option(help="with commas")] = "bert-tiny,bilstm,cnn,linear,mlp",
+    ways: Annotated[str, typer.Option(help="how each learns, with commas")] = "alone,distilled,two_teachers,augmented",
     seeds: Annotated[str, typer.Option(help="of the students, with commas")] = "0,1,2",
+    teachers: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TASK=RUN or TASK=RUN,RUN: finished runs that teach; several times; missing ones are trained"
+        ),
+    ] = None,
     teacher_epochs: Annotated[int, typer.Option(help="of fine-tuning a teacher", min=1)] = 3,
+    teacher_max_length: Annotated[int | None, typer.Option(help="of a teacher's texts; default: the task's")] = None,
+    train_examples: Annotated[
+        int | None, typer.Option(help="training examples, for a measurement that costs less; default: all", min=1)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="of every student; default: the student's", min=1)] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="of the students' texts; default: the student's or the task's", min=5)
+    ] = None,
 ) -> None:
     """Measure distillation: two teachers, each student alone, distilled, with two teachers and with augmentation.
 
-    Each run is a run folder; the same command goes on where it was stopped. Ends with a comparison a task
-    (OUT/TASK/comparison) and the linear baselines.
+    Each run is a run folder; the same command goes on where it was stopped, and one with other students or ways adds
+    to it. Ends with a comparison a task (OUT/TASK/comparison) of all finished runs there, and the linear baselines.
+    With augmentation a student has fewer epochs: about as many updates.
 
     Examples:
 
         bash run.sh measure-distillation emotion=data/emotion --out checkpoints/distillation
 
         bash run.sh measure-distillation 20newsgroups=20news-bydate.tar.gz --students linear,mlp --out news
+
+        bash run.sh measure-distillation sst-2=data/SST-2 --teachers sst-2=RUN --ways alone,distilled --epochs 3
     """
     from rich.console import Console
 
-    from power_bert.analysis.distillation_study import DistillationStudy, parse_tasks, run_distillation_study
+    from power_bert.analysis.distillation_study import (
+        DistillationStudy,
+        parse_tasks,
+        parse_teachers_of_tasks,
+        run_distillation_study,
+    )
     from power_bert.errors import UserError
     from power_bert.model.student_kinds import kind_of
 
-    names = tuple(part.strip() for part in students.split(",") if part.strip())
+    names = _listed(students)
     for name in names:
         kind_of(name)
-    numbers = [part.strip() for part in seeds.split(",")]
+    numbers = _listed(seeds)
     if not all(part.isdecimal() for part in numbers):
         raise UserError(f"--seeds {seeds}: expected whole numbers with commas, as in 0,1,2")
-    study = DistillationStudy(parse_tasks(tasks), names, tuple(map(int, numbers)), out.absolute(), teacher_epochs)
+    study = DistillationStudy(
+        parse_tasks(tasks),
+        names,
+        tuple(map(int, numbers)),
+        out.absolute(),
+        _listed(ways),
+        parse_teachers_of_tasks(teachers or []),
+        teacher_epochs,
+        teacher_max_length,
+        train_examples,
+        epochs,
+        max_length,
+    )
     errors = run_distillation_study(study, Console(highlight=False, soft_wrap=True))
     for name, error in errors.items():
         typer.echo(f"failed: {name}: {error}", err=True)
     if errors:
         raise typer.Exit(1)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Parts of a text with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

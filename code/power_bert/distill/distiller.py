@@ -78,7 +78,7 @@ class Distiller(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
         """The objective's mean over the batch, and the student's regularisers."""
-        progress = ops.cast(self.updates, "float32") / self.total_steps
+        progress = ops.cast(self.updates, "float32") / max(self.total_steps - 1, 1)
         inner, teacher = self.objective.inner, self._teacher()
         if inner is None or teacher is None or not isinstance(y_pred, dict):
             loss = output_loss(self.objective, y_pred, y, progress)

@@ -26,7 +26,7 @@ from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.run_dir import DISTILL, RunDir
-from power_bert.text.examples import Examples, read_examples
+from power_bert.text.examples import Examples, read_examples, read_training_examples
 from power_bert.train.driver import check_test_data, prepare_checkpoint, prepare_sample, write_run_description
 from power_bert.train.environment import make_deterministic
 from power_bert.train.metrics import compute_scores, format_scores
@@ -93,7 +93,7 @@ class _Lessons:
         dev: the dev data.
         transfer: what the student learns from.
         teacher_scores: dev scores of each teacher.
-        teacher_forwards: on how many examples a teacher had to run; 0 where all logits were cached.
+        teacher_forwards: for how many examples a teacher's logits were computed; 0 where all were cached.
     """
 
     teachers: list[Teacher]
@@ -111,7 +111,8 @@ def _prepare(settings: Distillation, console: Console, predict_test: bool, logit
     parse_options(settings)
     prepare_sample(settings, console)
     task = settings.task_definition
-    train_examples, dev = (read_examples(task, split, settings.data_dir) for split in ("train", "dev"))
+    train_examples = read_training_examples(task, settings.data_dir, settings.train_examples)
+    dev = read_examples(task, "dev", settings.data_dir)
     if predict_test:
         check_test_data(settings)
     for checkpoint in (settings.vocabulary, settings.start):
@@ -206,7 +207,8 @@ def _describe(settings: Distillation, lessons: _Lessons, reporter: Reporter) -> 
         reporter.say(f"teacher {teacher.name}: dev {format_scores(scores)}")
     if lessons.teachers:
         count = lessons.teacher_forwards
-        reporter.say(f"teacher forwards: {f'{count} examples' if count else '0 (cached)'}")
+        inside = "; one encoder runs on every batch, to compare inner states" if lessons.encoder is not None else ""
+        reporter.say(f"teacher forwards: {f'{count} examples' if count else '0 (cached)'}{inside}")
     parts = ", ".join(f"{len(examples)} {name}" for name, examples in lessons.transfer.parts.items())
     reporter.say(f"{settings.task}: learns from {parts}; {len(lessons.dev)} dev examples")
     reporter.say(f"student {settings.student}: {lessons.student.count_params():,} parameters")

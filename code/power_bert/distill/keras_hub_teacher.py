@@ -13,10 +13,8 @@ from power_bert.errors import UserError
 from power_bert.model.checkpoints.config import read_json
 from power_bert.model.checkpoints.location import fetch_preset
 from power_bert.model.checkpoints.readers import open_safetensors
-from power_bert.model.trained_classifier import class_order
 from power_bert.text.batches import bucket_length
 from power_bert.text.examples import Examples
-from power_bert.text.task import Task
 
 _BATCH_SIZE = 64
 # Hugging Face's model type → keras-hub's task, and its dense layers ← the weights of the head.
@@ -30,6 +28,7 @@ _HEADS: dict[str, tuple[str, dict[str, str]]] = {
         {"pooled_dense": "classifier.dense", "output_dense": "classifier.out_proj"},
     ),
 }
+_SEGMENT_EMBEDDINGS = "roberta.embeddings.token_type_embeddings.weight"
 HUB_MODEL_TYPES = tuple(_HEADS)
 
 
@@ -49,17 +48,20 @@ class KerasHubModel:
     Args:
         classifier: a `keras_hub.models.TextClassifier`.
         labels: names of its classes; keras-hub keeps none.
-        order: for each output, which of the classifier's it is.
     """
 
-    def __init__(self, classifier: Any, labels: Sequence[str] | None, order: np.ndarray | None = None) -> None:
+    def __init__(self, classifier: Any, labels: Sequence[str] | None) -> None:
         self.classifier, self.labels = classifier, labels
         self.num_outputs = int(classifier.num_classes)
-        self._order = np.arange(self.num_outputs) if order is None else order
 
     @classmethod
-    def load(cls, folder: Path, source: str) -> KerasHubModel:
+    def load(cls, folder: Path, max_length: int, source: str) -> KerasHubModel:
         """Loads a preset folder, or the folder of a Hugging Face classifier.
+
+        Args:
+            folder: of its files.
+            max_length: tokens of an example at most; it never reads more than it has positions.
+            source: what the user gave, for messages.
 
         Raises:
             UserError: it cannot be loaded, or has no head or no tokenizer.
@@ -78,23 +80,9 @@ class KerasHubModel:
             raise UserError(f"teacher {source}: cannot be loaded by keras-hub ({error})") from error
         if classifier.preprocessor is None:
             raise UserError(f"teacher {source}: no tokenizer in {folder}; save the classifier with its preprocessor")
+        positions = getattr(classifier.backbone, "max_sequence_length", max_length)
+        classifier.preprocessor.sequence_length = min(max_length, positions)
         return cls(classifier, labels)
-
-    def in_order_of(self, task: Task, source: str) -> KerasHubModel:
-        """The same with its outputs in the order of the task's labels, by their names where it has any.
-
-        Raises:
-            UserError: it has other classes than the task; lists both.
-        """
-        if self.labels is None or task.labels is None:
-            return self
-        order = class_order(self.labels, task)
-        if order is None:
-            raise UserError(
-                f"teacher {source}: its classes are {', '.join(self.labels)}, those of {task.name} are "
-                f"{', '.join(task.labels)}; name the classes in its config.json (id2label) as the task does"
-            )
-        return KerasHubModel(self.classifier, task.labels, order)
 
     def outputs(self, examples: Examples) -> np.ndarray:
         """Logits or scores, (examples, outputs), in the order of the examples."""
@@ -103,7 +91,7 @@ class KerasHubModel:
         for start in range(0, len(examples), _BATCH_SIZE):
             rows = by_length[start : start + _BATCH_SIZE]
             outputs[rows] = self._batch_outputs(examples.take(rows))
-        return outputs[:, self._order]
+        return outputs
 
     def _batch_outputs(self, examples: Examples) -> np.ndarray:
         texts: Any = examples.first if examples.second is None else (examples.first, examples.second)
@@ -129,5 +117,10 @@ def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tup
         dense = getattr(classifier, layer)
         dense.kernel.assign(np.asarray(stored.read(f"{part}.weight"), np.float32).T)
         dense.bias.assign(np.asarray(stored.read(f"{part}.bias"), np.float32))
+    if _SEGMENT_EMBEDDINGS in stored.shapes:
+        # keras-hub's RoBERTa has no segments, and its converter leaves their one embedding out. It is added to every
+        # word before the first norm, as the position is.
+        positions = classifier.backbone.embeddings.position_embedding.position_embeddings
+        positions.assign_add(np.asarray(stored.read(_SEGMENT_EMBEDDINGS), np.float32)[:1])
     named = config.get("id2label") or {}
     return classifier, [str(named.get(str(index), f"LABEL_{index}")) for index in range(num_outputs)]

@@ -18,7 +18,7 @@ from keras import ops
 
 from power_bert.distill import losses
 from power_bert.distill.schedules import Schedule
-from power_bert.distill.teacher_weights import by_confidence, by_loss
+from power_bert.distill.teacher_weights import by_confidence, by_loss, by_squared_error
 from power_bert.model.encoder_states import EncoderStates
 
 Tensor = Any
@@ -95,7 +95,7 @@ def output_loss(objective: Objective, logits: Tensor, targets: Tensor, progress:
         objective: what is minimised.
         logits: of the student, (batch, outputs).
         targets: of `pack_targets`, (batch, 1 + teachers · outputs).
-        progress: share of all updates that is done.
+        progress: 0 at the first update, 1 at the last.
     """
     labels = targets[:, 0]
     is_labelled = labels == labels if objective.is_regression else labels >= 0  # NaN is unequal to itself
@@ -128,7 +128,7 @@ def inner_loss(
         teacher: likewise.
         project: (number of the pair, hidden states of the student) → hidden states of the teacher's width.
         padding_mask: (batch, length).
-        progress: share of all updates that is done.
+        progress: 0 at the first update, 1 at the last.
     """
     compare_attention = losses.attention_mse if objective.attention_loss == "mse" else losses.attention_kl
     total = 0.0
@@ -160,6 +160,8 @@ def _weights_of_teachers(objective: Objective, teachers: Tensor, labels: Tensor)
     if objective.weighting == "confidence":
         return by_confidence(teachers)
     if objective.weighting == "loss":
+        if objective.is_regression:
+            return by_squared_error(teachers[:, :, 0], labels)
         return by_loss(teachers, ops.cast(labels, "int32"))
     given = objective.given_weights if objective.weighting == "given" else (1.0,) * objective.num_teachers
     return ops.convert_to_tensor([weight / sum(given) for weight in given], "float32")

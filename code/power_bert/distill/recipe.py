@@ -21,6 +21,10 @@ def read_objective(settings: Distillation, inner: InnerObjective | None) -> Obje
     Raises:
         UserError: a weight or a temperature that makes no sense.
     """
+    if settings.weighting == "confidence" and settings.task_definition.is_regression:
+        raise UserError(
+            "--weighting confidence: a score says nothing about how sure its teacher is; give equal, given or loss"
+        )
     given = tuple(float(part) for part in (settings.teacher_weights or "").split(",") if part)
     return Objective(
         num_outputs=settings.task_definition.num_outputs,

@@ -28,7 +28,7 @@ class Schedule:
     end: float
 
     def __call__(self, progress: Any) -> Any:
-        """The value when the share `progress` of all updates, in [0, 1], is done."""
+        """The value at `progress`, which is 0 at the first update and 1 at the last."""
         if self.shape == "constant":
             return ops.convert_to_tensor(self.start, "float32")
         progress = ops.clip(ops.cast(progress, "float32"), 0.0, 1.0)

@@ -35,3 +35,17 @@ def by_loss(teacher_logits: Tensor, labels: Tensor) -> Tensor:
     # The one-hot vector of −1 is zero, and so is then every loss.
     truth = ops.one_hot(labels, teacher_logits.shape[-1], dtype=teacher_logits.dtype)
     return ops.softmax(ops.sum(ops.expand_dims(truth, 1) * log_probabilities, axis=-1), axis=-1)
+
+
+def by_squared_error(scores: Tensor, true_scores: Tensor) -> Tensor:
+    """As `by_loss`, for scores: softmax over the teachers of −(score − true score)².
+
+    Args:
+        scores: (batch, teachers).
+        true_scores: (batch,), NaN where there is none.
+    """
+    is_labelled = true_scores == true_scores  # NaN is unequal to itself
+    # NaN is put out of the way before it is computed with: it would come back in the gradient.
+    truth = ops.where(is_labelled, true_scores, ops.zeros_like(true_scores))
+    errors = ops.square(scores - ops.expand_dims(truth, 1))
+    return ops.softmax(-errors * ops.cast(ops.expand_dims(is_labelled, 1), errors.dtype), axis=-1)

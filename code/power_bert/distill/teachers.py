@@ -16,7 +16,7 @@ from power_bert.errors import UserError
 from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint
 from power_bert.model.checkpoints.config import read_json
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.trained_classifier import align_with_task, load_trained_classifier
+from power_bert.model.trained_classifier import class_order, load_trained_classifier
 from power_bert.run_dir import RunDir
 from power_bert.text.examples import Examples
 from power_bert.text.task import Task
@@ -36,6 +36,17 @@ class Model(Protocol):
 
     def outputs(self, examples: Examples) -> np.ndarray:
         """Logits or scores, (examples, outputs), in the order of the task's labels."""
+
+
+@dataclass(frozen=True)
+class _Reordered:
+    """A model with its outputs in another order: output i is the model's output order[i]."""
+
+    model: Model
+    order: np.ndarray
+
+    def outputs(self, examples: Examples) -> np.ndarray:
+        return self.model.outputs(examples)[:, self.order]
 
 
 @dataclass(frozen=True)
@@ -73,29 +84,44 @@ class Teacher:
 
     @cached_property
     def classifier(self) -> PowerBertTextClassifier:
-        """The teacher in memory, its classes in the order of the task's labels; only where `is_own`.
+        """The teacher in memory, its classes in its own order; only where `is_own`.
 
         Raises:
-            UserError: it is damaged, has no head or no tokenizer, or has other classes than the task.
+            UserError: it is damaged, or has no head or no tokenizer.
         """
-        if checkpoint_class(self.folder).startswith(_OWN_CLASSES):
-            classifier = PowerBertTextClassifier.from_preset(str(self.folder))
-        else:
-            classifier = load_trained_classifier(str(self.folder), self.max_length)
-        check_labels(classifier.labels, classifier.num_classes, self.task, self.name)
-        align_with_task(classifier, self.task, self.name)
+        is_preset = checkpoint_class(self.folder).startswith(_OWN_CLASSES)
+        if is_preset and not (self.folder / "task.json").is_file():
+            raise UserError(f"teacher {self.name}: an encoder without a head; give a text classifier")
+        try:
+            if is_preset:
+                classifier = PowerBertTextClassifier.from_preset(str(self.folder))
+            else:
+                classifier = load_trained_classifier(str(self.folder), self.max_length)
+        except (OSError, ValueError) as error:
+            raise UserError(f"teacher {self.name}: {self.folder} is damaged or not complete ({error})") from error
         if classifier.preprocessor is None:
-            raise UserError(f"teacher {self.name}: no tokenizer. Put its vocab.txt into {self.folder}")
+            raise UserError(f"teacher {self.name}: no tokenizer in {self.folder}; save it with its preprocessor")
         return classifier
 
     @cached_property
     def model(self) -> Model:
-        """The teacher in memory, whatever its kind; errors as of `classifier`."""
-        if self.is_own:
-            return Predictor(self.classifier, self.max_length)
-        model = KerasHubModel.load(self.folder, self.name)
-        check_labels(model.labels, model.num_outputs, self.task, self.name)
-        return model.in_order_of(self.task, self.name)
+        """The teacher in memory, whatever its kind, its outputs in the order of the task's labels.
+
+        Raises:
+            UserError: as of `classifier`, or it has other classes than the task.
+        """
+        model, labels, num_outputs = self._load()
+        order = output_order(labels, num_outputs, self.task, self.name)
+        return model if order is None else _Reordered(model, order)
+
+    def _load(self) -> tuple[Model, Sequence[str] | None, int]:
+        """The model as it is, the names of its classes, and how many outputs it has."""
+        if not self.is_own:
+            hub = KerasHubModel.load(self.folder, self.max_length, self.name)
+            return hub, hub.labels, hub.num_outputs
+        classifier = self.classifier
+        length = min(self.max_length, classifier.backbone.max_sequence_length)
+        return Predictor(classifier, length), classifier.labels, classifier.num_classes
 
 
 def checkpoint_class(folder: Path) -> str:
@@ -132,17 +158,41 @@ def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
 
 
 def check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> None:
-    """Raises a UserError that lists both label sets where a teacher cannot stand for the task's labels."""
+    """Raises a UserError that lists both label sets where a teacher has not as many outputs as the task."""
     if num_outputs == task.num_outputs:
         return
-    theirs = (
-        f"{num_outputs} classes without names" if labels is None else f"{len(labels)} classes ({', '.join(labels)})"
-    )
-    own = "a score" if task.labels is None else f"{len(task.labels)} classes ({', '.join(task.labels)})"
     raise UserError(
-        f"teacher {source}: has {'a score' if num_outputs == 1 else theirs}, but {task.name} wants {own}. Give a "
-        "teacher that was trained for these labels"
+        f"teacher {source}: has {_listed(labels, num_outputs)}, but {task.name} wants "
+        f"{_listed(task.labels, task.num_outputs)}. Give a teacher that was trained for these labels"
     )
+
+
+def output_order(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> np.ndarray | None:
+    """For each output that the task wants, which of the teacher's it is, by name; None where they are the same.
+
+    A teacher whose classes have no names is taken to have them in the order of the task's.
+
+    Raises:
+        UserError: the teacher has other classes; lists both.
+    """
+    check_labels(labels, num_outputs, task, source)
+    if labels is None or task.labels is None or tuple(labels) == tuple(task.labels):
+        return None
+    order = class_order(labels, task)
+    if order is None:
+        raise UserError(
+            f"teacher {source}: its classes are {', '.join(labels)}, those of {task.name} are "
+            f"{', '.join(task.labels)}, and it is not clear which is which. Give a teacher that was trained for these "
+            'labels, or name the classes in its config.json ("id2label") as the task does'
+        )
+    return order
+
+
+def _listed(labels: Sequence[str] | None, num_outputs: int) -> str:
+    if num_outputs == 1:
+        return "a score"
+    names = "without names" if labels is None else f"({', '.join(labels)})"
+    return f"{num_outputs} classes {names}"
 
 
 def _find_folder(given: str) -> Path:

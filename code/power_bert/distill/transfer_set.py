@@ -56,8 +56,9 @@ def collect_texts(settings: Distillation, train: Examples, fill_masks: FillMasks
             lm=settings.lm_rate if "lm" in wanted else 0.0,
         )
         texts = [*train.first, *(train.second or ())]
-        classes = find_word_classes(texts, settings.seed) if rates.word_class else None
-        parts["augmented"] = augment(train, settings.augment_copies, rates, settings.seed, classes, fill_masks)
+        seed = settings.seed if settings.augment_seed is None else settings.augment_seed
+        classes = find_word_classes(texts, seed) if rates.word_class else None
+        parts["augmented"] = augment(train, settings.augment_copies, rates, seed, classes, fill_masks)
     if settings.unlabelled is not None:
         parts["unlabelled"] = read_unlabelled(Path(settings.unlabelled), settings.task_definition)
     return parts

@@ -100,9 +100,12 @@ def _cluster(vectors: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.preprocessing import normalize
+    from threadpoolctl import threadpool_limits
 
     dimensions = min(_DIMENSIONS, vectors.shape[1] - 1, len(vectors) - 1)
-    if dimensions >= 1:
-        vectors = TruncatedSVD(dimensions, random_state=seed).fit_transform(vectors)
-    labels = KMeans(num_classes, n_init=3, random_state=seed).fit_predict(normalize(vectors))
+    # Threads add up in the order in which they end; a run that is resumed must find the same classes.
+    with threadpool_limits(limits=1):
+        if dimensions >= 1:
+            vectors = TruncatedSVD(dimensions, random_state=seed).fit_transform(vectors)
+        labels = KMeans(num_classes, n_init=3, random_state=seed).fit_predict(normalize(vectors))
     return np.asarray(labels)

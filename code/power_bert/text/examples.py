@@ -49,11 +49,12 @@ def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
     )
 
 
-def sample_examples(examples: Examples, count: int) -> Examples:
-    """At most `count` of the examples, chosen at random, the same ones at every call, in their order."""
-    if count >= len(examples):
+def read_training_examples(task: Task, data_dir: str | Path, at_most: int | None) -> Examples:
+    """Reads the training split, or `at_most` of its examples: drawn at random, the same at every call, in their order."""
+    examples = read_examples(task, "train", data_dir)
+    if at_most is None or at_most >= len(examples):
         return examples
-    return examples.take(np.sort(np.random.default_rng(0).permutation(len(examples))[:count]))
+    return examples.take(np.sort(np.random.default_rng(0).permutation(len(examples))[:at_most]))
 
 
 def stream_examples(task: Task, split: Split, data_dir: str | Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[Examples]:

@@ -6,6 +6,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from power_bert.errors import UserError
@@ -35,7 +36,7 @@ def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]
     """
     part = "test" if split == "test" else "train"
     try:
-        documents = _read_part(archive, part)
+        documents = _read_part(archive, part, archive.stat().st_mtime_ns)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(
             f"{archive}: cannot be read as the archive of the 20 newsgroups ({error}). Fetch it again: "
@@ -49,7 +50,7 @@ def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]
         position_in_group[group] = position + 1
         is_dev = position % HELD_OUT == HELD_OUT - 1
         if split == "test" or (split == "dev") == is_dev:
-            yield group, f"20news-bydate-{part}/{group}/{number}", strip_document(text)
+            yield group, f"20news-bydate-{part}/{group}/{number}", text
 
 
 def strip_document(text: str) -> str:
@@ -64,15 +65,18 @@ def strip_document(text: str) -> str:
     return str(strip_newsgroup_quoting(strip_newsgroup_footer(strip_newsgroup_header(text))))
 
 
-def _read_part(archive: Path, part: str) -> dict[tuple[str, int], str]:
-    """(group, number) -> raw text."""
+# A run reads a part several times: train and dev, the check of the test data, their predictions and scores.
+@lru_cache(maxsize=2)
+def _read_part(archive: Path, part: str, modified_ns: int) -> dict[tuple[str, int], str]:
+    """(group, number) -> stripped text; `modified_ns` tells a new archive of the same name from the old one."""
     documents = {}
     with tarfile.open(archive, "r:gz") as tar:
         for member in tar:
             match = _MEMBER.fullmatch(member.name)
             file = tar.extractfile(member) if match and match[1] == part else None
             if match and file is not None:
-                documents[match[2], int(match[3])] = _with_lines(file.read().decode("latin-1"))
+                text = _with_lines(file.read().decode("latin-1"))
+                documents[match[2], int(match[3])] = strip_document(text)
     return documents
 
 

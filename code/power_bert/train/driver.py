@@ -19,10 +19,15 @@ from power_bert.model.retention import parse_retention
 from power_bert.run_dir import PHASES, RunDir, write_json
 from power_bert.settings import TrainingSettings
 from power_bert.text.download import fetch_minilm
-from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples, sample_examples
+from power_bert.text.examples import (
+    count_examples,
+    data_fingerprint,
+    has_split,
+    read_examples,
+    read_training_examples,
+)
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.sample_cola import write_sample
-from power_bert.text.task import Split as SplitName
 from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.environment import describe_machine, make_deterministic
 from power_bert.train.phases import fine_tune, retrain, search
@@ -31,7 +36,6 @@ from power_bert.train.run_folder import check_run_dir, folder_setting, set_aside
 from power_bert.train.test_predictions import write_missing_predictions
 from power_bert.train.training import RunContext, Split
 
-_LABELLED_SPLITS: tuple[SplitName, ...] = ("train", "dev")
 # Tokenising more takes seconds, in which the user is told what is going on.
 _MANY_EXAMPLES = 50_000
 
@@ -61,9 +65,10 @@ def run_experiment(
     run_dir = check_run_dir(experiment, resume)
     prepare_sample(experiment, console)
     task = experiment.task_definition
-    examples = {split: read_examples(task, split, experiment.data_dir) for split in _LABELLED_SPLITS}
-    if experiment.train_examples is not None:
-        examples["train"] = sample_examples(examples["train"], experiment.train_examples)
+    examples = {
+        "train": read_training_examples(task, experiment.data_dir, experiment.train_examples),
+        "dev": read_examples(task, "dev", experiment.data_dir),
+    }
     test_rows = check_test_data(experiment) if predict_test else 0
     prepare_checkpoint(experiment.checkpoint_path, console)
     keras.utils.set_random_seed(experiment.seed)

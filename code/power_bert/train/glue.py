@@ -73,7 +73,7 @@ def run_glue(
         if status == 0:
             kept.unlink(missing_ok=True)
             continue
-        errors[task.name] = _explain(status, error)
+        errors[task.name] = explain_failure(status, error)
         atomic_write_text(kept, errors[task.name] + "\n")
     return errors
 
@@ -109,8 +109,8 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
 
 
-def _explain(status: int, stderr: str) -> str:
-    """What the user should know: the error that the program named, or else all that is known."""
+def explain_failure(status: int, stderr: str) -> str:
+    """What the user should know of a run that failed: the error that the program named, or else all that is known."""
     _, named, error = f"\n{stderr}".rpartition("\nerror: ")
     if named:
         return error.strip()
