@@ -50,7 +50,7 @@ def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
 
 
 def read_training_examples(task: Task, data_dir: str | Path, at_most: int | None) -> Examples:
-    """Reads the training split, or `at_most` of its examples: drawn at random, the same at every call, in their order."""
+    """Reads the training split, or `at_most` of its examples: a random choice, always the same, in their order."""
     examples = read_examples(task, "train", data_dir)
     if at_most is None or at_most >= len(examples):
         return examples
