@@ -85,9 +85,10 @@ RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 # significance, as in the paper; they can sink together at no cost, and hard extraction then loses more).
 RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 
-# How much re-training shakes the significance of words before it chooses which to keep: 0 (not, as in the paper) to 2.
-# A model trained so says nearly the same where rounding to 8 bits turns the choice between two words.
-RETENTION_JITTER="${RETENTION_JITTER-0.3}"
+# How much re-training shakes the significance of words before it chooses which to keep: 0 (not at all) to 2. With 0.3
+# a model hangs less on that choice, which rounding to 8 bits can turn: for `export --quantize int8`. It can cost a
+# point or more where few words are kept. Empty: 0.
+RETENTION_JITTER="${RETENTION_JITTER-}"
 
 # Of a task of your own (TASK=custom; train, dev and test in DATA_DIR as .tsv, .csv or .jsonl; test may be missing):
 # the column of the texts, or of both texts of a pair with a comma between them. Empty: sentence.

@@ -158,7 +158,6 @@ def test_defaults(project: Project) -> None:
         **{
             "RETENTION_UNIT": "fraction",
             "RETENTION_PROFILE": "step",
-            "RETENTION_JITTER": "0.3",
             "WARMUP": "0.1",
             "WEIGHT_DECAY": "0.01",
             "BACKEND": "tensorflow",

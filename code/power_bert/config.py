@@ -70,7 +70,7 @@ class Experiment:
         gate: of soft extraction.
         retention_unit: "fraction" of each example's length, or "tokens".
         retention_profile: of soft extraction: "step", or "free" (the paper).
-        retention_jitter: how much re-training shakes significance before words are chosen; 0: not (the paper).
+        retention_jitter: how much re-training shakes significance before words are chosen; 0: not.
         warmup: share of a phase's updates in which the rate rises.
         weight_decay: decoupled, per update and learning rate.
         clip_norm: largest global norm of the gradient.
@@ -103,7 +103,7 @@ class Experiment:
     gate: str = "visibility"
     retention_unit: str = "fraction"
     retention_profile: str = "step"
-    retention_jitter: float = 0.3
+    retention_jitter: float = 0.0
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0

@@ -49,7 +49,7 @@ def run(
         str | None, option("RETENTION_PROFILE", "search one share a block (step) or every rank (free, the paper)")
     ] = None,
     retention_jitter: Annotated[
-        float | None, option("RETENTION_JITTER", "how much re-training shakes significance; empty: 0.3")
+        float | None, option("RETENTION_JITTER", "how much re-training shakes significance, for int8: 0.3; empty: 0")
     ] = None,
     text_columns: Annotated[
         str | None, option("TEXT_COLUMNS", "custom task: column of texts, or two with a comma; empty: sentence")
