@@ -391,7 +391,8 @@ run_tests() {
   step ruff check . || failed="$failed, ruff check"
   step ruff format --check . || failed="$failed, ruff format"
   step mypy || failed="$failed, mypy"
-  step pytest "${selection[@]}" "$@" || failed="$failed, pytest"
+  # A process a core; each file in one of them, for its tests share what they prepare.
+  step pytest -n auto --maxprocesses 4 --dist loadfile "${selection[@]}" "$@" || failed="$failed, pytest"
   [[ -z $failed ]] || fail "not passed: ${failed#, }"
 }
 

@@ -357,18 +357,20 @@ class TestHelp:
 
 
 class TestTests:
+    PYTEST = "pytest -n auto --maxprocesses 4 --dist loadfile"
+
     def test_default_tier(self, project: Project, tmp_path: Path) -> None:
         result = project.run("test", "-k", "two words", folder=tmp_path, settings={"TASK": "mrpc"})
         assert result.returncode == 0
         assert project.calls(str(project.root)) == [
             f"{project.root}: {call} TASK=unset"
-            for call in ("ruff check .", "ruff format --check .", "mypy", "pytest -m not slow -k two words")
+            for call in ("ruff check .", "ruff format --check .", "mypy", f"{self.PYTEST} -m not slow -k two words")
         ]
         assert len(project.calls("pip")) == 1
 
     def test_all(self, project: Project) -> None:
         assert project.run("test", "--all", "-x").returncode == 0
-        assert "pytest -m slow or not slow -x" in project.calls(str(project.root))[-1]
+        assert f"{self.PYTEST} -m slow or not slow -x" in project.calls(str(project.root))[-1]
 
     @pytest.mark.parametrize("failing", ["ruff", "mypy", "pytest"])
     def test_a_failing_step_fails_all_but_the_others_run(self, project: Project, failing: str) -> None:
