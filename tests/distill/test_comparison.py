@@ -39,6 +39,7 @@ def test_runs_are_compared(run_tiny: Callable[..., Any], tmp_path: Path) -> None
     assert figures[0].speed == figures[1].speed != figures[2].speed
 
 
+@pytest.mark.slow
 def test_agreement_is_with_the_teacher_that_was_learnt_from(
     run_tiny: Callable[..., Any], tiny_teacher: Path, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_a_bert_from_its_teacher(run_tiny: Callable[..., Any]) -> None:
     assert (backbone.extraction, tuple(backbone.retention)) == ("hard", (0.5, 0.2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("similarity", ["cosine", "euclidean", "gaussian"])
 def test_a_student_with_another_similarity(similarity: str, run_tiny: Callable[..., Any]) -> None:
     from power_bert.model.pretrained import load_pretrained

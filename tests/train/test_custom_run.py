@@ -26,6 +26,7 @@ def write_topics(folder: Path, splits: tuple[str, ...]) -> Path:
 
 
 class TestClasses:
+    @pytest.mark.slow
     def test_three_classes_without_test_data(
         self, make_experiment: Callable[..., Experiment], run_tiny: Callable[..., Any], tmp_path: Path
     ) -> None:
