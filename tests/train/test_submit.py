@@ -30,7 +30,7 @@ def small_qqp(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def predicted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
     """Phases for which test predictions were asked; they are made up."""
-    import power_bert.train.test_predictions
+    import power_bert.train.predicting_test_sets
     from power_bert.train.run_folder import missing_predictions
 
     phases: list[Path] = []
@@ -40,7 +40,7 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
         for path, (task, _) in missing_predictions(experiment, phase_dir).items():
             path.write_bytes(predictions(task.name, task.labels[-1]))
 
-    monkeypatch.setattr(power_bert.train.test_predictions, "write_missing_predictions", write)
+    monkeypatch.setattr(power_bert.train.predicting_test_sets, "write_missing_predictions", write)
     yield phases
 
 

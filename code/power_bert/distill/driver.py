@@ -32,10 +32,10 @@ from power_bert.train.environment import make_deterministic
 from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.phase_end import already_done, finish_phase, write_metrics_csv
 from power_bert.train.predict import to_predictions
+from power_bert.train.predicting_test_sets import write_missing_predictions
 from power_bert.train.reporting import Reporter
 from power_bert.train.run_folder import check_run_dir, set_aside
 from power_bert.train.stored_run import load_stored_run
-from power_bert.train.test_predictions import write_missing_predictions
 from power_bert.train.training import RunContext, Split, TrainingPlan, compile_with_adamw, train
 
 _TITLE = "distill"

@@ -21,9 +21,9 @@ from power_bert.text.predictions import read_predictions, write_predictions
 from power_bert.train.driver import write_run_description
 from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.predict import Predictor, to_predictions
+from power_bert.train.predicting_test_sets import write_missing_predictions
 from power_bert.train.run_folder import check_run_dir
 from power_bert.train.stored_run import StoredRun, load_stored_run
-from power_bert.train.test_predictions import write_missing_predictions
 
 
 def make_ensemble(members: Sequence[Path], out: Path, console: Console, predict_test: bool = True) -> RunDir:

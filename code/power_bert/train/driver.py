@@ -31,9 +31,9 @@ from power_bert.text.sample_cola import write_sample
 from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.environment import describe_machine, make_deterministic
 from power_bert.train.phases import fine_tune, retrain, search
+from power_bert.train.predicting_test_sets import write_missing_predictions
 from power_bert.train.reporting import Reporter
 from power_bert.train.run_folder import check_run_dir, folder_setting, set_aside
-from power_bert.train.test_predictions import write_missing_predictions
 from power_bert.train.training import RunContext, Split
 
 # Tokenising more takes seconds, in which the user is told what is going on.

@@ -99,7 +99,7 @@ def _predict_what_is_missing(experiment: TrainingSettings, phase_dir: PhaseDir, 
         from power_bert.quiet import import_backend
 
         import_backend()
-        from power_bert.train.test_predictions import write_missing_predictions
+        from power_bert.train.predicting_test_sets import write_missing_predictions
 
         write_missing_predictions(experiment, phase_dir, console)
     path = phase_dir.predictions("test")

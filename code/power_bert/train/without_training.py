@@ -12,7 +12,7 @@ from power_bert.run_dir import RunDir
 from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.evaluation import evaluate
 from power_bert.train.predict import Predictor
-from power_bert.train.test_predictions import write_test_predictions
+from power_bert.train.predicting_test_sets import write_test_predictions
 from power_bert.train.trained_model import TrainedModel, load_trained_model, task_and_data
 
 
