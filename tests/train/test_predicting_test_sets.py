@@ -1,4 +1,4 @@
-"""Tests of train/test_predictions.py and train/run_folder.py, and of the runs that differ in them, from end to end."""
+"""Tests of train/predicting_test_sets.py and train/run_folder.py, and of the runs that differ in them, from end to end."""
 
 import dataclasses
 import io
@@ -16,7 +16,7 @@ from power_bert.errors import UserError
 from power_bert.run_dir import RunDir, read_json
 from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import get_task
-from power_bert.train import driver, test_predictions
+from power_bert.train import driver, predicting_test_sets
 from power_bert.train.driver import run_experiment
 from power_bert.train.phases import load_model
 from power_bert.train.run_folder import finished_run
@@ -85,7 +85,7 @@ class TestPredictions:
         assert not run.phase("3_retrain").predictions("test").exists()
         run_quietly(copied)
         assert before == {name: run.phase(name).predictions("test").read_bytes() for name in before}
-        monkeypatch.setattr(test_predictions, "Predictor", None)
+        monkeypatch.setattr(predicting_test_sets, "Predictor", None)
         run_quietly(copied)  # nothing is predicted again
 
     def test_without_them_test_data_are_not_read(
