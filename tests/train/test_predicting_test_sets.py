@@ -1,4 +1,4 @@
-"""Tests of train/predicting_test_sets.py and train/run_folder.py, and of the runs that differ in them, from end to end."""
+"""Tests of train/predicting_test_sets.py and train/run_folder.py, and of runs that differ in them, end to end."""
 
 import dataclasses
 import io
