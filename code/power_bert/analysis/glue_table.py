@@ -109,7 +109,7 @@ def _text_row(result: GlueResult) -> tuple[str, ...]:
 
 def _average_row(mean: GlueAverage) -> tuple[str, ...]:
     scores = [f"{100 * score:.2f}" if score is not None else "-" for score in (mean.fine_tuned, mean.eliminated)]
-    return ("average", f"{mean.num_tasks} tasks", *scores, "", "", "", "")
+    return ("average", f"{mean.num_tasks} task{'' if mean.num_tasks == 1 else 's'}", *scores, "", "", "", "")
 
 
 def _percent(task: Task, scores: Mapping[str, float | None]) -> str:
