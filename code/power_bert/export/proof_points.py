@@ -24,7 +24,7 @@ from power_bert.export.options import ExportOptions
 from power_bert.export.runtime import predict_with_litert
 from power_bert.files import atomic_write_text
 from power_bert.model.pretrained import plain_tokenizer
-from power_bert.run_dir import read_json
+from power_bert.run_dir import DISTILL, PHASES, read_json
 from power_bert.text.examples import read_examples
 from power_bert.text_table import text_table
 from power_bert.train.driver import run_experiment
@@ -32,7 +32,7 @@ from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.predict import to_predictions
 from power_bert.train.rows_progress import rows_progress
 from power_bert.train.run_folder import read_settings
-from power_bert.train.stored_run import find_stored_phase
+from power_bert.train.stored_run import StoredPhase, find_stored_phase
 from power_bert.train.trained_model import TrainedModel, load_trained_model, task_and_data
 
 _THREADS = (1, 2)
@@ -57,7 +57,7 @@ class ProofPoint:
         file: where it lies; None where it was not made.
         keras_scores: on the dev set, metric → fraction, of the model before the export.
         litert_scores: of the file; None where it was not made.
-        build_seconds: training and export.
+        build_seconds: training, all phases of the run, and export.
         evaluation_seconds: of the whole dev set in LiteRT, one interpreter a core.
         file_bytes: of the file.
         latencies: threads → (p50, p95) in ms, of one example of the full length.
@@ -122,18 +122,25 @@ def _tiny_settings(experiment: Experiment, out: Path) -> dict[str, Any]:
 def _build(name: str, run: str, quantize: str, target: Path, console: Console) -> ProofPoint:
     """Export a run and evaluate the file."""
     stored = find_stored_phase(run)
-    metrics = read_json(stored.phase_dir.metrics)
+    keras_scores, seconds = read_json(stored.phase_dir.metrics)["scores"], _training_seconds(stored)
     model = load_trained_model(run)
     started = time.perf_counter()
     try:
         export(model, target, ExportOptions(quantize=quantize, seed=read_settings(stored.run_dir).seed), console)
     except UserError as error:
-        return ProofPoint(name, None, metrics["scores"], None, metrics["seconds"], None, None, {}, str(error))
-    build_seconds = metrics["seconds"] + time.perf_counter() - started
+        return ProofPoint(name, None, keras_scores, None, seconds, None, None, {}, str(error))
+    build_seconds = seconds + time.perf_counter() - started
     started = time.perf_counter()
     scores = _litert_scores(model, target, console)
-    seconds, size = time.perf_counter() - started, target.stat().st_size
-    return ProofPoint(name, str(target), metrics["scores"], scores, build_seconds, seconds, size, {})
+    evaluation_seconds, size = time.perf_counter() - started, target.stat().st_size
+    return ProofPoint(name, str(target), keras_scores, scores, build_seconds, evaluation_seconds, size, {})
+
+
+def _training_seconds(stored: StoredPhase) -> float:
+    """Of the phase and of those of its run before it."""
+    names = (*PHASES, DISTILL)
+    phases = [stored.run_dir.phase(name) for name in names[: names.index(stored.phase_dir.path.name) + 1]]
+    return sum(float(read_json(phase.metrics)["seconds"]) for phase in phases if phase.is_done)
 
 
 def _litert_scores(model: TrainedModel, file: Path, console: Console) -> dict[str, float]:
