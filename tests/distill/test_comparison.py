@@ -12,6 +12,7 @@ from power_bert.errors import UserError
 from power_bert.run_dir import DISTILL, read_json
 
 
+@pytest.mark.slow
 def test_runs_are_compared(run_tiny: Callable[..., Any], tmp_path: Path) -> None:
     from power_bert.analysis.comparison import Options, compare_runs
     from power_bert.distill.ensemble import make_ensemble

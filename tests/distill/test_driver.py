@@ -47,6 +47,7 @@ def test_a_student_alone_learns_from_the_labels(run_tiny: Callable[..., Any]) ->
     assert "teacher" not in run.output
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_comes_to_the_same(run_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"student": "bilstm", "student_options": ("units=4", "embedding_dim=6", "hidden_dim=5")}
     whole = run_tiny("whole", **settings)

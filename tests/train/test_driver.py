@@ -75,7 +75,7 @@ def finished(cola_run: Any, run_tiny: Callable[..., Any], tiny_glue: Path, tmp_p
     return get
 
 
-@pytest.fixture(params=TASKS)
+@pytest.fixture(params=["cola", *(pytest.param(task, marks=pytest.mark.slow) for task in TASKS[1:])])
 def run(request: pytest.FixtureRequest, finished: Callable[..., Run]) -> Run:
     return finished(request.param)
 
@@ -254,6 +254,7 @@ class TestSecondCall:
         changed = {name for name in after if after[name] != before.get(name)}
         assert {name for name in changed if not name.startswith("tensorboard/")} <= {"log.txt", "environment.json"}
 
+    @pytest.mark.slow
     def test_makes_a_missing_phase_again_and_no_other(self, copied: Run, fits: list[str]) -> None:
         before = contents(copied.folder.path)
         shutil.rmtree(copied.folder.phase("3_retrain").path)

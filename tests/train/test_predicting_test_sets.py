@@ -40,6 +40,7 @@ def copied(cola_run: Any, tmp_path: Path) -> Experiment:
     return dataclasses.replace(cola_run.experiment, output_dir=str(tmp_path / "run"))
 
 
+@pytest.mark.slow
 class TestGivenRetention:
     @pytest.fixture(scope="class")
     def run(self, make_experiment: Callable[..., Experiment], tmp_path_factory: pytest.TempPathFactory) -> RunDir:

@@ -55,6 +55,7 @@ def assert_same_outcome(left: RunDir, right: RunDir) -> None:
     assert rows[0] == rows[1], "no epoch is there twice"
 
 
+@pytest.mark.slow
 def test_a_search_that_was_interrupted_in_the_middle_of_an_epoch(
     cola_run: Any, run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
