@@ -3,7 +3,9 @@
 import os
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -51,6 +53,45 @@ def needs_torch() -> None:
     """For parity tests: skips where torch and transformers are not installed."""
     for module in ("torch", "transformers"):
         pytest.importorskip(module, reason="needs the extra 'parity': EXTRAS=parity bash run.sh test")
+
+
+@pytest.fixture(scope="session")
+def write_checkpoint() -> Callable[..., Path]:
+    """Writes a Hugging Face folder of a BERT with random weights, and returns it."""
+    from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
+
+    def write(folder: Path, vocabulary: list[str], *sizes: int) -> Path:
+        """`sizes`: blocks, heads, width and width of the feed-forward."""
+        architecture = BertArchitecture(len(vocabulary), *sizes, max_sequence_length=40)
+        generator = np.random.default_rng(0)
+        weights = {
+            name: generator.normal(1.0 if name.endswith("gamma") else 0.0, 0.4, shape).astype(np.float32)
+            for name, shape in canonical_shapes(architecture).items()
+        }
+        write_hugging_face(folder, Checkpoint("tiny", architecture, weights, vocabulary=vocabulary, lowercase=True))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def stop_in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Calls a function that trains, and presses Ctrl-C in the middle of its second epoch."""
+    from power_bert.train.reporting import TrainingProgress
+
+    show = TrainingProgress.on_train_batch_end
+
+    def stop(self: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
+        show(self, batch, logs)
+        if self._epoch == 1 and batch == 2:
+            raise KeyboardInterrupt
+
+    def call(train: Callable[[], Any]) -> None:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(TrainingProgress, "on_train_batch_end", stop)
+            train()
+
+    return call
 
 
 @pytest.fixture(autouse=True)

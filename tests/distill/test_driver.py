@@ -9,7 +9,6 @@ import pytest
 
 from power_bert.errors import UserError
 from power_bert.run_dir import DISTILL, read_json
-from power_bert.train.reporting import TrainingProgress
 
 
 def weights(model: Path) -> list[np.ndarray]:
@@ -48,19 +47,12 @@ def test_a_student_alone_learns_from_the_labels(run_tiny: Callable[..., Any]) ->
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_comes_to_the_same(run_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_comes_to_the_same(
+    run_tiny: Callable[..., Any], stop_in_second_epoch: Callable[[Callable[[], Any]], None]
+) -> None:
     settings = {"student": "bilstm", "student_options": ("units=4", "embedding_dim=6", "hidden_dim=5")}
     whole = run_tiny("whole", **settings)
-    show = TrainingProgress.on_train_batch_end
-
-    def stop(self: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
-        show(self, batch, logs)
-        if self._epoch == 1 and batch == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrainingProgress, "on_train_batch_end", stop)
-        run_tiny("stopped", **settings)
+    stop_in_second_epoch(lambda: run_tiny("stopped", **settings))
     stopped = run_tiny("stopped", **settings)
     assert "distill: resumed after epoch 1 of 3" in stopped.output
     one, other = (run.run_dir.phase(DISTILL) for run in (whole, stopped))

@@ -161,16 +161,6 @@ def stored_run(make_model: Callable[..., Any], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_checkpoint(write_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face folder of a BERT with 2 blocks of width 12."""
-    from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
-
-    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    architecture = BertArchitecture(len(VOCABULARY), 2, 3, 12, 17, max_sequence_length=40)
-    generator = np.random.default_rng(0)
-    weights = {
-        name: generator.normal(1.0 if name.endswith("gamma") else 0.0, 0.4, shape).astype(np.float32)
-        for name, shape in canonical_shapes(architecture).items()
-    }
-    write_hugging_face(folder, Checkpoint("tiny", architecture, weights, vocabulary=VOCABULARY, lowercase=True))
-    return folder
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny", VOCABULARY, 2, 3, 12, 17)

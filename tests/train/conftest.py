@@ -12,7 +12,6 @@ import pytest
 from rich.console import Console
 
 from power_bert.config import Experiment, resolve_experiment
-from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
 
 WORDS = (
     *("the", "a", "cat", "dog", "mouse", "sat", "ran", "saw", "slept", "on", "under"),
@@ -30,17 +29,6 @@ VOCABULARY = [
 ]
 ROWS = {"train": 40, "dev": 12, "test": 9}
 FOLDERS = {"cola": "CoLA", "mrpc": "MRPC", "sts-b": "STS-B"}
-
-
-def write_tiny_checkpoint(folder: Path) -> Path:
-    architecture = BertArchitecture(len(VOCABULARY), 2, 2, 8, 12, max_sequence_length=40)
-    generator = np.random.default_rng(0)
-    weights = {
-        name: generator.normal(1.0 if name.endswith("gamma") else 0.0, 0.4, shape).astype(np.float32)
-        for name, shape in canonical_shapes(architecture).items()
-    }
-    write_hugging_face(folder, Checkpoint("tiny", architecture, weights, vocabulary=VOCABULARY, lowercase=True))
-    return folder
 
 
 def sentences(count: int, seed: int) -> list[str]:
@@ -86,9 +74,9 @@ def _row(task: str, split: str, index: int, first: str, second: str) -> Sequence
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_checkpoint(write_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hugging Face folder of a BERT with 2 blocks, 2 heads, hidden 8 and 40 positions."""
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny", VOCABULARY, 2, 2, 8, 12)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ import pytest
 
 from power_bert.config import Experiment
 from power_bert.run_dir import PHASES, RunDir, read_json
-from power_bert.train.reporting import TrainingProgress
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SCORES = ("best_epoch", "scores", "scores_before_training")
@@ -57,23 +56,17 @@ def assert_same_outcome(left: RunDir, right: RunDir) -> None:
 
 @pytest.mark.slow
 def test_a_search_that_was_interrupted_in_the_middle_of_an_epoch(
-    cola_run: Any, run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cola_run: Any,
+    run_tiny: Callable[..., Any],
+    tmp_path: Path,
+    stop_in_second_epoch: Callable[[Callable[[], Any]], None],
 ) -> None:
     whole, run_dir = RunDir(cola_run.folder), RunDir(tmp_path / "run")
     for name in ("config.json", "environment.json"):
         run_dir.path.mkdir(exist_ok=True)
         shutil.copy(whole.path / name, run_dir.path)
     shutil.copytree(whole.phase("1_fine_tune").path, run_dir.phase("1_fine_tune").path)
-    show = TrainingProgress.on_train_batch_end
-
-    def stop(self: TrainingProgress, batch: int, logs: dict[str, Any] | None = None) -> None:
-        show(self, batch, logs)
-        if self._epoch == 1 and batch == 2:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrainingProgress, "on_train_batch_end", stop)
-        run_tiny(run_dir.path)
+    stop_in_second_epoch(lambda: run_tiny(run_dir.path))
     phase = run_dir.phase("2_search")
     assert phase.training_state.exists() and not phase.is_done and not phase.retention.exists()
     output = run_tiny(run_dir.path).output

@@ -11,6 +11,7 @@ from typing import Any
 
 from power_bert.analysis.comparison import RunFigures
 from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.text_table import text_table
 
 _DOTS_PER_INCH = 130
 _COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#868e96", "#e8590c", "#0b7285", "#c2255c")
@@ -52,8 +53,7 @@ def comparison_text(figures: Sequence[RunFigures]) -> str:
     for group, runs in by_group(figures).items():
         cells = [_mean_and_deviation(runs, figure, pattern) for figure, pattern in columns.values()]
         rows.append([group, *cells, str(len(runs))])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    lines = text_table(rows)
     slowest = max(figures, key=lambda run: run.speed.p50_ms)
     lines += [
         "",

@@ -7,7 +7,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from power_bert.train.driver import run_experiment
 from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.predict import to_predictions
 from power_bert.train.rows_progress import rows_progress
-from power_bert.train.run_folder import read_settings
 from power_bert.train.stored_run import StoredPhase, find_stored_phase
 from power_bert.train.trained_model import TrainedModel, load_trained_model, task_and_data
 
@@ -126,7 +125,7 @@ def _build(name: str, run: str, quantize: str, target: Path, console: Console) -
     model = load_trained_model(run)
     started = time.perf_counter()
     try:
-        export(model, target, ExportOptions(quantize=quantize, seed=read_settings(stored.run_dir).seed), console)
+        export(model, target, ExportOptions(quantize=quantize, seed=stored.experiment.seed), console)
     except UserError as error:
         return ProofPoint(name, None, keras_scores, None, seconds, None, None, {}, str(error))
     build_seconds = seconds + time.perf_counter() - started
@@ -137,10 +136,10 @@ def _build(name: str, run: str, quantize: str, target: Path, console: Console) -
 
 
 def _training_seconds(stored: StoredPhase) -> float:
-    """Of the phase and of those of its run before it."""
+    """Of the phase and of those of its run before it; an ensemble has trained nothing."""
     names = (*PHASES, DISTILL)
     phases = [stored.run_dir.phase(name) for name in names[: names.index(stored.phase_dir.path.name) + 1]]
-    return sum(float(read_json(phase.metrics)["seconds"]) for phase in phases if phase.is_done)
+    return sum(float(read_json(phase.metrics).get("seconds", 0.0)) for phase in phases if phase.is_done)
 
 
 def _litert_scores(model: TrainedModel, file: Path, console: Console) -> dict[str, float]:
@@ -160,7 +159,7 @@ def _with_latencies(points: Sequence[ProofPoint], timed_runs: int, console: Cons
         console.print(f"timing     {len(files)} files, {threads} threads", markup=False)
         for latency in measure_files(files, threads, timed_runs):
             measured[str(latency.path)][threads] = (latency.p50_ms, latency.p95_ms)
-    return [ProofPoint(**{**vars(point), "latencies": measured.get(point.file or "", {})}) for point in points]
+    return [replace(point, latencies=measured.get(point.file or "", {})) for point in points]
 
 
 def proof_text(points: Sequence[ProofPoint]) -> str:

@@ -10,6 +10,7 @@ from keras import ops
 
 from power_bert.model.backbone import BertEmbeddings, PowerBertBackbone
 from power_bert.model.encoder_block import activation_function
+from power_bert.model.extraction import gather_words
 
 Tensor = Any
 
@@ -78,9 +79,7 @@ class MaskedLMHead(keras.layers.Layer):
         Returns:
             float32 logits (batch, predictions, vocabulary).
         """
-        batch, length, hidden = ops.shape(hidden_states)
-        rows = positions + length * ops.arange(batch, dtype="int32")[:, None]
-        selected = ops.take(ops.reshape(hidden_states, (-1, hidden)), rows, axis=0)
+        selected = gather_words(hidden_states, positions)
         transformed = self.norm(activation_function(self.activation)(self.transform(selected)))
         table = ops.cast(self.embeddings.token, self.compute_dtype)
         logits = ops.matmul(transformed, ops.transpose(table))

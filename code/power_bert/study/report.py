@@ -14,6 +14,7 @@ from power_bert.study.folder import StudyDir
 from power_bert.study.picture import study_picture
 from power_bert.study.results import CellResult, Spread, group_by_all_but_seed
 from power_bert.study.work import fine_tunings
+from power_bert.text_table import text_table
 
 _TEST_LOSS = "test loss"
 _CURVE_FIGURES = ("step", "tokens", "seconds", "tokens_per_second", "train_loss", "test_loss", "masked_accuracy")
@@ -39,18 +40,13 @@ def report_text(study: Study, results: Sequence[CellResult], errors: Mapping[str
     for group in groups:
         cells = [_shown(group.spread(figure), pattern) for _, figure, pattern in columns]
         rows.append([*(str(value) for value in group.values.values()), *cells])
-    lines = [*_aligned(rows), "", *_notes(study)]
+    lines = [*text_table(rows, words=()), "", *_notes(study)]
     for comparison in _comparisons(study, results):
-        lines += ["", comparison.title, *_aligned(_comparison_rows(comparison))]
+        lines += ["", comparison.title, *text_table(_comparison_rows(comparison), words=())]
     unfinished = [result.cell.name for result in results if not result.history]
     lines += ["", f"Not finished: {', '.join(unfinished)}"] if unfinished else []
     lines += [f"Failed: {name}: {error}" for name, error in errors.items()]
     return "\n".join(lines) + "\n"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _notes(study: Study) -> list[str]:
