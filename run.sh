@@ -382,7 +382,8 @@ run_tests() {
     selection=(-m "slow or not slow")
     shift
   fi
-  set_environment
+  # There is a process of tests for each core: more threads would only get into each other's way.
+  THREADS="${THREADS:-1}" set_environment
   prepare_environment test
   # The tests see no settings of a run, wherever they are started from.
   # shellcheck disable=SC2046 # names

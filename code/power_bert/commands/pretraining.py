@@ -37,6 +37,12 @@ def pretrain(
         bool | None, typer.Option("--whole-words/--word-pieces", help="mask whole words; default: word pieces")
     ] = None,
     dropout: Annotated[float | None, typer.Option(help="while pre-training; default 0")] = None,
+    initializer_range: Annotated[
+        float | None, typer.Option(help="standard deviation of the random weights; default 1 / √hidden")
+    ] = None,
+    position_start: Annotated[
+        str | None, typer.Option(help="the position table starts sinusoidal or random; default sinusoidal")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (mixed); default float32")] = None,
     seed: Annotated[int | None, typer.Option(help="of weights, order, masks and dropout; default 0")] = None,
     interval: Annotated[int | None, typer.Option(help="updates between evaluations; default 500")] = None,

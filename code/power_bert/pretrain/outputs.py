@@ -62,8 +62,14 @@ def _similarity_notes(folder: PretrainingDir, masked_lm: PowerBertMaskedLM) -> l
 
 
 def for_fine_tuning(masked_lm: PowerBertMaskedLM) -> PowerBertMaskedLM:
-    """The same model in float32 and with BERT's dropout."""
+    """The same model in float32, with BERT's dropout and with a second segment.
+
+    A record is one segment, so only the first row of the segment table is trained; the others start as it is, not as
+    random vectors that no block has met.
+    """
     backbone = rebuild_backbone(masked_lm.backbone, dtype="float32", dropout=_DROPOUT, attention_dropout=_DROPOUT)
+    segments = ops.convert_to_numpy(backbone.embeddings.segment)
+    backbone.embeddings.segment.assign(np.broadcast_to(segments[:1], segments.shape))
     twin = PowerBertMaskedLM(backbone)
     for name, variable in twin.head.canonical_variables.items():
         variable.assign(ops.convert_to_numpy(masked_lm.head.canonical_variables[name]))

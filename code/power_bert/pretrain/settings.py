@@ -12,11 +12,17 @@ from typing import Any
 
 from power_bert.config import CHOICES, PROJECT_ROOT
 from power_bert.errors import UserError
+from power_bert.pretrain.position_start import POSITION_STARTS
 from power_bert.settings import Ranges, check_choices, check_ranges, check_types, settings_to_json
 
 SCHEDULES = ("linear", "one-cycle")
 PRECISIONS = ("float32", "bfloat16")
-_CHOICES = {"similarity": CHOICES["similarity"], "schedule": SCHEDULES, "precision": PRECISIONS}
+_CHOICES = {
+    "similarity": CHOICES["similarity"],
+    "schedule": SCHEDULES,
+    "precision": PRECISIONS,
+    "position_start": POSITION_STARTS,
+}
 _LARGEST = 2**31 - 1
 _RANGES: Ranges = {
     "layers": (1, 100, "1 to 100 encoder blocks"),
@@ -33,6 +39,7 @@ _RANGES: Ranges = {
     "clip_norm": (1e-6, 1e6, "a positive norm"),
     "masking_rate": (0.01, 0.5, "a share from 0.01 to 0.5 (usual: 0.15 to 0.3)"),
     "dropout": (0.0, 0.9, "a rate from 0 to 0.9"),
+    "initializer_range": (0.0, 1.0, "a standard deviation up to 1, or 0 for 1 / √hidden"),
     "seed": (0, _LARGEST, "a whole number from 0"),
     "interval": (1, _LARGEST, "a number of updates from 1"),
     "evaluation_records": (1, _LARGEST, "a number of records from 1"),
@@ -63,6 +70,10 @@ class PretrainingSettings:
         masking_rate: share of the tokens that are masked.
         whole_words: mask all word pieces of a word or none.
         dropout: while pre-training. What is written has BERT's 0.1, for fine-tuning.
+        initializer_range: standard deviation of the random weights; 0 for 1 / √hidden. BERT's 0.02 is for widths of
+            768 and more: in a narrow model the scores of attention, products of two such projections, start near 0.
+        position_start: "sinusoidal" starts the position table with sines and cosines, in which a neighbour is a linear
+            function of a position, so that attention soon finds it; "random" as BERT. The table is learned either way.
         precision: "bfloat16" computes in bfloat16 and keeps the weights in float32.
         seed: of weights, order, masks and dropout.
         interval: updates between evaluations, after each of which the state is stored to resume from.
@@ -88,6 +99,8 @@ class PretrainingSettings:
     masking_rate: float = 0.15
     whole_words: bool = False
     dropout: float = 0.0
+    initializer_range: float = 0.0
+    position_start: str = "sinusoidal"
     precision: str = "float32"
     seed: int = 0
     interval: int = 500
@@ -116,6 +129,11 @@ class PretrainingSettings:
     @property
     def num_heads(self) -> int:
         return self.heads or max(1, self.hidden // 64)
+
+    @property
+    def weight_deviation(self) -> float:
+        """Standard deviation of the random weights."""
+        return self.initializer_range or self.hidden**-0.5
 
     @property
     def intermediate_dim(self) -> int:

@@ -18,6 +18,7 @@ from power_bert.pretrain.batches import Arrays, batch_shapes, evaluation_arrays,
 from power_bert.pretrain.evaluation import make_evaluation
 from power_bert.pretrain.feeding import training_data
 from power_bert.pretrain.folder import PretrainingDir
+from power_bert.pretrain.position_start import SINUSOIDAL, sinusoidal_positions
 from power_bert.pretrain.prefetch import Prefetcher
 from power_bert.pretrain.progress import PretrainingProgress
 from power_bert.pretrain.schedules import make_schedule
@@ -26,6 +27,10 @@ from power_bert.pretrain.tracking import Tracker
 from power_bert.pretrain.training_model import AccumulatedTraining, SynchronousAdamW
 from power_bert.train.reporting import Reporter
 from power_bert.train.training_state import load_training_state, save_training_state
+
+# Amplitude of the sinusoids to the standard deviation of the token table: before a token means anything, where it
+# stands says most. With 3 the loss after 2.6 million tokens was lower than with 6 (2 blocks of width 64).
+_POSITIONS_TO_TOKENS = 3.0
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,13 @@ def make_model(settings: PretrainingSettings, corpus: Corpus) -> AccumulatedTrai
         dropout=settings.dropout,
         attention_dropout=settings.dropout,
         activation="gelu_tanh",  # the one GELU that TF1, Hugging Face and keras-hub checkpoints can all name
+        initializer_range=settings.weight_deviation,
         similarity=settings.similarity,
         dtype="mixed_bfloat16" if settings.precision == "bfloat16" else "float32",
     )
+    if settings.position_start == SINUSOIDAL:
+        table = backbone.embeddings.position
+        table.assign(sinusoidal_positions(*table.shape, amplitude=_POSITIONS_TO_TOKENS * settings.weight_deviation))
     backbone.pooler.trainable = False  # no masked token is predicted from it
     model = AccumulatedTraining(PowerBertMaskedLM(backbone), settings.accumulate)
     schedule = make_schedule(settings.schedule, settings.learning_rate, settings.warmup, settings.steps)
