@@ -67,6 +67,14 @@ def test_similarity_and_its_scales_survive_in_the_preset_alone(
     assert np.abs(hidden_states(str(folder.hugging_face), tiny_corpus) - trained).max() > 1e-3
 
 
+def test_the_second_segment_starts_as_the_first(pretrained: Callable[[str], PretrainingDir]) -> None:
+    folder = pretrained("dot")
+    for place in (folder.model, folder.hugging_face, folder.tf1_prefix):
+        first, second = ops.convert_to_numpy(load_pretrained(str(place)).backbone.embeddings.segment)
+        np.testing.assert_array_equal(first, second)
+        assert np.abs(first).max() > 0
+
+
 def test_the_preset_predicts_masked_tokens(pretrained: Callable[[str], PretrainingDir]) -> None:
     model = PowerBertMaskedLM.from_preset(str(pretrained("dot").model))
     inputs = {name: np.zeros((1, 5), "int32") for name in model.backbone.input} | {"mask_positions": np.array([[1, 2]])}
