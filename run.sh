@@ -31,26 +31,26 @@ VOCAB_PATH="${VOCAB_PATH-}"
 BERT_CONFIG_PATH="${BERT_CONFIG_PATH-}"
 
 # Folder of the run: models, predictions, metrics, log.
-# Empty: checkpoints/runs/TASK/NAME, named after the data and the checkpoint.
+# Empty: checkpoints/runs/TASK/NAME, named after the data and the checkpoint; other settings get a NAME-2, and so on.
 OUTPUT_DIR="${OUTPUT_DIR-}"
 
 # Epochs of fine-tuning and of re-training, each: 1 to 1000.
 EPOCH="${EPOCH-3}"
 
-# Examples of a training batch: 1 to 4096. Empty: the task's value from the paper (cola 32).
+# Examples of a training batch: 1 to 4096. Empty: the task's own, for GLUE the paper's (cola 32).
 BATCH_SIZE="${BATCH_SIZE-}"
 
 # How far an average retention parameter moves in one update of the search, up to 1; usual 1e-4 to 1e-2. They go
 # from 1 (kept) to 0 (eliminated), so this and the number of updates decide how much can be eliminated.
-# Empty: the task's value from the paper (cola 1.5e-3); 3e-3 for the embedded sample. SPEEDUP raises it where needed.
+# Empty: the task's own, for GLUE the paper's (cola 1.5e-3); 3e-3 for the embedded sample. SPEEDUP raises it where needed.
 LR_SOFT_EXTRACT="${LR_SOFT_EXTRACT-}"
 
 # Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 6e-5.
-# Empty: the task's value from the paper (cola 2e-5); 1e-4 for the embedded sample. Small models want more: 1e-4.
+# Empty: the task's own, for GLUE the paper's (cola 2e-5); 1e-4 for the embedded sample. Small models want more: 1e-4.
 LR_BERT="${LR_BERT-}"
 
 # Weight λ of the regulariser in the search, 0 to 10; usual 1e-4 to 7e-3; a larger one keeps fewer word-vectors.
-# Empty: the task's value from the paper (cola 7e-3).
+# Empty: the task's own, for GLUE the paper's (cola 7e-3).
 LAMBDA="${LAMBDA-}"
 
 # How many times fewer floating-point operations the search is to arrive at, 1.05 to 100; usual 1.5 to 4.
@@ -59,7 +59,7 @@ SPEEDUP="${SPEEDUP-}"
 
 # --- Further knobs: the defaults are fine for most runs ---
 
-# Word pieces of an example, 5 to 4096; longer examples are cut. Empty: the task's value from the paper (cola 64).
+# Word pieces of an example, 5 to 4096; longer examples are cut. Empty: the task's own, for GLUE the paper's (cola 64).
 MAX_LENGTH="${MAX_LENGTH-}"
 
 # Of initialisation, order and dropout: a whole number from 0.

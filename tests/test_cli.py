@@ -316,11 +316,14 @@ class TestBadInput:
         setting.fails(f"OUTPUT_DIR={below} cannot be written", "choose another folder", OUTPUT_DIR=str(below))
 
     @pytest.mark.parametrize("resume", ["0", "1"])
-    def test_output_is_some_other_folder(self, resume: str, setting: Setting) -> None:
+    @pytest.mark.parametrize("file", ["thesis.tex", "config.json"])  # checkpoints have a config.json too
+    def test_output_is_some_other_folder(self, file: str, resume: str, setting: Setting) -> None:
         setting.run.mkdir()
-        (setting.run / "thesis.tex").write_text("mine")
+        (setting.run / file).write_text('{"model_type": "bert"}')
         setting.fails(f"OUTPUT_DIR={setting.run} is not empty", "choose another OUTPUT_DIR", RESUME=resume)
-        assert [entry.name for entry in setting.run.iterdir()] == ["thesis.tex"]
+        assert {entry: entry.read_text() for entry in setting.run.iterdir()} == {
+            setting.run / file: '{"model_type": "bert"}'
+        }
 
     def test_output_of_another_run(self, setting: Setting, checkpoint: Path) -> None:
         settings = {"data_dir": str(setting.data), "checkpoint_path": str(checkpoint), "output_dir": str(setting.run)}

@@ -49,7 +49,7 @@ class Experiment:
     """Everything that decides the outcome of a run; written to the run folder before the first step.
 
     Attributes:
-        task: name of a GLUE task, or "custom".
+        task: name of a task of GLUE, emotion, massive, 20newsgroups, or "custom".
         data_dir: folder with train, dev and test files, or "tfds:" and the name of a data set.
         checkpoint_path: pretrained checkpoint, in any form that `read_checkpoint` takes.
         vocab_path: vocabulary, where it does not lie beside the checkpoint.
@@ -241,9 +241,15 @@ def _absolute(name: str, value: Any) -> Any:
     return os.path.abspath(value) if is_path else value
 
 
+# Of Google's checkpoints, and of this project's: the folder around them has the telling name.
+_NAMES_OF_ANY_CHECKPOINT = ("bert_model.ckpt", "model")
+
+
 def default_output_dir(values: Mapping[str, Any]) -> Path:
     """``checkpoints/runs/<task>/<data>-<checkpoint>``."""
-    checkpoint = str(values["checkpoint_path"]).rstrip("/").split("/")[-1]
+    *folders, checkpoint = str(values["checkpoint_path"]).rstrip("/").split("/")
+    if checkpoint in _NAMES_OF_ANY_CHECKPOINT and folders:
+        checkpoint = folders[-1]
     if is_tfds(values["data_dir"]):
         data = values["data_dir"].translate(str.maketrans(":/", "--"))
     else:

@@ -285,7 +285,7 @@ MIXED = [("dot", "none"), ("cosine", "hard_fraction"), ("euclidean", "soft_visib
 
 
 @pytest.mark.parametrize(("name", "mode"), [*MIXED, ("dot", "soft_scale"), ("gaussian", "none")])
-def test_mixed_bfloat16_is_finite_and_near(
+def test_mixed_precision_is_finite_and_near(
     name: str, mode: str, all_modes: dict[str, Any], make_backbone: Any, make_inputs: Any, pooled: Any
 ) -> None:
     backbone = make_backbone(similarity=name, dtype="mixed_bfloat16", **all_modes[mode])
@@ -293,6 +293,8 @@ def test_mixed_bfloat16_is_finite_and_near(
     assert {keras.backend.standardize_dtype(output.dtype) for output in outputs.values()} == {"bfloat16"}
     assert {variable.dtype for variable in backbone.weights} == {"float32"}
     assert all(np.isfinite(ops.convert_to_numpy(ops.cast(output, "float32"))).all() for output in outputs.values())
+    half = make_backbone(similarity=name, dtype="mixed_float16", **all_modes[mode])(make_inputs())
+    assert all(np.isfinite(ops.convert_to_numpy(ops.cast(output, "float32"))).all() for output in half.values())
     if mode == "none":  # rounding may change which words are dropped
         exact = make_backbone(similarity=name)
         assert np.abs(pooled(backbone, make_inputs()) - pooled(exact, make_inputs())).mean() < 0.1

@@ -90,6 +90,11 @@ class TestPreprocessor:
             assert values.shape == (2, 6) and values.dtype == np.int32
             np.testing.assert_array_equal(values, expected[name][:, :6])
 
+    def test_a_single_string_is_one_text(self, vocabulary: list[str]) -> None:
+        preprocessor = PowerBertTextClassifierPreprocessor(PowerBertTokenizer(vocabulary), sequence_length=9)
+        for name, values in preprocessor("the cat").items():
+            np.testing.assert_array_equal(values, preprocessor(["the cat"])[name])
+
     def test_pairs(self, vocabulary: list[str]) -> None:
         preprocessor = PowerBertTextClassifierPreprocessor(PowerBertTokenizer(vocabulary), sequence_length=9)
         expected = arrays(vocabulary, TEXTS, SECONDS)
@@ -125,6 +130,7 @@ class TestPreprocessor:
         assert tokenizer.get_vocabulary() == vocabulary and tokenizer.vocabulary_size() == 31
         ids = [vocabulary.index(token) for token in ("[CLS]", "the", "cat", "[SEP]")]
         assert [row.tolist() for row in tokenizer.tokenize(["The cat"])] == [ids]
+        assert tokenizer.tokenize("The cat").tolist() == ids
         with pytest.raises(ValueError, match="no vocabulary yet"):
             PowerBertTokenizer().get_vocabulary()
 

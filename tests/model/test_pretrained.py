@@ -116,6 +116,11 @@ class TestOwnPreset:
         for name, variable in canonical_variables(loaded.backbone).items():
             np.testing.assert_array_equal(variable, stored[name], err_msg=name)
 
+    @pytest.mark.parametrize("given", [{"vocab_path": "v.txt"}, {"bert_config_path": "c.json"}, {"cased": True}])
+    def test_nothing_can_replace_what_it_holds(self, given: dict[str, Any], preset: Path) -> None:
+        with pytest.raises(UserError, match="has its own vocabulary and configuration; leave VOCAB_PATH"):
+            load_pretrained(str(preset), **given)
+
     def test_another_similarity_is_loaded_and_said(self, preset: Path) -> None:
         loaded = load_pretrained(str(preset), similarity="cosine")
         assert loaded.backbone.similarity == "cosine"

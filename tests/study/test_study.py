@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from power_bert.corpus.manifest import open_corpus
 from power_bert.errors import UserError
 from power_bert.pretrain.folder import PretrainingDir
 from power_bert.run_dir import write_json
@@ -21,7 +22,7 @@ from power_bert.study.folder import StudyDir
 from power_bert.study.report import write_report
 from power_bert.study.results import CellResult, read_results
 from power_bert.study.running import run_study
-from power_bert.study.work import fine_tunings
+from power_bert.study.work import fine_tunings, resolve_cell, resolve_fine_tuning
 
 WORDS = ("the", "cat", "dog", "mouse", "sat", "ran", "saw", "on", "under", "mat", "house", "tree", "not", "very")
 
@@ -276,6 +277,38 @@ class TestBadInput:
         (tmp_path / "thesis.tex").write_text("mine")
         with pytest.raises(UserError, match=r"no study \(no study\.json\); choose another --out"):
             run_study(make_study(), StudyDir(tmp_path), console)
+
+    def test_cells_with_other_settings(
+        self, make_study: Callable[..., Study], tmp_path: Path, console: Console
+    ) -> None:
+        tables = {
+            "grid": {"hidden": [8], "seed": [0]},
+            "pretraining": {"steps": 4, "heads": 2},
+            "fine_tuning": {"data_dir": str(tmp_path), "tasks": ["cola"], "epochs": 1, "max_length": 12},
+        }
+        folder = StudyDir(tmp_path / "study")
+
+        def store_settings(study: Study, cell: Cell, path: Path) -> str:
+            cell_dir = StudyDir(path).cell(cell.name)
+            cell_dir.pretraining.path.mkdir(parents=True)
+            settings = resolve_cell(study, cell, open_corpus(StudyDir(path).corpus))
+            cell_dir.pretraining.settings.write_text(settings.to_json(), encoding="utf-8")
+            assert study.fine_tuning is not None
+            experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, "cola", False)
+            cell_dir.fine_tuning("cola", False).path.mkdir()
+            cell_dir.fine_tuning("cola", False).config.write_text(experiment.to_json(), encoding="utf-8")
+            return fake_cell(study, cell, path)
+
+        run_study(make_study(**tables), folder, console, run_cell=store_settings)
+        run_study(make_study(**tables), folder, console, run_cell=lambda *_: pytest.fail("is done"))
+        stored = folder.definition.read_text()
+        for table, changes, message in (
+            ("pretraining", {"steps": 5}, "holds another pre-training .steps: 4 there, 5 now"),
+            ("fine_tuning", {"epochs": 2}, "holds another fine-tuning .epochs: 1 there, 2 now"),
+        ):
+            with pytest.raises(UserError, match=message):
+                run_study(make_study(**tables | {table: {**tables[table], **changes}}), folder, console)
+        assert folder.definition.read_text() == stored
 
     def test_another_corpus(
         self, make_study: Callable[..., Study], tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch

@@ -124,8 +124,9 @@ def test_train_size_leaves_the_other_splits_alone(folder: Path, tmp_path: Path) 
 
 def test_older_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "CoLA").mkdir()
-    (tmp_path / "CoLA" / "old.tsv").write_text("old")
+    (tmp_path / "CoLA" / "train.tsv").write_text("old")
     write_sample(tmp_path / "CoLA", train_size=3, dev_size=2, test_size=1)
+    assert "old" not in (tmp_path / "CoLA" / "train.tsv").read_text()
     assert sorted(path.name for path in tmp_path.rglob("*.tsv")) == sorted(FILES)
 
 
@@ -198,6 +199,16 @@ def test_bag_of_words_stays_near_chance(folder: Path, leak: bool) -> None:
     weights = logistic_regression(tf_idf(counts, frequency), labels, steps=100, decay=1e-5)
     score = matthews(dev_labels, tf_idf(dev_counts, frequency) @ weights > 0)
     assert score > 0.5 if leak else abs(score) < 0.2
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "MRPC").mkdir()
+    with pytest.raises(UserError, match=r"holds other files \(MRPC\).*Give another folder"):
+        write_sample(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="file: is a file"):
+        write_sample(tmp_path / "file")
+    assert (tmp_path / "MRPC").is_dir() and (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["train_size", "dev_size", "test_size"])

@@ -20,7 +20,7 @@ from power_bert.train.evaluation import evaluate
 from power_bert.train.metrics import compute_scores
 from power_bert.train.prediction_output import predict_raw_texts, predict_split
 from power_bert.train.trained_model import load_trained_model
-from power_bert.train.without_training import use_trained
+from power_bert.train.without_training import load_named_model, use_trained
 
 QUIET = Console(file=io.StringIO())
 
@@ -49,6 +49,11 @@ class TestEvaluate:
             f"scores     matthews {100 * evaluation.scores['matthews']:.2f}",
         ]
         assert "cola dev, 12 examples" in evaluation.lines()[1]
+
+    def test_a_file_that_cannot_be_written(self, model: Any, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("mine")
+        with pytest.raises(UserError, match=r"file/dev\.tsv: cannot be written .*; give another --output"):
+            evaluate(model, "dev", QUIET, tmp_path / "file" / "dev.tsv")
 
     def test_another_split_and_another_retention(self, cola_run: Any) -> None:
         cut = load_trained_model(str(cola_run.folder), retention_choice="none", phase="1_fine_tune")
@@ -176,6 +181,20 @@ class TestWithoutTraining:
         assert path.read_bytes().count(b"\n") == 10
         with pytest.raises(UserError, match="give an OUTPUT_DIR for the predictions as well"):
             self.use(experiment, capsys, None, predicts=True)
+
+    def test_the_maximum_length_is_as_given(
+        self, preset: Path, make_experiment: Callable[..., Experiment], tmp_path: Path
+    ) -> None:
+        experiment = make_experiment(tmp_path / "run", checkpoint_path=str(preset))
+        assert load_named_model(experiment, None, None, 7).max_length == 7
+        assert load_named_model(experiment, None, None).max_length == 24
+
+    def test_a_checkpoint_with_a_head_is_read_as_it_is(
+        self, preset: Path, make_experiment: Callable[..., Experiment], tmp_path: Path
+    ) -> None:
+        experiment = make_experiment(tmp_path / "run", checkpoint_path=str(preset), cased=True, vocab_path="v.txt")
+        with pytest.raises(UserError, match=r"VOCAB_PATH, CASED: a checkpoint with a head.*leave this empty"):
+            load_named_model(experiment, None, None)
 
     def test_neither_a_run_nor_a_checkpoint_with_a_head(
         self, make_experiment: Callable[..., Experiment], capsys: Any, tmp_path: Path

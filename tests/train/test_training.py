@@ -276,6 +276,16 @@ def test_reporter_says_and_logs(tmp_path: Path) -> None:
     assert list((tmp_path / "tensorboard").glob("events.out.*"))
 
 
+def test_an_error_takes_the_bar_off_the_screen(tmp_path: Path) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True)
+    with pytest.raises(KeyboardInterrupt), Reporter(tmp_path / "log.txt", tmp_path / "board", screen) as reporter:
+        display = TrainingProgress(reporter, "1 fine-tune", 5, 3)
+        display.on_epoch_begin(0)
+        assert display._bar.live.is_started
+        raise KeyboardInterrupt
+    assert not display._bar.live.is_started
+
+
 def test_saving_the_state_does_not_change_it(context: RunContext[Experiment], tmp_path: Path) -> None:
     model = make_model()
     compile_for_phase(context.experiment, model, total_steps=5)

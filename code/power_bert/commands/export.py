@@ -31,7 +31,7 @@ def export(
     retention_config: Annotated[
         str | None, option("RETENTION_CONFIG", "what each block keeps, or none (everything); default: the run's")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="GLUE task of a checkpoint; default: the run's")] = None,
+    task: Annotated[str | None, typer.Option(help="task of a checkpoint; default: the run's")] = None,
     data_dir: Annotated[str | None, typer.Option(help="data to check and calibrate on; default: the run's")] = None,
     seed: Annotated[int | None, typer.Option(help="of the calibration examples; default: the run's", min=0)] = None,
     name: Annotated[str, typer.Option(help="of the model, for the metadata; default: after the task")] = "",

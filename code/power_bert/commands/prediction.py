@@ -10,7 +10,7 @@ import typer
 from power_bert.commands.options import option
 
 _TARGET = typer.Argument(help="run folder (OUTPUT_DIR), or a checkpoint with a head", metavar="RUN_OR_CHECKPOINT")
-_TASK = typer.Option(help="GLUE task; default: the run's")
+_TASK = typer.Option(help="task; default: the run's")
 _DATA_DIR = typer.Option(help="folder of the data; default: the run's")
 _RETENTION = option(
     "RETENTION_CONFIG",

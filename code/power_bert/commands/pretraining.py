@@ -82,6 +82,12 @@ def pretrain(
 def study(
     definition: Annotated[Path, typer.Argument(help="TOML file; those in code/configs are found by configs/NAME.toml")],
     out: Annotated[Path | None, typer.Option(help="folder of the study; default: checkpoints/studies/NAME")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="text file, folder or tfds:NAME in place of [corpus] sources; repeatable")
+    ] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(help="GLUE folder in place of [fine_tuning] data_dir, such as glue_data")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="cells at a time, each with its share of the cores")] = 1,
     report_only: Annotated[bool, typer.Option("--report-only", help="run nothing; report what is there")] = False,
 ) -> None:
@@ -93,11 +99,14 @@ def study(
 
         bash run.sh study configs/similarity_width.toml --jobs 2
 
+        bash run.sh study configs/similarity_width_small.toml --source books/ --data-dir glue_data
+
         bash run.sh study mine.toml --out checkpoints/studies/mine --report-only
     """
     from rich.console import Console
 
     from power_bert.config import PROJECT_ROOT
+    from power_bert.errors import UserError
     from power_bert.pretrain.settings import read_toml
     from power_bert.study.definition import resolve_study
     from power_bert.study.folder import StudyDir
@@ -107,7 +116,16 @@ def study(
 
     folder = StudyDir((out or PROJECT_ROOT / "checkpoints" / "studies" / definition.stem).absolute())
     console = Console(highlight=False, soft_wrap=True)
-    resolved = resolve_study(read_toml(definition), str(definition))
+    values = read_toml(definition)
+    if source:
+        values.setdefault("corpus", {})["sources"] = source
+    if data_dir:
+        values.setdefault("fine_tuning", {})["data_dir"] = data_dir
+    resolved = resolve_study(values, str(definition))
+    if report_only and not folder.definition.is_file():
+        raise UserError(
+            f"{folder.path}: no study there (no {folder.definition.name}); leave --report-only out to run it"
+        )
     errors = {} if report_only else run_study(resolved, folder, console, jobs)
     console.print(write_report(resolved, folder, read_results(resolved, folder), errors), markup=False)
     console.print(f"{folder.summary}  {folder.results_csv}  {folder.curves_csv}  {folder.picture}", markup=False)

@@ -102,7 +102,7 @@ def run(
     """
     from power_bert.config import resolve_experiment
     from power_bert.quiet import import_backend
-    from power_bert.train.run_folder import finished_run
+    from power_bert.train.run_folder import choose_folder, finished_run
 
     only = eval_only or predict_only
 
@@ -140,11 +140,13 @@ def run(
             "retention_config": None if only else retention_config,
         }
     )
+    if not output_dir:
+        experiment = choose_folder(experiment, only_existing=only)
     if only:
         import_backend()
         from power_bert.train.without_training import use_trained
 
-        use_trained(experiment, data_dir, output_dir, retention_config, evaluates=eval_only, predicts=predict_only)
+        use_trained(experiment, data_dir, output_dir, retention_config, eval_only, predict_only, max_length)
     elif fine_tune_only:
         import_backend()
         from power_bert.analysis.model_card import finish_with_card

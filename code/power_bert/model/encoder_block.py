@@ -30,7 +30,7 @@ def key_bias_of(visibility: Tensor, fades: bool) -> Tensor:
     without fading visibility is 0 or 1 and no logarithm is needed.
     """
     if not fades:
-        return (visibility - 1.0) * -HIDDEN_KEY_BIAS
+        return ops.where(visibility > 0, ops.zeros_like(visibility), HIDDEN_KEY_BIAS)
     faded = ops.log(ops.maximum(visibility, _SMALLEST_VISIBILITY))
     return ops.where(visibility > _SMALLEST_VISIBILITY, faded, HIDDEN_KEY_BIAS * ops.ones_like(faded))
 

@@ -38,8 +38,10 @@ class PowerBertTokenizer(keras_hub.tokenizers.Tokenizer):
         if vocabulary is not None:
             self._word_pieces = WordPieceTokenizer(vocabulary, lowercase)
 
-    def tokenize(self, inputs: Sequence[str]) -> list[np.ndarray]:
-        """Token ids of each text, with ``[CLS]`` and ``[SEP]``, not padded."""
+    def tokenize(self, inputs: str | Sequence[str]) -> np.ndarray | list[np.ndarray]:
+        """Token ids of a text or of each text, with ``[CLS]`` and ``[SEP]``, not padded."""
+        if isinstance(inputs, str):
+            return self.tokenize([inputs])[0]
         return list(self.word_pieces.encode(list(inputs), None, 2**20).token_ids)
 
     @property
@@ -120,8 +122,10 @@ def _optional_texts(texts: Any) -> list[str] | None:
 
 
 def _texts(texts: Any) -> list[str]:
-    """Python strings from a list, a NumPy array or an eager tensor of strings or UTF-8 bytes."""
+    """Python strings from one string, a list, a NumPy array or an eager tensor of strings or UTF-8 bytes."""
     if hasattr(texts, "numpy"):
         texts = texts.numpy()
+    if isinstance(texts, str | bytes):
+        texts = [texts]
     values = texts.tolist() if isinstance(texts, np.ndarray) else list(texts)
     return [value.decode("utf-8") if isinstance(value, bytes) else value for value in values]

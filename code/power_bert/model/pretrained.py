@@ -83,6 +83,11 @@ def load_pretrained(
     """
     location = locate_checkpoint(checkpoint_path)
     if checkpoint_kind(location) == "power_bert":
+        if bert_config_path or vocab_path or cased is not None:
+            raise UserError(
+                f"{location}: a preset of this project has its own vocabulary and configuration; leave VOCAB_PATH, "
+                "BERT_CONFIG_PATH and CASED empty"
+            )
         return _load_own_preset(location, changes)
     config_path, vocabulary_path = (Path(path) if path else None for path in (bert_config_path, vocab_path))
     checkpoint = read_checkpoint(checkpoint_path, config_path, vocabulary_path)

@@ -74,10 +74,8 @@ def _run(pretraining: Pretraining) -> None:
         f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['waiting_share']:.1%} of the time waiting for data "
         f"(making them ready kept one core busy for {metrics['preparing_share']:.1%} of it)"
     )
-    similarity = "" if settings.similarity == "dot" else f"SIMILARITY={settings.similarity} "
     reporter.say(
-        f"the encoder: {similarity}CHECKPOINT_PATH={folder.model} (for others: {folder.hugging_face}, "
-        f"{folder.tf1_prefix})"
+        f"the encoder: CHECKPOINT_PATH={folder.model} (for others: {folder.hugging_face}, {folder.tf1_prefix})"
     )
 
 

@@ -85,11 +85,13 @@ def start_pretraining_dir(folder: PretrainingDir, settings: PretrainingSettings,
         UserError: It is of another one, of another corpus, holds something else, or cannot be written.
     """
     if folder.settings.is_file():
-        _refuse_other_settings(folder, json.loads(settings.to_json()))
+        refuse_other_settings(folder, settings)
         if folder.environment.is_file():
             _refuse_other_corpus(folder, environment)
     elif folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise UserError(f"{folder.path}: is there and no pre-training (no settings.json); choose another --out")
+    if folder.is_done:
+        return  # what is there says with what it was made
     try:
         atomic_write_text(folder.settings, settings.to_json())
         write_json(folder.environment, environment)
@@ -102,8 +104,9 @@ def corpus_fingerprint(corpus: Corpus) -> dict[str, Any]:
     return {"vocabulary_sha256": corpus.plan["vocabulary_sha256"], "shards": [s.sha256 for s in corpus.shards]}
 
 
-def _refuse_other_settings(folder: PretrainingDir, new: dict[str, Any]) -> None:
-    old = read_json(folder.settings)
+def refuse_other_settings(folder: PretrainingDir, settings: PretrainingSettings) -> None:
+    """Raises a UserError where the folder holds a pre-training with other settings."""
+    old, new = read_json(folder.settings), json.loads(settings.to_json())
     different = [name for name in new if old.get(name) != new[name] and name != "corpus"]  # it may have been moved
     if different:
         listed = "; ".join(f"{name}: {old.get(name)!r} there, {new[name]!r} now" for name in different)

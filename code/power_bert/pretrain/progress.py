@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import keras
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from power_bert.errors import UserError
 from power_bert.pretrain.prefetch import Prefetcher
@@ -48,19 +47,7 @@ class PretrainingProgress(keras.callbacks.Callback):
         self._read_at, self._read_sum = 0, 0.0  # updates of this interval, and their summed loss, at the last reading
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        console = self.reporter.console
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[details]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = self.reporter.bar_of_updates()
         self._task = self._bar.add_task("pre-training", total=self.total, completed=self.done, details="")
         self._bar.start()
         self._first, self._last_line = self.done, time.monotonic()

@@ -14,7 +14,7 @@ from power_bert.pretrain.training import make_model
 from power_bert.run_dir import PHASES
 from power_bert.study.definition import Cell, Study
 from power_bert.study.folder import CellDir, StudyDir
-from power_bert.study.work import fine_tunings, resolve_cell
+from power_bert.study.work import fine_tunings, resolve_cell, resolve_fine_tuning
 from power_bert.train.driver import run_experiment
 
 
@@ -37,8 +37,7 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
             continue
         if untrained and not cell_dir.untrained_model.exists():
             _write_untrained(settings, cell_dir)
-        checkpoint = cell_dir.untrained_model if untrained else cell_dir.pretraining.model
-        experiment = study.fine_tuning.experiment(task, checkpoint, run_dir.path, settings.similarity, cell.seed)
+        experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, task, untrained)
         try:
             run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True)
         except UserError as error:

@@ -27,7 +27,7 @@ from power_bert.files import atomic_write_text
 from power_bert.run_dir import read_json
 from power_bert.study.definition import Cell, Study
 from power_bert.study.folder import StudyDir
-from power_bert.study.work import is_done
+from power_bert.study.work import is_done, refuse_other_cell
 
 # Runs one cell: (study, cell, folder of the study) → its error, "" where there is none.
 RunCell = Callable[[Study, Cell, Path], str]
@@ -57,11 +57,15 @@ def run_study(
 
     Raises:
         UserError: The corpus cannot be made, there are fewer cores than jobs, or the folder is of a study on another
-            corpus.
+            corpus, or has cells with other settings.
     """
     threads = _threads_of_a_job(jobs)
     _start_folder(study, folder)
-    console.print(describe_corpus(prepare_study_corpus(study, folder, console)), markup=False)
+    corpus = prepare_study_corpus(study, folder, console)
+    console.print(describe_corpus(corpus), markup=False)
+    for cell in study.cells:
+        refuse_other_cell(study, cell, folder.cell(cell.name), corpus)
+    atomic_write_text(folder.definition, study.to_json())  # the grid may have grown
     waiting = [cell for cell in study.cells if not is_done(study, folder.cell(cell.name))]
     if len(waiting) < len(study.cells):
         console.print(f"{len(study.cells) - len(waiting)} of {len(study.cells)} cells are already done", markup=False)
@@ -123,7 +127,8 @@ def _start_folder(study: Study, folder: StudyDir) -> None:
         old, new = read_json(folder.definition).get("corpus"), json.loads(study.to_json())["corpus"]
         if old != new:
             raise UserError(f"{folder.path}: holds a study on another corpus ({old}); choose another --out")
-    elif folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        return
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise UserError(f"{folder.path}: is there and no study (no {folder.definition.name}); choose another --out")
     try:
         atomic_write_text(folder.definition, study.to_json())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from power_bert.config import Experiment
 from power_bert.corpus.manifest import Corpus
+from power_bert.errors import UserError
+from power_bert.pretrain.folder import refuse_other_settings
 from power_bert.pretrain.settings import PretrainingSettings, resolve_settings
 from power_bert.run_dir import PHASES
-from power_bert.study.definition import Cell, Study
+from power_bert.study.definition import Cell, FineTuning, Study
 from power_bert.study.folder import CellDir
 from power_bert.study.parameters import count_parameters, match_parameters
+from power_bert.train.run_folder import different_settings
 
 
 def resolve_cell(study: Study, cell: Cell, corpus: Corpus) -> PretrainingSettings:
@@ -27,6 +31,36 @@ def fine_tunings(study: Study) -> list[tuple[str, bool]]:
         return []
     starts = (False, True) if study.fine_tuning.untrained else (False,)
     return [(task, untrained) for untrained in starts for task in study.fine_tuning.tasks]
+
+
+def resolve_fine_tuning(
+    fine_tuning: FineTuning, cell: Cell, cell_dir: CellDir, task: str, untrained: bool
+) -> Experiment:
+    """The experiment of one fine-tuning of a cell."""
+    checkpoint = cell_dir.untrained_model if untrained else cell_dir.pretraining.model
+    similarity = str(cell.settings.get("similarity", "dot"))
+    run_dir = cell_dir.fine_tuning(task, untrained)
+    return fine_tuning.experiment(task, checkpoint, run_dir.path, similarity, cell.seed)
+
+
+def refuse_other_cell(study: Study, cell: Cell, cell_dir: CellDir, corpus: Corpus) -> None:
+    """Raises a UserError where the folder of a cell holds a pre-training or a fine-tuning with other settings."""
+    settings = resolve_cell(study, cell, corpus)
+    if cell_dir.pretraining.settings.is_file():
+        refuse_other_settings(cell_dir.pretraining, settings)
+    if study.fine_tuning is None:
+        return
+    for task, untrained in fine_tunings(study):
+        run_dir = cell_dir.fine_tuning(task, untrained)
+        if not run_dir.config.is_file():
+            continue
+        different = different_settings(run_dir, resolve_fine_tuning(study.fine_tuning, cell, cell_dir, task, untrained))
+        if listed := "; ".join(
+            f"{name}: {old!r} there, {new!r} now"
+            for name, (old, new) in different.items()
+            if name not in ("checkpoint_path", "data_dir")  # the folders may have been moved
+        ):
+            raise UserError(f"{run_dir.path} holds another fine-tuning ({listed}); choose another --out, or delete it")
 
 
 def is_done(study: Study, cell_dir: CellDir) -> bool:

@@ -47,11 +47,12 @@ def write_sample(
         test_size: Number of test examples, at least 1.
 
     Raises:
-        UserError: A size is below 1, or larger than the grammar can fill.
+        UserError: A size is below 1, or larger than the grammar can fill, or the folder holds something else.
     """
     for name, size in (("train_size", train_size), ("dev_size", dev_size), ("test_size", test_size)):
         if size < 1:
             raise UserError(f"{name} is {size}; expected a whole number of at least 1. Choose a larger size.")
+    _refuse_foreign_files(folder)
     stream = _stream(random.Random(seed))
     test, dev, train = ([next(stream) for _ in range(size)] for size in (test_size, dev_size, train_size))
     with atomic_directory(folder) as temporary:
@@ -59,6 +60,19 @@ def write_sample(
         _write(temporary / "dev.tsv", [_labelled(row) for row in dev])
         lines = [f"{index}\t{row.sentence}" for index, row in enumerate(test)]
         _write(temporary / "test.tsv", ["index\tsentence", *lines])
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    """An older sample is replaced, but never a folder with files of somebody else."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is a file. Expected a folder or nothing there; move it away.")
+    if foreign := sorted({path.name for path in folder.iterdir()} - {"train.tsv", "dev.tsv", "test.tsv"}):
+        raise UserError(
+            f"{folder}: holds other files ({', '.join(foreign[:3])}), and it would be replaced as a whole. Give "
+            "another folder, such as one inside it."
+        )
 
 
 def minimal_pair(pattern: Pattern, rng: random.Random) -> tuple[list[str], list[str]]:

@@ -14,10 +14,11 @@ from power_bert.errors import UserError
 from power_bert.run_dir import PhaseDir
 from power_bert.settings import TrainingSettings
 from power_bert.text.examples import Examples, has_split, stream_examples
-from power_bert.text.predictions import read_predictions, write_prediction_chunks
+from power_bert.text.predictions import prediction_lines, read_predictions
 from power_bert.text.task import Split, Task
 from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.predict import Predictor
+from power_bert.train.prediction_output import open_output
 from power_bert.train.rows_progress import rows_progress
 from power_bert.train.trained_model import TrainedModel, task_and_data
 
@@ -73,8 +74,8 @@ def evaluate(model: TrainedModel, split: Split, console: Console, output: Path |
     with tempfile.TemporaryDirectory() as folder:
         path = output or Path(folder) / f"predictions_{split}.tsv"
         predictor = Predictor(model.classifier, model.max_length)
-        with rows_progress(console, f"predicting {task.name} {split}") as advance:
-            write_prediction_chunks(path, task, predictor.predictions(task, labelled(), advance))
+        with rows_progress(console, f"predicting {task.name} {split}") as advance, open_output(path) as file:
+            file.writelines(prediction_lines(path, task, predictor.predictions(task, labelled(), advance)))
         predictions = read_predictions(path, task)
     known = np.concatenate(labels)
     scores = compute_scores(task.metrics, known, predictions)

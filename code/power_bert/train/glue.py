@@ -115,5 +115,6 @@ def explain_failure(status: int, stderr: str) -> str:
     if named:
         return error.strip()
     if status < 0:
-        return f"ended by {signal.Signals(-status).name}, probably for lack of memory; see the log of the run"
+        cause = ", probably for lack of memory" if -status == signal.SIGKILL else ""
+        return f"ended by {signal.Signals(-status).name}{cause}; see the log of the run"
     return stderr.strip() or f"ended with status {status}; see the log of the run"

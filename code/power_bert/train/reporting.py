@@ -57,6 +57,26 @@ class Reporter:
         """To the log file alone."""
         self._logger.info(text)
 
+    def bar_of_updates(self) -> Progress:
+        """A bar, not yet started, with a field `details`; disabled without a terminal.
+
+        At the latest it goes with the reporter: an error or Ctrl-C in the training must not leave it on the screen.
+        """
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[details]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._stack.callback(bar.live.stop)
+        return bar
+
     def scalar(self, tag: str, value: float, step: int) -> None:
         if math.isfinite(value):
             self._writer.add_scalar(tag, value, step)
@@ -88,18 +108,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._epoch = epoch
         if self._first_epoch is None:
             self._first_epoch, self._started = epoch, time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[details]}"),
-            console=self.reporter.console,
-            transient=True,
-            disable=not self.reporter.console.is_terminal,
-        )
+        self._bar = self.reporter.bar_of_updates()
         total = self.epochs * self.steps_per_epoch
         self._task = self._bar.add_task(self.title, total=total, completed=epoch * self.steps_per_epoch, details="")
         self._bar.start()

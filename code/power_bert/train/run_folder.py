@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 import time
@@ -35,6 +37,43 @@ def _start_anew(settings: TrainingSettings) -> str:
     return "RESUME=0" if isinstance(settings, Experiment) else "--no-resume"
 
 
+def choose_folder(experiment: Experiment, only_existing: bool = False) -> Experiment:
+    """The experiment with the folder that it gets where the user names none.
+
+    That is NAME, or the first free one of NAME-2, NAME-3 and so on. A folder is free that holds no begun run, or one
+    with the same settings, which then goes on. So after a setting was edited, `bash run.sh` makes a new run, and once
+    it is edited back the old one is met again.
+
+    Args:
+        experiment: in the folder NAME.
+        only_existing: NAME itself where no folder holds a run with these settings.
+
+    Raises:
+        UserError: a config.json on the way is damaged.
+    """
+    base = Path(experiment.output_dir)
+    numbered = (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))
+    folders = (RunDir(path) for path in itertools.chain([base], numbered))
+    chosen = next(folder for folder in folders if _is_free(folder) or _holds_same_run(folder, experiment))
+    if only_existing and _is_free(chosen):
+        return experiment
+    return dataclasses.replace(experiment, output_dir=str(chosen.path))
+
+
+def _is_free(run_dir: RunDir) -> bool:
+    if not run_dir.path.exists() or (run_dir.path.is_dir() and not any(run_dir.path.iterdir())):
+        return True
+    return _describes_run(run_dir.config) and not _is_begun(run_dir)
+
+
+def _is_begun(run_dir: RunDir) -> bool:
+    return any(run_dir.phase(name).path.exists() for name in (*PHASES, DISTILL))
+
+
+def _holds_same_run(run_dir: RunDir, experiment: Experiment) -> bool:
+    return _describes_run(run_dir.config) and not different_settings(run_dir, experiment)
+
+
 def check_run_dir(experiment: TrainingSettings, resume: bool) -> RunDir:
     """The run folder, if this experiment may use it; writes nothing.
 
@@ -48,14 +87,22 @@ def check_run_dir(experiment: TrainingSettings, resume: bool) -> RunDir:
         raise UserError(f"{folder_setting(experiment)} is a file; expected a folder or nothing there")
     if not run_dir.path.exists() or not any(run_dir.path.iterdir()):
         return run_dir
-    if not run_dir.config.exists():
+    if not _describes_run(run_dir.config):
         raise UserError(
-            f"{folder_setting(experiment)} is not empty and holds no run of this project (no config.json); "
+            f"{folder_setting(experiment)} is not empty and holds no run of this project (no config.json of one); "
             f"choose another {_folder_name(experiment)}"
         )
-    if resume and any(run_dir.phase(name).path.exists() for name in (*PHASES, DISTILL)):
+    if resume and _is_begun(run_dir):
         _refuse_other_run(experiment, run_dir)
     return run_dir
+
+
+def _describes_run(config: Path) -> bool:
+    """Whether it is the config.json of a run; checkpoints have one of their own."""
+    if not config.is_file():
+        return False
+    values = read_settings_values(config.read_text(encoding="utf-8"), str(config))
+    return {"task", "output_dir"} <= values.keys()
 
 
 def read_settings(run_dir: RunDir) -> Experiment | Distillation | Ensemble:
@@ -101,11 +148,8 @@ def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
             f"{folder_setting(experiment)} holds a run of another kind (its settings: {run_dir.config}). "
             f"Choose another {folder}, or set {anew} to set that run aside and start anew"
         )
-    old, new = json.loads(stored.to_json()), json.loads(experiment.to_json())
-    # The folder may have been moved.
-    different = [name for name in new if old[name] != new[name] and name != "output_dir"]
-    if different:
-        listed = "; ".join(f"{name}: {old[name]!r} there, {new[name]!r} now" for name in different)
+    if different := different_settings(run_dir, experiment):
+        listed = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in different.items())
         raise UserError(
             f"{folder_setting(experiment)} holds another run ({listed}). Choose another {folder}, or set {anew} to "
             "set that run aside and start anew"
@@ -118,6 +162,12 @@ def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
                     f"{Path(experiment.data_dir) / name} has changed since the run in {run_dir.path} began; "
                     f"restore it, choose another {folder}, or set {anew} to start anew"
                 )
+
+
+def different_settings(run_dir: RunDir, settings: TrainingSettings) -> dict[str, tuple[Any, Any]]:
+    """Setting → its value in the stored run and now, where they differ; the folder may have been moved."""
+    old, new = json.loads(read_settings(run_dir).to_json()), json.loads(settings.to_json())
+    return {name: (old.get(name), new[name]) for name in new if name != "output_dir" and old.get(name) != new[name]}
 
 
 def phases_of(experiment: Experiment) -> tuple[str, ...]:

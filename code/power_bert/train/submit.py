@@ -10,15 +10,13 @@ from rich.console import Console
 
 from power_bert.config import Experiment
 from power_bert.errors import UserError
-from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir
+from power_bert.run_dir import DISTILL, PhaseDir, RunDir
 from power_bert.settings import TrainingSettings
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.prediction_faults import find_prediction_faults
 from power_bert.text.submission import MAJORITY, majority_predictions, write_submission
 from power_bert.text.task import Task
 from power_bert.train.run_folder import PREDICTING_PHASES, missing_predictions, prediction_path, read_settings
-
-DEFAULT_PHASE = PHASES[-1]
 
 
 @dataclass(frozen=True)

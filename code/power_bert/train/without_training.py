@@ -23,6 +23,7 @@ def use_trained(
     retention_choice: str | None,
     evaluates: bool,
     predicts: bool,
+    max_length: int | None = None,
 ) -> None:
     """Score the model on dev, predict its test sets, or both.
 
@@ -33,12 +34,13 @@ def use_trained(
         retention_choice: RETENTION_CONFIG as it was given.
         evaluates: EVAL_ONLY.
         predicts: PREDICT_ONLY.
+        max_length: MAX_LENGTH as it was given.
 
     Raises:
         UserError: there is no such model, or its data are missing or damaged.
     """
     folder = predictions_folder(experiment, output_dir) if predicts else None
-    model = load_named_model(experiment, data_dir, retention_choice)
+    model = load_named_model(experiment, data_dir, retention_choice, max_length)
     console = Console(highlight=False, soft_wrap=True)
     if evaluates:
         for line in evaluate(model, "dev", Console(stderr=True)).lines():
@@ -47,26 +49,46 @@ def use_trained(
         predict_tests(model, folder, console)
 
 
-def load_named_model(experiment: Experiment, data_dir: str | None, retention_choice: str | None) -> TrainedModel:
+def load_named_model(
+    experiment: Experiment, data_dir: str | None, retention_choice: str | None, max_length: int | None = None
+) -> TrainedModel:
     """The model of the run in OUTPUT_DIR, or else that of CHECKPOINT_PATH.
 
     Args:
         experiment: the settings of run.sh.
         data_dir: DATA_DIR as it was given; without it, the data are those of the run.
         retention_choice: RETENTION_CONFIG as it was given.
+        max_length: MAX_LENGTH as it was given; without it, what the model was trained with.
 
     Raises:
         UserError: there is neither a run nor a checkpoint with a head.
     """
     task = experiment.task_definition
     if RunDir(Path(experiment.output_dir)).holds_run:
-        return load_trained_model(experiment.output_dir, task, data_dir, retention_choice)
+        return load_trained_model(experiment.output_dir, task, data_dir, retention_choice, max_length=max_length)
     if Path(experiment.checkpoint_path) == DEFAULT_CHECKPOINT:
         raise UserError(
             f"OUTPUT_DIR={experiment.output_dir} holds no run, and CHECKPOINT_PATH names no trained classifier; give "
             "the OUTPUT_DIR of a run, or a checkpoint with a head such as RUN/3_retrain/model"
         )
-    return load_trained_model(experiment.checkpoint_path, task, experiment.data_dir, retention_choice)
+    _refuse_reading_options(experiment)
+    return load_trained_model(
+        experiment.checkpoint_path, task, experiment.data_dir, retention_choice, max_length=max_length
+    )
+
+
+def _refuse_reading_options(experiment: Experiment) -> None:
+    """A checkpoint with a head is read as it is."""
+    given = {
+        "VOCAB_PATH": experiment.vocab_path,
+        "BERT_CONFIG_PATH": experiment.bert_config_path,
+        "CASED": experiment.cased,
+    }
+    if names := ", ".join(name for name, value in given.items() if value is not None):
+        raise UserError(
+            f"{names}: a checkpoint with a head, as EVAL_ONLY and PREDICT_ONLY want one, has its own vocabulary and "
+            "configuration beside it; leave this empty"
+        )
 
 
 def predictions_folder(experiment: Experiment, output_dir: str | None) -> Path:
