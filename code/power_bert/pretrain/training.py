@@ -66,7 +66,8 @@ def make_model(settings: PretrainingSettings, corpus: Corpus) -> AccumulatedTrai
     )
     if settings.position_start == SINUSOIDAL:
         table = backbone.embeddings.position
-        table.assign(sinusoidal_positions(*table.shape, amplitude=_POSITIONS_TO_TOKENS * settings.weight_deviation))
+        rows, width = table.shape
+        table.assign(sinusoidal_positions(rows, width, _POSITIONS_TO_TOKENS * settings.weight_deviation))
     backbone.pooler.trainable = False  # no masked token is predicted from it
     model = AccumulatedTraining(PowerBertMaskedLM(backbone), settings.accumulate)
     schedule = make_schedule(settings.schedule, settings.learning_rate, settings.warmup, settings.steps)
