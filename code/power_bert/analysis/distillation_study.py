@@ -18,7 +18,7 @@ from power_bert.files import atomic_write_text
 from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
 from power_bert.text.glue_tasks import get_task
-from power_bert.train.glue import explain_failure, run_as_process
+from power_bert.train.glue import explain_failure
 
 WAYS = ("alone", "distilled", "two_teachers", "augmented")
 _COPIES = 2  # of each training text, where there is augmentation
@@ -77,21 +77,18 @@ class _Job:
     arguments: list[str]
 
 
-def run_distillation_study(
-    study: DistillationStudy, console: Console, run_program: RunProgram | None = None
-) -> dict[str, str]:
+def run_distillation_study(study: DistillationStudy, console: Console, run: RunProgram) -> dict[str, str]:
     """Run everything that is not done yet, then compare the runs of each task.
 
     Args:
         study: what is measured.
         console: where to say what goes on.
-        run_program: runs this program; None for a process of its own.
+        run: runs this program.
 
     Returns:
         Name of what failed → its error. One failure does not stop the others.
     """
     errors: dict[str, str] = {}
-    run = run_program or (lambda arguments: run_as_process(arguments, os.environ))
     for task, data_dir in study.tasks.items():
         given = [Path(teacher) for teacher in study.teachers.get(task, ())]
         trained = _teacher_jobs(study, task, data_dir)[len(given) :]

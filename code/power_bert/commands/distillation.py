@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES
+from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, variables_of
+from power_bert.commands.training import run
 
 _NO_SETTINGS = ("resume", "pred_glue", "teacher", "set_", "augment", "out", "logits")
 _LOGITS = "folder of the teachers' cached logits; default: checkpoints/teacher_logits"
@@ -308,6 +310,7 @@ def measure_distillation(
     )
     from power_bert.errors import UserError
     from power_bert.model.student_kinds import kind_of
+    from power_bert.train.glue import run_as_process
 
     names = _listed(students)
     for name in names:
@@ -328,7 +331,11 @@ def measure_distillation(
         epochs,
         max_length,
     )
-    errors = run_distillation_study(study, Console(highlight=False, soft_wrap=True))
+    # Of all jobs, the teachers' alone would take settings of run.sh from the environment.
+    settings = variables_of(run)
+    environment = {name: value for name, value in os.environ.items() if name not in settings}
+    console = Console(highlight=False, soft_wrap=True)
+    errors = run_distillation_study(study, console, lambda arguments: run_as_process(arguments, environment))
     for name, error in errors.items():
         typer.echo(f"failed: {name}: {error}", err=True)
     if errors:
