@@ -18,6 +18,15 @@ from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
 
 
+def compare(arguments: Sequence[str]) -> None:
+    """What `compare` leaves, where it is called."""
+    if arguments[0] == "compare":
+        folder = Path(value(arguments, "--out"))
+        folder.mkdir(parents=True)
+        table = "run,model,way,is_teacher,seed,split,accuracy,p50_ms\na,linear,alone,0,0,test,0.5,0.1\n"
+        (folder / "comparison.csv").write_text(table, encoding="utf-8")
+
+
 def value(arguments: Sequence[str], option: str) -> str:
     return arguments[arguments.index(option) + 1]
 
@@ -27,6 +36,7 @@ def test_runs(tmp_path: Path) -> None:
 
     def run(arguments: Sequence[str]) -> tuple[int, str]:
         called.append(arguments)
+        compare(arguments)
         failed = "--teacher" in arguments and "none" in arguments
         return (2, "error: no\n") if failed else (0, "")
 
@@ -38,6 +48,8 @@ def test_runs(tmp_path: Path) -> None:
     teachers = [str(tmp_path / "emotion" / f"teacher{seed}") for seed in (0, 1)]
     assert [arguments.count("--teacher") for arguments in called].count(2) == 4
     assert all("--fine-tune-only" in arguments for arguments in called[:2])
+    for name in ("emotion/comparison/gains.txt", "emotion/comparison/gains.csv", "summary.txt"):
+        assert "linear" in (tmp_path / name).read_text(encoding="utf-8")
     compared = called[-2]
     assert compared[1:3] == teachers and len(compared) == 1 + 2 + 12 + 4
     augmented = [arguments for arguments in called if "--augment" in arguments]
@@ -53,6 +65,7 @@ def test_a_part_of_it(tmp_path: Path) -> None:
 
     def run(arguments: Sequence[str]) -> tuple[int, str]:
         called.append(arguments)
+        compare(arguments)
         return 0, ""
 
     given = tmp_path / "given"
@@ -84,6 +97,7 @@ def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
 
     def run(arguments: Sequence[str]) -> tuple[int, str]:
         called.append(arguments)
+        compare(arguments)
         return 0, ""
 
     study = DistillationStudy({"emotion": "data"}, ("mlp",), (0,), tmp_path, ("alone",))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from power_bert.analysis.gains import write_gains, write_summary
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
 from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
 from power_bert.text.glue_tasks import get_task
@@ -105,6 +105,10 @@ def run_distillation_study(study: DistillationStudy, console: Console, run: RunP
         runs = list(dict.fromkeys([*done, *_finished_runs(study.out / task)]))
         if runs:
             _report(study, task, data_dir, runs, console, run, errors)
+    try:
+        console.print(f"\n=== all tasks\n{write_summary(study.out)}", markup=False)
+    except UserError as error:
+        errors["summary"] = str(error)
     return errors
 
 
@@ -124,14 +128,20 @@ def _report(
     errors: dict[str, str],
 ) -> None:
     console.print(f"\n=== {task}: comparing {len(runs)} runs", markup=False)
-    out, limit = ["--out", str(study.out / task / "comparison")], _option("--train-examples", study.train_examples)
+    folder = study.out / task / "comparison"
+    out, limit = ["--out", str(folder)], _option("--train-examples", study.train_examples)
     reports = {"comparison": ["compare", *map(str, runs), *out, "--logits", str(_logits_folder(study, task))]}
     if not get_task(task).is_regression:
         reports["linear baselines"] = ["linear-baselines", "--task", task, "--data-dir", data_dir, *limit, *out]
     for name, arguments in reports.items():
-        status, error = run(arguments)
+        status, output = run(arguments)
         if status:
-            errors[f"{task}/{name}"] = explain_failure(status, error)
+            errors[f"{task}/{name}"] = explain_failure(status, output)
+    if f"{task}/comparison" not in errors:
+        try:
+            console.print(f"\n{write_gains(folder)}", markup=False)
+        except UserError as error:
+            errors[f"{task}/gains"] = str(error)
 
 
 def _teacher_jobs(study: DistillationStudy, task: str, data_dir: str) -> list[_Job]:
@@ -216,10 +226,3 @@ def parse_teachers_of_tasks(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
             raise UserError(f"--teachers {text}: no such run: {', '.join(missing)}")
         teachers[name] = tuple(os.path.abspath(run) for run in runs)
     return teachers
-
-
-def write_baselines(out: Path, text: str) -> Path:
-    """``linear_baselines.txt``."""
-    path = out / "linear_baselines.txt"
-    atomic_write_text(path, text)
-    return path

@@ -145,7 +145,7 @@ def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
         for field in dataclasses.fields(settings)  # type: ignore[arg-type]
         if field.name not in left_out
     }
-    rows = [(name, _shown(value)) for name, value in values.items() if value not in (None, (), "")]
+    rows = [(name, shown_setting(value)) for name, value in values.items() if value not in (None, (), "")]
     return [*lines, *([""] if lines else []), *_table(["Setting", "Value"], rows)]
 
 
@@ -166,10 +166,10 @@ def _retention(phase_dir: PhaseDir) -> str:
     return ", ".join(map(str, retention)) if retention else "nothing is eliminated"
 
 
-def _shown(value: Any) -> str:
+def shown_setting(value: Any) -> str:
     """A setting, without the folders of the machine that it was given on."""
     if isinstance(value, tuple):
-        return ", ".join(_shown(part) for part in value)
+        return ", ".join(shown_setting(part) for part in value)
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)
 
 

@@ -193,7 +193,7 @@ def compare(
         str | None, typer.Option(help="with whom the runs are compared; default: the first that one of them names")
     ] = None,
     length: Annotated[
-        int | None, typer.Option(help="word pieces when timed; default: the least of the runs' maxima", min=5)
+        int | None, typer.Option(help="word pieces when timed; default: what each run reads at most", min=5)
     ] = None,
     quantize: Annotated[
         Literal["none", "float16", "dynamic", "int8"], typer.Option(help="of the files that are weighed and timed")
@@ -236,7 +236,9 @@ def linear_baselines(
     train_examples: Annotated[
         int | None, typer.Option(help="training examples, chosen at random; default: all", min=1)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for linear_baselines.txt; default: only shown")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for linear_baselines.txt and .csv; default: only shown")
+    ] = None,
 ) -> None:
     """Score least squares and logistic regression on TF-IDF (scikit-learn), with which linear students compare.
 
@@ -244,22 +246,19 @@ def linear_baselines(
 
         bash run.sh linear-baselines --task 20newsgroups --data-dir 20news-bydate.tar.gz
     """
-    from power_bert.analysis.distillation_study import write_baselines
-    from power_bert.analysis.linear_baselines import score_linear_baselines
+    from power_bert.analysis.linear_baselines import baselines_text, score_linear_baselines, write_baselines
     from power_bert.config import complete_task
     from power_bert.text.examples import scored_split
     from power_bert.text.glue_tasks import get_task
-    from power_bert.train.metrics import format_scores
 
     values: dict[str, Any] = {"task": task, **({"data_dir": data_dir} if data_dir else {})}
     complete_task(values)
     definition = get_task(task)
     scored = split or scored_split(definition, values["data_dir"])
     scores = score_linear_baselines(definition, values["data_dir"], scored, train_examples)
-    text = "".join(f"{name:<20}  {scored}  {format_scores(of_it)}\n" for name, of_it in scores.items())
-    typer.echo(text, nl=False)
+    typer.echo(baselines_text(scores, scored), nl=False)
     if out:
-        typer.echo(write_baselines(out, text))
+        typer.echo(write_baselines(out, scores, scored))
 
 
 def measure_distillation(
@@ -289,8 +288,9 @@ def measure_distillation(
     """Measure distillation: two teachers, each student alone, distilled, with two teachers and with augmentation.
 
     Each run is a run folder; the same command goes on where it was stopped, and one with other students or ways adds
-    to it. Ends with a comparison a task (OUT/TASK/comparison) of all finished runs there, and the linear baselines.
-    With augmentation a student has fewer epochs: about as many updates.
+    to it. Ends with a comparison a task (OUT/TASK/comparison) of all finished runs there, the linear baselines, what
+    each student gains over itself alone and over least squares (gains.txt, .csv), and all tasks side by side
+    (OUT/summary.txt). With augmentation a student has fewer epochs: about as many updates.
 
     Examples:
 
