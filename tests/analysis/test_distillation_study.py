@@ -89,7 +89,8 @@ def test_a_part_of_it(tmp_path: Path) -> None:
 
 def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
     called: list[Sequence[str]] = []
-    for name, phase in {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0]}.items():
+    runs = {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0], "linear-alone-seed0.20260102-030405": DISTILL}
+    for name, phase in runs.items():
         finished = RunDir(tmp_path / "emotion" / name).phase(phase)
         finished.path.mkdir(parents=True)
         finished.mark_done()

@@ -19,6 +19,7 @@ from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
 from power_bert.text.glue_tasks import get_task
 from power_bert.train.glue import explain_failure
+from power_bert.train.run_folder import is_set_aside
 
 WAYS = ("alone", "distilled", "two_teachers", "augmented")
 _COPIES = 2  # of each training text, where there is augmentation
@@ -114,7 +115,8 @@ def run_distillation_study(study: DistillationStudy, console: Console, run: RunP
 
 def _finished_runs(folder: Path) -> list[Path]:
     """Finished runs of earlier measurements in the same folder, with other students or ways."""
-    runs = [RunDir(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    folders = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = [RunDir(path) for path in folders if not is_set_aside(path)]
     return [run.path for run in runs if any(run.phase(phase).is_done for phase in (PHASES[0], DISTILL))]
 
 
