@@ -87,6 +87,27 @@ def test_a_part_of_it(tmp_path: Path) -> None:
     assert compared[1] == second and str(given) not in compared
 
 
+def test_a_recipe_is_for_students_with_teachers(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        compare(arguments)
+        return 0, ""
+
+    recipe = {"loss": "mse", "alpha": "0.5", "temperature": "linear:4:1", "augment_copies": 5}
+    study = DistillationStudy(
+        {"emotion": "data"}, ("linear",), (0,), tmp_path, ("alone", "distilled", "augmented"), epochs=12, **recipe
+    )
+    run_distillation_study(study, Console(file=io.StringIO()), run)
+    alone, distilled, augmented = (arguments for arguments in called if arguments[0] == "distill")
+    assert "--loss" not in alone and "--alpha" not in alone and "--temperature" not in alone
+    for arguments in (distilled, augmented):
+        values = [value(arguments, option) for option in ("--loss", "--alpha", "--temperature")]
+        assert values == ["mse", "0.5", "linear:4:1"]
+    assert value(augmented, "--augment-copies") == "5" and value(augmented, "--epochs") == "2"
+
+
 def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
     called: list[Sequence[str]] = []
     runs = {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0], "linear-alone-seed0.20260102-030405": DISTILL}

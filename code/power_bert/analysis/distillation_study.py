@@ -22,7 +22,6 @@ from power_bert.train.glue import explain_failure
 from power_bert.train.run_folder import is_set_aside
 
 WAYS = ("alone", "distilled", "two_teachers", "augmented")
-_COPIES = 2  # of each training text, where there is augmentation
 _NUM_TEACHERS = 2
 # (arguments of the program) → exit status and the end of what it wrote to stderr.
 RunProgram = Callable[[Sequence[str]], tuple[int, str]]
@@ -44,6 +43,10 @@ class DistillationStudy:
         train_examples: training examples at most, of teachers and students; None takes all.
         epochs: of every student; None takes the student's own.
         max_length: word pieces of an example at most, for the students; None takes the student's or the task's.
+        loss: of students with teachers, as of `Distillation`; None takes its default.
+        alpha: likewise.
+        temperature: likewise.
+        augment_copies: further texts of each training text, where there is augmentation.
     """
 
     tasks: dict[str, str]
@@ -57,6 +60,10 @@ class DistillationStudy:
     train_examples: int | None = None
     epochs: int | None = None
     max_length: int | None = None
+    loss: str | None = None
+    alpha: str | None = None
+    temperature: str | None = None
+    augment_copies: int = 2
 
     def __post_init__(self) -> None:
         if unknown := [way for way in self.ways if way not in WAYS]:
@@ -167,19 +174,24 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
         settings += [*_option("--train-examples", study.train_examples), *_option("--max-length", study.max_length)]
         settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
         epochs = study.epochs or student_defaults(student).epochs
-        jobs.append(_Job(folder, ["distill", *_way_arguments(way, epochs, teachers), *settings]))
+        jobs.append(_Job(folder, ["distill", *_way_arguments(study, way, epochs, teachers), *settings]))
     return jobs
 
 
-def _way_arguments(way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
+def _way_arguments(study: DistillationStudy, way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
     """What decides how a student learns; `epochs` are those without augmentation."""
+    if way == "alone":
+        return ["--teacher", "none", "--epochs", str(epochs)]
+    chosen = teachers[:_NUM_TEACHERS] if way == "two_teachers" else teachers[:1]
+    arguments = [part for teacher in chosen for part in ("--teacher", str(teacher))]
+    arguments += [*_option("--loss", study.loss), *_option("--alpha", study.alpha)]
+    arguments += _option("--temperature", study.temperature)
     if way == "augmented":
         # About as many updates as without augmentation, and the same texts for every seed: they are labelled once.
-        epochs = max(1, round(epochs / (1 + _COPIES)))
-        augmented = ["--augment", "mask,class,ngram", "--augment-copies", str(_COPIES), "--augment-seed", "0"]
-        return ["--teacher", str(teachers[0]), *augmented, "--epochs", str(epochs)]
-    chosen = {"alone": ["none"], "distilled": teachers[:1], "two_teachers": teachers[:_NUM_TEACHERS]}[way]
-    return [*(part for teacher in chosen for part in ("--teacher", str(teacher))), "--epochs", str(epochs)]
+        epochs = max(1, round(epochs / (1 + study.augment_copies)))
+        copies = str(study.augment_copies)
+        arguments += ["--augment", "mask,class,ngram", "--augment-copies", copies, "--augment-seed", "0"]
+    return [*arguments, "--epochs", str(epochs)]
 
 
 def _teachers_needed(study: DistillationStudy) -> int:
@@ -188,7 +200,7 @@ def _teachers_needed(study: DistillationStudy) -> int:
     return 0 if study.ways == ("alone",) else 1
 
 
-def _option(name: str, value: int | None) -> list[str]:
+def _option(name: str, value: int | str | None) -> list[str]:
     """The arguments of an option; none where it is not given."""
     return [] if value is None else [name, str(value)]
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from power_bert.analysis.timings import read_speedups
 from power_bert.config import Experiment
-from power_bert.distill_config import Distillation, Ensemble
+from power_bert.distill_config import Distillation, Ensemble, is_zero
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
@@ -161,7 +161,7 @@ def _idle_settings(settings: TrainingSettings) -> set[str]:
     if not isinstance(settings, Distillation):
         return set()
     idle = set() if settings.augment else {"augment_copies", "mask_rate", "class_rate", "ngram_rate", "lm_rate"}
-    idle |= {name for name in _INNER_WEIGHTS if getattr(settings, name) == "0"}
+    idle |= {name for name in _INNER_WEIGHTS if is_zero(getattr(settings, name))}
     if set(_INNER_WEIGHTS) <= idle:
         idle.add("attention_loss")
     return idle if settings.teachers else idle | {"alpha", "temperature", "loss", "weighting"}

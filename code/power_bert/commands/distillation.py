@@ -8,18 +8,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, variables_of
+from power_bert.commands.options import LABELLED_NAMES, LOGITS_HELP, TASK_NAMES, variables_of
 from power_bert.commands.training import run
 
 _NO_SETTINGS = ("resume", "pred_glue", "teacher", "set_", "augment", "out", "logits")
-_LOGITS = "folder of the teachers' cached logits; default: checkpoints/teacher_logits"
+_STUDENTS = "bert-tiny, bert-mini, bert-small, bert-medium, bert-LxH, bilstm, cnn, linear, mlp"
 _SCHEDULE = "a number, or how it changes: linear:4:1, cosine:1:0"
 
 
 def distill(
-    student: Annotated[
-        str, typer.Option(help="bert-tiny, bert-mini, bert-small, bert-medium, bert-LxH, bilstm, cnn, linear or mlp")
-    ] = "bilstm",
+    student: Annotated[str, typer.Option(help=_STUDENTS)] = "bilstm",
     teacher: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,7 +53,7 @@ def distill(
     block: Annotated[str | None, typer.Option(help="with --sparsity: rows x columns that become 0 together")] = None,
     clusters: Annotated[int | None, typer.Option(help="different values that each large weight ends with")] = None,
     alpha: Annotated[
-        str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; 0.1")
+        str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; default 0.1")
     ] = None,
     temperature: Annotated[str | None, typer.Option(help=f"of soft labels; {_SCHEDULE}; default 2")] = None,
     loss: Annotated[str | None, typer.Option(help="kl: soft labels (default); mse: logits")] = None,
@@ -97,7 +95,7 @@ def distill(
     label_column: Annotated[str | None, typer.Option(help="custom task: column of labels or scores")] = None,
     labels: Annotated[str | None, typer.Option(help="custom task: the labels, with commas")] = None,
     metric: Annotated[str | None, typer.Option(help="custom task: accuracy, macro_f1, spearman or pearson")] = None,
-    logits: Annotated[Path | None, typer.Option(help=_LOGITS)] = None,
+    logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
     pred_glue: Annotated[bool, typer.Option("--pred-glue/--no-pred-glue", help="predict the test data")] = True,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
 ) -> None:
@@ -200,7 +198,7 @@ def compare(
     ] = "none",
     threads: Annotated[int, typer.Option(help="of the runtime that is timed", min=1)] = 2,
     timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
-    logits: Annotated[Path | None, typer.Option(help=_LOGITS)] = None,
+    logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
 ) -> None:
     """Compare runs: scores, size, time of one text, throughput, agreement with the teacher, calibration error.
 
@@ -266,7 +264,7 @@ def measure_distillation(
         list[str], typer.Argument(help="tasks and their data: emotion=data/emotion sst-2=…", metavar="TASK=FOLDER…")
     ],
     out: Annotated[Path, typer.Option(help="folder of all runs and of the comparisons")],
-    students: Annotated[str, typer.Option(help="with commas")] = "bert-tiny,bilstm,cnn,linear,mlp",
+    students: Annotated[str, typer.Option(help=f"with commas: {_STUDENTS}")] = "bert-tiny,bilstm,cnn,linear,mlp",
     ways: Annotated[str, typer.Option(help="how each learns, with commas")] = "alone,distilled,two_teachers,augmented",
     seeds: Annotated[str, typer.Option(help="of the students, with commas")] = "0,1,2",
     teachers: Annotated[
@@ -284,6 +282,14 @@ def measure_distillation(
     max_length: Annotated[
         int | None, typer.Option(help="of the students' texts; default: the student's or the task's", min=5)
     ] = None,
+    loss: Annotated[
+        Literal["kl", "mse"] | None, typer.Option(help="of students with teachers, as for distill; default kl")
+    ] = None,
+    alpha: Annotated[str | None, typer.Option(help="likewise: weight of the labels; default 0.1")] = None,
+    temperature: Annotated[str | None, typer.Option(help="likewise: of soft labels; default 2")] = None,
+    augment_copies: Annotated[
+        int, typer.Option(help="with augmentation: further texts of each training text", min=1)
+    ] = 2,
 ) -> None:
     """Measure distillation: two teachers, each student alone, distilled, with two teachers and with augmentation.
 
@@ -297,6 +303,8 @@ def measure_distillation(
         bash run.sh measure-distillation emotion=data/emotion --out checkpoints/distillation
 
         bash run.sh measure-distillation 20newsgroups=20news-bydate.tar.gz --students linear,mlp --out news
+
+        bash run.sh measure-distillation emotion=data/emotion --students bilstm --loss mse --out mse
 
         bash run.sh measure-distillation sst-2=data/SST-2 --teachers sst-2=RUN --ways alone,distilled --epochs 3
     """
@@ -330,6 +338,10 @@ def measure_distillation(
         train_examples,
         epochs,
         max_length,
+        loss,
+        alpha,
+        temperature,
+        augment_copies,
     )
     # Of all jobs, the teachers' alone would take settings of run.sh from the environment.
     settings = variables_of(run)
