@@ -87,6 +87,22 @@ def test_a_part_of_it(tmp_path: Path) -> None:
     assert compared[1] == second and str(given) not in compared
 
 
+def test_students_of_a_teacher_that_failed_are_left_out(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        compare(arguments)
+        return (2, "error: no\n") if arguments[-1].endswith("teacher1") else (0, "")
+
+    study = DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path)
+    console = Console(file=io.StringIO(), width=200)
+    assert list(run_distillation_study(study, console, run)) == ["emotion/teacher1"]
+    distilled = [Path(value(arguments, "--out")).name for arguments in called if arguments[0] == "distill"]
+    assert distilled == ["linear-alone-seed0", "linear-distilled-seed0", "linear-augmented-seed0"]
+    assert "left out: teacher1, which is to teach it, has failed" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_a_recipe_is_for_students_with_teachers(tmp_path: Path) -> None:
     called: list[Sequence[str]] = []
 

@@ -79,10 +79,11 @@ class DistillationStudy:
 
 @dataclass(frozen=True)
 class _Job:
-    """A run: its folder, and the arguments of the program that make it."""
+    """A run: its folder, the arguments of the program that make it, and the runs that teach it."""
 
     folder: Path
     arguments: list[str]
+    teachers: tuple[Path, ...] = ()
 
 
 def run_distillation_study(study: DistillationStudy, console: Console, run: RunProgram) -> dict[str, str]:
@@ -94,7 +95,7 @@ def run_distillation_study(study: DistillationStudy, console: Console, run: RunP
         run: runs this program.
 
     Returns:
-        Name of what failed → its error. One failure does not stop the others.
+        Name of what failed → its error. One failure does not stop the others, but for the students of a teacher.
     """
     errors: dict[str, str] = {}
     for task, data_dir in study.tasks.items():
@@ -103,12 +104,17 @@ def run_distillation_study(study: DistillationStudy, console: Console, run: RunP
         teachers = [*given, *(job.folder for job in trained)]
         jobs = [*trained, *_student_jobs(study, task, data_dir, teachers)]
         done = [folder for folder in given if RunDir(folder).holds_run]  # a preset cannot be compared
+        failed: set[Path] = set()
         for number, job in enumerate(jobs, start=1):
             console.print(f"\n=== {task}: {job.folder.name}, run {number} of {len(jobs)}", markup=False)
+            if missing := [teacher.name for teacher in job.teachers if teacher in failed]:
+                console.print(f"left out: {', '.join(missing)}, which is to teach it, has failed", markup=False)
+                continue
             status, error = run(job.arguments)
             if status == 0:
                 done.append(job.folder)
             else:
+                failed.add(job.folder)
                 errors[f"{task}/{job.folder.name}"] = explain_failure(status, error)
         runs = list(dict.fromkeys([*done, *_finished_runs(study.out / task)]))
         if runs:
@@ -174,16 +180,16 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
         settings += [*_option("--train-examples", study.train_examples), *_option("--max-length", study.max_length)]
         settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
         epochs = study.epochs or student_defaults(student).epochs
-        jobs.append(_Job(folder, ["distill", *_way_arguments(study, way, epochs, teachers), *settings]))
+        chosen = tuple(teachers[: {"alone": 0, "two_teachers": _NUM_TEACHERS}.get(way, 1)])
+        jobs.append(_Job(folder, ["distill", *_way_arguments(study, way, epochs, chosen), *settings], chosen))
     return jobs
 
 
 def _way_arguments(study: DistillationStudy, way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
     """What decides how a student learns; `epochs` are those without augmentation."""
-    if way == "alone":
+    if not teachers:
         return ["--teacher", "none", "--epochs", str(epochs)]
-    chosen = teachers[:_NUM_TEACHERS] if way == "two_teachers" else teachers[:1]
-    arguments = [part for teacher in chosen for part in ("--teacher", str(teacher))]
+    arguments = [part for teacher in teachers for part in ("--teacher", str(teacher))]
     arguments += [*_option("--loss", study.loss), *_option("--alpha", study.alpha)]
     arguments += _option("--temperature", study.temperature)
     if way == "augmented":
