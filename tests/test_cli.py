@@ -69,6 +69,24 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
+def test_settings_of_run_sh_do_not_reach_the_runs_of_a_measurement(
+    call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`run` would take them, and `distill` not: teachers and students would learn from different data."""
+    environments: list[Mapping[str, str]] = []
+
+    def run(arguments: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
+        environments.append(environment)
+        return 2, "error: no"
+
+    monkeypatch.setattr("power_bert.train.glue.run_as_process", run)
+    given = {**dict.fromkeys(SETTINGS, "1"), "KERAS_BACKEND": "tensorflow"}
+    options = ("--students", "linear", "--ways", "distilled", "--seeds", "0", "--out", str(tmp_path / "out"))
+    assert call("measure-distillation", f"emotion={tmp_path}", *options, **given).code == 1
+    assert environments and not any(set(SETTINGS) & set(environment) for environment in environments)
+    assert environments[0]["KERAS_BACKEND"] == "tensorflow"
+
+
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, bool]]:
     """The experiments that `run` is asked for; nothing is trained."""

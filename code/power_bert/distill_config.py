@@ -226,9 +226,9 @@ def _check_student(settings: Distillation) -> None:
         "--retention-config": settings.retention_config is not None,
         "--start-blocks": settings.start_blocks is not None,
         "--layer-map": settings.layer_map is not None,
-        "--hidden-weight": settings.hidden_weight != "0",
-        "--cosine-weight": settings.cosine_weight != "0",
-        "--attention-weight": settings.attention_weight != "0",
+        "--hidden-weight": not is_zero(settings.hidden_weight),
+        "--cosine-weight": not is_zero(settings.cosine_weight),
+        "--attention-weight": not is_zero(settings.attention_weight),
     }
     asked = [name for name, is_given in given.items() if is_given]
     if asked and kind_of(settings.student) != BERT:
@@ -243,6 +243,14 @@ def _check_student(settings: Distillation) -> None:
         )
     if inner and not settings.teachers:
         raise UserError(f"{', '.join(inner)} needs a teacher; give --teacher")
+
+
+def is_zero(weight: str) -> bool:
+    """Whether a weight that may change is nothing but 0, as in "0" and "0.0"."""
+    try:
+        return float(weight) == 0
+    except ValueError:
+        return False
 
 
 def _check_compression(settings: Distillation) -> None:

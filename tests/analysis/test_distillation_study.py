@@ -18,6 +18,15 @@ from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
 
 
+def compare(arguments: Sequence[str]) -> None:
+    """What `compare` leaves, where it is called."""
+    if arguments[0] == "compare":
+        folder = Path(value(arguments, "--out"))
+        folder.mkdir(parents=True)
+        table = "run,model,way,is_teacher,seed,split,accuracy,p50_ms\na,linear,alone,0,0,test,0.5,0.1\n"
+        (folder / "comparison.csv").write_text(table, encoding="utf-8")
+
+
 def value(arguments: Sequence[str], option: str) -> str:
     return arguments[arguments.index(option) + 1]
 
@@ -27,6 +36,7 @@ def test_runs(tmp_path: Path) -> None:
 
     def run(arguments: Sequence[str]) -> tuple[int, str]:
         called.append(arguments)
+        compare(arguments)
         failed = "--teacher" in arguments and "none" in arguments
         return (2, "error: no\n") if failed else (0, "")
 
@@ -38,6 +48,8 @@ def test_runs(tmp_path: Path) -> None:
     teachers = [str(tmp_path / "emotion" / f"teacher{seed}") for seed in (0, 1)]
     assert [arguments.count("--teacher") for arguments in called].count(2) == 4
     assert all("--fine-tune-only" in arguments for arguments in called[:2])
+    for name in ("emotion/comparison/gains.txt", "emotion/comparison/gains.csv", "summary.txt"):
+        assert "linear" in (tmp_path / name).read_text(encoding="utf-8")
     compared = called[-2]
     assert compared[1:3] == teachers and len(compared) == 1 + 2 + 12 + 4
     augmented = [arguments for arguments in called if "--augment" in arguments]
@@ -53,6 +65,7 @@ def test_a_part_of_it(tmp_path: Path) -> None:
 
     def run(arguments: Sequence[str]) -> tuple[int, str]:
         called.append(arguments)
+        compare(arguments)
         return 0, ""
 
     given = tmp_path / "given"
@@ -74,9 +87,47 @@ def test_a_part_of_it(tmp_path: Path) -> None:
     assert compared[1] == second and str(given) not in compared
 
 
+def test_students_of_a_teacher_that_failed_are_left_out(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        compare(arguments)
+        return (2, "error: no\n") if arguments[-1].endswith("teacher1") else (0, "")
+
+    study = DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path)
+    console = Console(file=io.StringIO(), width=200)
+    assert list(run_distillation_study(study, console, run)) == ["emotion/teacher1"]
+    distilled = [Path(value(arguments, "--out")).name for arguments in called if arguments[0] == "distill"]
+    assert distilled == ["linear-alone-seed0", "linear-distilled-seed0", "linear-augmented-seed0"]
+    assert "left out: teacher1, which is to teach it, has failed" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_recipe_is_for_students_with_teachers(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        compare(arguments)
+        return 0, ""
+
+    recipe = {"loss": "mse", "alpha": "0.5", "temperature": "linear:4:1", "augment_copies": 5}
+    study = DistillationStudy(
+        {"emotion": "data"}, ("linear",), (0,), tmp_path, ("alone", "distilled", "augmented"), epochs=12, **recipe
+    )
+    run_distillation_study(study, Console(file=io.StringIO()), run)
+    alone, distilled, augmented = (arguments for arguments in called if arguments[0] == "distill")
+    assert "--loss" not in alone and "--alpha" not in alone and "--temperature" not in alone
+    for arguments in (distilled, augmented):
+        values = [value(arguments, option) for option in ("--loss", "--alpha", "--temperature")]
+        assert values == ["mse", "0.5", "linear:4:1"]
+    assert value(augmented, "--augment-copies") == "5" and value(augmented, "--epochs") == "2"
+
+
 def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
     called: list[Sequence[str]] = []
-    for name, phase in {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0]}.items():
+    runs = {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0], "linear-alone-seed0.20260102-030405": DISTILL}
+    for name, phase in runs.items():
         finished = RunDir(tmp_path / "emotion" / name).phase(phase)
         finished.path.mkdir(parents=True)
         finished.mark_done()
@@ -84,6 +135,7 @@ def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
 
     def run(arguments: Sequence[str]) -> tuple[int, str]:
         called.append(arguments)
+        compare(arguments)
         return 0, ""
 
     study = DistillationStudy({"emotion": "data"}, ("mlp",), (0,), tmp_path, ("alone",))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from power_bert.analysis.linear_baselines import LEAST_SQUARES, LOGISTIC, predict_with_baselines
+from power_bert.analysis.gains import LEAST_SQUARES, LOGISTIC
+from power_bert.analysis.linear_baselines import predict_with_baselines
 from power_bert.text.examples import Examples
 
 

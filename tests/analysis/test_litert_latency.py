@@ -35,6 +35,15 @@ def test_files_in_turns(tmp_path: Path) -> None:
     assert fast.split()[0] == str(paths[1]) and fast.split()[6] == "3.00"  # what FLOPs predict
 
 
+def test_the_timed_text_has_words_from_all_over_the_vocabulary() -> None:
+    from power_bert.analysis.litert_latency import _input
+
+    ids = _input("ids", (1, 6), 1001)
+    assert ids.dtype == "int32" and ids.tolist() == [[1, 200, 400, 600, 800, 1000]]
+    assert _input("mask", (1, 3), 1001).tolist() == [[1, 1, 1]]
+    assert _input("segment_ids", (1, 3), 1001).tolist() == [[0, 0, 0]]
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     from power_bert.analysis.litert_latency import measure_files
 

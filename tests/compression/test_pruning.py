@@ -108,6 +108,28 @@ def test_clusters(fit: Callable[..., Any], make_network: Callable[[], Any]) -> N
     assert measure_compression([model.layers[0].kernel]).most_values == 8
 
 
+def test_a_training_that_was_stopped_where_weights_are_tied_goes_on_alike(make_network: Callable[[], Any]) -> None:
+    from power_bert.compression.clustering import WeightClustering
+
+    def move(model: Any, update: int) -> None:
+        kernel = model.layers[0].kernel
+        noise = np.random.default_rng(update).normal(0, 0.05, kernel.shape)
+        kernel.assign_add(noise.astype("float32"))
+
+    whole, stopped = make_network(), make_network()
+    one = WeightClustering(whole, 4, from_update=2)
+    one.on_train_begin()
+    parts = (WeightClustering(stopped, 4, from_update=2), WeightClustering(stopped, 4, from_update=2, first_update=2))
+    for update in range(4):
+        move(whole, update)
+        one.on_train_batch_end(update)
+        if update % 2 == 0:
+            parts[update // 2].on_train_begin()
+        move(stopped, update)
+        parts[update // 2].on_train_batch_end(update)
+    np.testing.assert_array_equal(np.asarray(stopped.layers[0].kernel), np.asarray(whole.layers[0].kernel))
+
+
 def test_clustering_keeps_the_zeros_of_pruning(fit: Callable[..., Any], make_network: Callable[[], Any]) -> None:
     from power_bert.compression.clustering import WeightClustering
     from power_bert.compression.pruning import MagnitudePruning

@@ -96,6 +96,14 @@ def test_nothing_is_there_twice() -> None:
     assert len(set(made)) == len(made) and not set(made) & set(examples.first)
 
 
+def test_a_text_with_other_spaces_is_not_new() -> None:
+    with pytest.raises(UserError, match="augmentation made no new text"):
+        augment(singles("It's fun, isn't it? ", "one  two"), 3, NOTHING, seed=0)
+    pair = Examples(["fine, thanks "], ["all right."], np.zeros(1, np.int64))
+    with pytest.raises(UserError, match="augmentation made no new text"):
+        augment(pair, 3, NOTHING, seed=0)
+
+
 def test_pairs_change_one_side_or_both() -> None:
     examples = Examples(["a b c d e f"] * 1, ["g h i j k l"], np.zeros(1, np.int64))
     rates = Rates(0.9, 0.0, 0.0, 0.0)

@@ -25,7 +25,7 @@ def test_runs_are_compared(run_tiny: Callable[..., Any], tmp_path: Path) -> None
     runs.append(make_ensemble([run.path for run in runs[:2]], tmp_path / "both", quiet))
     options = Options(threads=1, runs=3)
     figures = compare_runs([run.path for run in runs], options, quiet, tmp_path / "logits")
-    assert [run.group for run in figures] == ["linear, 1 teacher"] * 2 + ["linear alone", "ensemble of 2"]
+    assert [run.group.name for run in figures] == ["linear, 1 teacher"] * 2 + ["linear, alone", "ensemble of 2"]
     assert [run.seed for run in figures[:2]] == [0, 1]
     for run, figure in zip(runs, figures, strict=True):
         stored = find_stored_phase(run.path)
@@ -34,7 +34,7 @@ def test_runs_are_compared(run_tiny: Callable[..., Any], tmp_path: Path) -> None
         assert figure.equal_labels is not None and figure.cosine is not None and figure.calibration_error is not None
         assert 0 <= figure.equal_labels <= 1 and 0 < figure.cosine <= 1 and 0 <= figure.calibration_error <= 1
         assert figure.parameters == read_json(run.phase(DISTILL).metrics)["parameters"]
-        assert figure.speed.file_bytes > 1000 and 0 < figure.speed.p50_ms <= figure.speed.p95_ms
+        assert (figure.speed.file_bytes or 0) > 1000 and 0 < figure.speed.p50_ms <= figure.speed.p95_ms
         assert "exported file, float32" in (run.phase(DISTILL).model / "README.md").read_text(encoding="utf-8")
     # The speed of a group is that of its first run.
     assert figures[0].speed == figures[1].speed != figures[2].speed
@@ -58,6 +58,62 @@ def test_agreement_is_with_the_teacher_that_was_learnt_from(
     stored.classifier.save_to_preset(str(stored.phase_dir.model))
     (figure,) = compare_runs([run.path], Options(threads=1, runs=2), Console(file=io.StringIO()), tmp_path / "logits")
     assert figure.equal_labels == 1.0 and figure.cosine == pytest.approx(1.0, abs=1e-4)
+
+
+def test_one_that_cannot_be_exported_does_not_stop_the_others(
+    run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from power_bert.analysis import comparison
+    from power_bert.analysis.litert_latency import FileLatency
+
+    def export(model: Any, path: Path, options: Any, console: Console) -> None:
+        if options.lengths == (12,):
+            raise UserError("it differs from Keras")
+
+    def measure(paths: list[Path], threads: int, runs: int) -> list[FileLatency]:
+        return [FileLatency(path, 16, None, 1000, threads, runs, 0.5, 0.75) for path in paths]
+
+    monkeypatch.setattr(comparison, "export", export)
+    monkeypatch.setattr(comparison, "measure_files", measure)
+    runs = [run_tiny(str(length), teachers=(), epochs=1, max_length=length).run_dir for length in (12, 16)]
+    options = comparison.Options(teacher=str(runs[0].path))
+    quiet = Console(file=io.StringIO())
+    short, long = comparison.compare_runs([run.path for run in runs], options, quiet, tmp_path / "logits")
+    assert [run.group.name for run in (short, long)] == [f"linear, alone, max_length {length}" for length in (12, 16)]
+    assert short.speed.problem == "it differs from Keras" and short.speed.p50_ms is short.speed.file_bytes is None
+    # Each is timed as long as what it was scored with.
+    assert (short.speed.length, long.speed.length, long.speed.p50_ms) == (12, 16, 0.5)
+    # A run is not compared with itself.
+    assert short.is_teacher and short.equal_labels is short.cosine is None
+    assert not long.is_teacher and long.equal_labels is not None
+    cards = [(run.phase(DISTILL).model / "README.md").read_text(encoding="utf-8") for run in runs]
+    assert "none: it differs from Keras" in cards[0] and "same label as the teacher" not in cards[0]
+    assert "p50 0.500 ms" in cards[1] and "same label as the teacher" in cards[1]
+
+
+def test_what_differs_in_the_seed_alone_is_one_group(make_settings: Callable[..., Any], tmp_path: Path) -> None:
+    from power_bert.analysis.comparison import name_groups
+    from power_bert.run_dir import RunDir
+    from power_bert.train.stored_run import StoredPhase
+
+    def phase(name: str, **changes: Any) -> StoredPhase:
+        run_dir = RunDir(tmp_path / name)
+        return StoredPhase(run_dir, make_settings(run_dir.path, **changes), run_dir.phase(DISTILL))
+
+    stored = [
+        *(phase(f"a{seed}", seed=seed) for seed in (0, 1)),
+        phase("b", epochs=7),
+        phase("c", unlabelled=str(tmp_path / "one" / "texts")),
+        phase("d", unlabelled=str(tmp_path / "two" / "texts")),
+        phase("e", student="mlp"),
+    ]
+    assert [group.name for group in name_groups(stored)] == [
+        *["linear, 1 teacher, epochs 3"] * 2,
+        "linear, 1 teacher, epochs 7",
+        "linear, 1 teacher, more texts, unlabelled texts, recipe 1",
+        "linear, 1 teacher, more texts, unlabelled texts, recipe 2",
+        "mlp, 1 teacher",
+    ]
 
 
 def test_what_cannot_be_compared(run_tiny: Callable[..., Any], tmp_path: Path) -> None:

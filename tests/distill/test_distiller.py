@@ -91,6 +91,18 @@ def test_equal_inner_states_add_nothing() -> None:
     assert float(distiller.train_on_batch(inputs(), TARGETS)) == pytest.approx(float(plain), rel=1e-4)
 
 
+def test_each_term_is_averaged_over_the_pairs_that_have_it() -> None:
+    """The embeddings, 0, have no attention: with them in the layer map the loss of the attention stays what it is."""
+    student, teacher = classifier(), PowerBertBackbone(**{**SIZES, "num_layers": 3})
+    plain = float(np.mean(output_loss(objective(), np.asarray(student(inputs())), TARGETS, 0.0)))
+    maps = (((1, 2),), ((0, 0), (1, 2)), ((1, 2), (2, 0)))
+    losses = []
+    for layer_map in maps:
+        distiller = compiled(student, objective(inner(layer_map, attention=1.0)), teacher)
+        losses.append(float(distiller.test_on_batch(inputs(), TARGETS)) - plain)
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-3)
+
+
 def test_schedules_begin_and_end_with_the_training() -> None:
     student = classifier()
     distiller = Distiller(student, Objective(3, 1, Schedule("linear", 0.0, 1.0), constant(1.0), "kl"), 3)

@@ -1,5 +1,6 @@
 """A distilled run from its settings to what it leaves."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,51 @@ def test_a_part_of_the_training_data_and_a_seed_for_augmentation(run_tiny: Calla
     assert "teacher forwards: 0 (cached)" in other.output, "the same texts for every seed"
 
 
+def test_a_teacher_that_has_changed_is_noticed(
+    run_tiny: Callable[..., Any], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    teacher, texts = tmp_path / "teacher", tmp_path / "texts.txt"
+    shutil.copytree(tiny_teacher, teacher)
+    texts.write_text("the stone is fine\n", encoding="utf-8")
+    settings = {"teachers": (str(teacher),), "unlabelled": str(texts), "epochs": 1}
+    run_tiny(**settings)
+    (teacher / "README.md").write_text("another card", encoding="utf-8")
+    assert "already done" in run_tiny(**settings).output
+    texts.write_text("the stone is sad\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"texts.txt has changed since the run in --out .* --no-resume"):
+        run_tiny(**settings)
+    texts.write_text("the stone is fine\n", encoding="utf-8")
+    (teacher / "more.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="teacher has changed since"):
+        run_tiny(**settings)
+
+
+def test_a_run_that_goes_on_counts_its_teacher_forwards(run_tiny: Callable[..., Any]) -> None:
+    phase_dir = run_tiny(epochs=1).run_dir.phase(DISTILL)
+    computed = read_json(phase_dir.metrics)["teacher_forwards"]
+    assert computed == 36 + 12
+    (phase_dir.path / "DONE").unlink()
+    run_tiny(epochs=1)
+    assert read_json(phase_dir.metrics)["teacher_forwards"] == computed
+
+
+def test_word_pieces_of_unlabelled_texts_count(run_tiny: Callable[..., Any], tmp_path: Path) -> None:
+    from power_bert.train.stored_run import load_stored_run
+
+    texts = tmp_path / "texts.txt"
+    texts.write_text("table road\npaper glass\n", encoding="utf-8")
+    run = run_tiny(train_examples=1, unlabelled=str(texts), epochs=1)
+    classifier = load_stored_run(run.run_dir.path).classifier
+    vocabulary = classifier.preprocessor.tokenizer.get_vocabulary()
+    idf = np.asarray(classifier.backbone.bag.idf)
+    assert all(idf[vocabulary.index(word)] > 0 for word in ("table", "road", "paper", "glass"))
+    assert (idf == 0).sum() > 5, "pieces of no text do not count"
+
+
+def test_a_weight_of_zero_is_no_weight(make_settings: Callable[..., Any], tmp_path: Path) -> None:
+    assert make_settings(tmp_path, student="bilstm", hidden_weight="0.0").hidden_weight == "0.0"
+
+
 def test_a_bert_from_its_teacher(run_tiny: Callable[..., Any]) -> None:
     from power_bert.model.pretrained import load_pretrained
     from power_bert.train.stored_run import load_stored_run
@@ -120,6 +166,8 @@ def test_two_teachers_by_confidence(run_tiny: Callable[..., Any], tiny_teacher: 
         ({"student": "lstm"}, "student 'lstm' is unknown"),
         ({"student_options": ("units=3",)}, "--set units=3: expected NAME=VALUE; linear has sublinear"),
         ({"start": "teacher", "vocabulary": None}, "linear has no embeddings"),
+        ({"layer_map": "0:0", "attention_weight": "1", "student": "bert-2x8"}, "no pair of two blocks"),
+        ({"student": "bert-4x8", "hidden_weight": "1"}, "4 blocks of a student cannot be spread over the 3"),
         ({"retention_config": "0.5"}, "--retention-config: for a BERT student alone"),
         ({"student": "bert-2x12", "start": "teacher", "vocabulary": None}, "give --student bert-2x8"),
         ({"student": "bert-2x8", "start": "teacher"}, "--vocabulary with --start teacher"),

@@ -77,7 +77,7 @@ def test_from_data_to_files(
     for point in points[:2]:  # in float32
         assert point.litert_scores == pytest.approx(point.keras_scores, abs=1e-6)
     names = {path.name for path in (tmp_path / "points").iterdir()}
-    assert {"bert", "bert-tiny", "proof_points.txt", "proof_points.csv", "proof_points.json"} <= names
+    assert {"bert", "bert-tiny", "teacher_logits", "proof_points.txt", "proof_points.csv", "proof_points.json"} <= names
 
     again = Console(file=io.StringIO(), width=300)
     prove(settings, [], tmp_path / "points", timed_runs=2, console=again)

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from scipy.special import softmax
 
 from power_bert.analysis.agreement import equal_labels, expected_calibration_error, mean_cosine
+from power_bert.analysis.gains import ALONE
 from power_bert.analysis.latency import measure_interleaved
-from power_bert.analysis.litert_latency import measure_files
-from power_bert.analysis.model_card import FIGURES, without_seed, write_model_card
+from power_bert.analysis.litert_latency import FileLatency, measure_files
+from power_bert.analysis.model_card import FIGURES, shown_setting, without_seed, write_model_card
 from power_bert.distill.logit_cache import LogitCache
-from power_bert.distill.teachers import find_teacher
+from power_bert.distill.teachers import Teacher, find_teacher
 from power_bert.distill_config import LOGITS_FOLDER, Distillation, Ensemble
 from power_bert.errors import UserError
 from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.export.parity import evenly_spaced
-from power_bert.model.pretrained import plain_tokenizer
+from power_bert.model.pretrained import check_max_length, plain_tokenizer
 from power_bert.run_dir import PHASES, write_json
 from power_bert.settings import TrainingSettings
 from power_bert.text.batches import Batch, evaluation_batches
 from power_bert.text.examples import Examples, read_examples, scored_split
 from power_bert.text.task import Split
 from power_bert.train.forward import Forward, compiled_forward
-from power_bert.train.metrics import compute_scores
+from power_bert.train.metrics import compute_scores, metrics_to_compare
 from power_bert.train.predict import Predictor, to_predictions
 from power_bert.train.stored_run import StoredPhase, find_stored_phase
 from power_bert.train.trained_model import TrainedModel, load_trained_model
 
 _THROUGHPUT_EXAMPLES = 500
 _THROUGHPUT_BATCH = 32
-_CLASS_METRICS = ("accuracy", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Options:
     Attributes:
         split: whose examples; None takes test where that has labels, else dev.
         teacher: with whom the runs are compared; None takes the first that one of them names.
-        length: word pieces of an input when timed; None takes the smallest maximum length of the runs.
+        length: word pieces of an input when timed; None takes for each run what it reads at most.
         quantize: of the files that are weighed and timed, as for `export`.
         threads: of the runtime that is timed.
         runs: timed ones of each file.
@@ -66,18 +66,37 @@ class Speed:
     """What a model weighs and costs.
 
     Attributes:
-        file_bytes: of its .tflite file.
         length: word pieces of the input that was timed.
-        p50_ms: of one example, in LiteRT.
-        p95_ms: likewise.
         examples_per_second: in Keras, length-bucketed batches of 32.
+        file_bytes: of its .tflite file; None where it could not be exported.
+        p50_ms: of one example, in LiteRT; likewise.
+        p95_ms: likewise.
+        problem: why there is no file; empty where there is one.
     """
 
-    file_bytes: int
     length: int
-    p50_ms: float
-    p95_ms: float
     examples_per_second: float
+    file_bytes: int | None
+    p50_ms: float | None
+    p95_ms: float | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What runs that differ in the seed alone have in common.
+
+    Attributes:
+        model: the student or kind of model, such as "bilstm".
+        way: how it was trained: ALONE, or such as "1 teacher, augmented"; empty where there is one way only.
+    """
+
+    model: str
+    way: str
+
+    @property
+    def name(self) -> str:
+        return _joined(self.model, self.way)
 
 
 @dataclass(frozen=True)
@@ -86,20 +105,21 @@ class RunFigures:
 
     Attributes:
         run: its folder.
-        group: name of the runs that differ from it in the seed alone.
+        group: its recipe.
         seed: its seed.
         split: on which it was scored.
         examples: of that split.
         scores: metric → fraction.
         parameters: of the model.
         calibration_error: None for a regression.
-        equal_labels: with the teacher; None without one, and for a regression.
+        equal_labels: with the teacher; None without one, for the teacher itself, and for a regression.
         cosine: of the probabilities, likewise.
         speed: measured on one run of the group.
+        is_teacher: whether it is the teacher with which the others are compared.
     """
 
     run: Path
-    group: str
+    group: Group
     seed: int
     split: str
     examples: int
@@ -109,6 +129,7 @@ class RunFigures:
     equal_labels: float | None
     cosine: float | None
     speed: Speed
+    is_teacher: bool = False
 
 
 def compare_runs(
@@ -132,41 +153,67 @@ def compare_runs(
     examples = read_examples(task, split, data_dir)
     if examples.labels is None:
         raise UserError(f"the {split} data of {task.name} have no labels; give --split dev")
-    taught = None if task.is_regression else _teacher_logits(stored, options, examples, split, console, logits_folder)
+    teacher = None if task.is_regression else _find_teacher(stored, options)
+    taught = None
+    if teacher is not None:
+        console.print(f"teacher    {teacher.name}", markup=False)
+        taught = LogitCache(logits_folder, console).logits(teacher, examples, f"{split} of {task.name}")
     groups = name_groups(stored)
-    models = [load_trained_model(str(folder)) for folder in folders]
-    speeds = _speeds(models, groups, options, examples, console)
+    # Of all runs, only the first of each group stays in memory.
+    firsts = {group: phase for group, phase in reversed(list(zip(groups, stored, strict=True)))}
+    models = {group: load_trained_model(str(firsts[group].run_dir.path)) for group in dict.fromkeys(groups)}
+    speeds = _speeds(models, options, examples, console)
     figures = []
-    for phase, model, group in zip(stored, models, groups, strict=True):
+    for phase, group in zip(stored, groups, strict=True):
         console.print(f"scoring    {phase.run_dir.path}", markup=False)
-        outputs = Predictor(model.classifier, model.max_length).outputs(examples)
-        figures.append(_figures(phase, model, group, split, examples, outputs, taught, speeds[group]))
+        model = models[group] if phase is firsts[group] else load_trained_model(str(phase.run_dir.path))
+        is_teacher = teacher is not None and phase.phase_dir.model.resolve() == teacher.folder.resolve()
+        figures.append(_figures(phase, group, model, split, examples, taught, speeds[group], is_teacher))
     for phase, figure in zip(stored, figures, strict=True):
         _leave_for_card(phase, figure, options)
     return figures
 
 
-def name_groups(stored: Sequence[StoredPhase]) -> list[str]:
-    """A name for each run, the same for runs that differ in the seed alone."""
-    keys = [repr((type(phase.experiment).__name__, without_seed(phase.experiment))) for phase in stored]
-    names = {key: _short_name(phase) for key, phase in zip(keys, stored, strict=True)}
-    firsts = {key: phase.run_dir.path.name for key, phase in reversed(list(zip(keys, stored, strict=True)))}
-    counts = Counter(names.values())
-    return [names[key] if counts[names[key]] == 1 else f"{names[key]} ({firsts[key]})" for key in keys]
+def name_groups(stored: Sequence[StoredPhase]) -> list[Group]:
+    """The group of each run, the same for runs that differ in the seed alone, and for no others."""
+    keys = [
+        repr((type(phase.experiment).__name__, phase.phase_dir.path.name, without_seed(phase.experiment)))
+        for phase in stored
+    ]
+    alike: dict[Group, dict[str, dict[str, Any]]] = {}
+    for key, phase in zip(keys, stored, strict=True):
+        alike.setdefault(_short_name(phase), {})[key] = without_seed(phase.experiment)
+    names = {}
+    for group, settings in alike.items():
+        endings = _differences(list(settings.values()))
+        for number, (key, ending) in enumerate(zip(settings, endings, strict=True), start=1):
+            still_alike = endings.count(ending) > 1  # folders are shown by their last name
+            names[key] = Group(group.model, _joined(group.way, ending, f"recipe {number}" if still_alike else ""))
+    return [names[key] for key in keys]
 
 
-def _short_name(phase: StoredPhase) -> str:
+def _short_name(phase: StoredPhase) -> Group:
+    """The group, as far as one run alone tells."""
     settings: TrainingSettings = phase.experiment
     if isinstance(settings, Ensemble):
-        return f"ensemble of {len(settings.members)}"
+        return Group(f"ensemble of {len(settings.members)}", "")
     if isinstance(settings, Distillation):
         if not settings.teachers:
-            return f"{settings.student} alone"
-        taught = f"{settings.student}, {len(settings.teachers)} teacher{'s' if settings.teachers[1:] else ''}"
-        extras = ["augmented"] if settings.augment else []
-        extras += ["more texts"] if settings.unlabelled else []
-        return ", ".join([taught, *extras])
-    return "BERT" if phase.phase_dir.path.name == PHASES[0] else "PoWER-BERT"
+            return Group(settings.student, ALONE)
+        taught = f"{len(settings.teachers)} teacher{'s' if settings.teachers[1:] else ''}"
+        extras = ["augmented" if settings.augment else "", "more texts" if settings.unlabelled else ""]
+        return Group(settings.student, _joined(taught, *extras))
+    return Group("BERT" if phase.phase_dir.path.name == PHASES[0] else "PoWER-BERT", "")
+
+
+def _differences(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each has that not all have: "epochs 8"; empty where there is one alone."""
+    different = [name for name in recipes[0] if any(recipe.get(name) != recipes[0][name] for recipe in recipes)]
+    return [_joined(*(f"{name} {shown_setting(recipe[name])}" for name in different)) for recipe in recipes]
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def _check_same_task(stored: Sequence[StoredPhase]) -> None:
@@ -179,52 +226,54 @@ def _check_same_task(stored: Sequence[StoredPhase]) -> None:
             )
 
 
-def _teacher_logits(
-    stored: Sequence[StoredPhase],
-    options: Options,
-    examples: Examples,
-    split: str,
-    console: Console,
-    logits_folder: Path,
-) -> np.ndarray | None:
+def _find_teacher(stored: Sequence[StoredPhase], options: Options) -> Teacher | None:
     taught = [phase.experiment for phase in stored if isinstance(phase.experiment, Distillation)]
     first = next((settings for settings in taught if settings.teachers), None)
     if options.teacher:
-        teacher = find_teacher(options.teacher, stored[0].task, None)
-    elif first is not None:
-        teacher = find_teacher(first.teachers[0], stored[0].task, first.teacher_max_length)
-    else:
-        return None
-    console.print(f"teacher    {teacher.name}", markup=False)
-    return LogitCache(logits_folder, console).logits(teacher, examples, f"{split} of {stored[0].task.name}")
+        return find_teacher(options.teacher, stored[0].task, None)
+    return None if first is None else find_teacher(first.teachers[0], stored[0].task, first.teacher_max_length)
 
 
 def _speeds(
-    models: Sequence[TrainedModel],
-    groups: Sequence[str],
-    options: Options,
-    examples: Examples,
-    console: Console,
-) -> dict[str, Speed]:
-    """Group → what its first run weighs and costs; all are timed in turns."""
-    firsts: dict[str, TrainedModel] = {}
-    for group, model in zip(groups, models, strict=True):
-        firsts.setdefault(group, model)
-    length = options.length or min(model.max_length for model in models)
+    models: Mapping[Group, TrainedModel], options: Options, examples: Examples, console: Console
+) -> dict[Group, Speed]:
+    """Group → what its model weighs and costs; all are timed in turns. One that cannot be exported has no file."""
+    lengths = {group: options.length or model.max_length for group, model in models.items()}
+    for group, model in models.items():
+        check_max_length(lengths[group], model.classifier.backbone)
+    files: dict[Group, Path] = {}
+    problems: dict[Group, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for number, model in enumerate(firsts.values()):
+        for number, (group, model) in enumerate(models.items()):
             path = Path(folder) / f"{number}.tflite"
-            export(model, path, ExportOptions(quantize=options.quantize, lengths=(length,)), console)
-            paths.append(path)
-        console.print(f"timing     {len(paths)} files, {length} word pieces, {options.threads} threads", markup=False)
-        latencies = measure_files(paths, options.threads, options.runs)
+            try:
+                export(model, path, ExportOptions(quantize=options.quantize, lengths=(lengths[group],)), console)
+            except UserError as error:
+                problems[group] = str(error)
+                console.print(f"not timed  {group.name}: {error}", markup=False)
+            else:
+                files[group] = path
+        console.print(f"timing     {len(files)} files, {options.threads} threads", markup=False)
+        latencies = dict(zip(files, measure_files(list(files.values()), options.threads, options.runs), strict=True))
     sample = examples.take(evenly_spaced(len(examples), _THROUGHPUT_EXAMPLES))
-    throughput = measure_interleaved({group: _batches(model, sample, length) for group, model in firsts.items()})
+    throughput = measure_interleaved(
+        {group.name: _batches(model, sample, lengths[group]) for group, model in models.items()}
+    )
     return {
-        group: Speed(latency.size_bytes, length, latency.p50_ms, latency.p95_ms, throughput[group].examples_per_second)
-        for group, latency in zip(firsts, latencies, strict=True)
+        group: _speed(
+            lengths[group],
+            throughput[group.name].examples_per_second,
+            latencies.get(group),
+            problems.get(group, ""),
+        )
+        for group in models
     }
+
+
+def _speed(length: int, examples_per_second: float, latency: FileLatency | None, problem: str) -> Speed:
+    if latency is None:
+        return Speed(length, examples_per_second, None, None, None, problem)
+    return Speed(length, examples_per_second, latency.size_bytes, latency.p50_ms, latency.p95_ms)
 
 
 def _batches(model: TrainedModel, sample: Examples, length: int) -> tuple[Forward, list[Batch]]:
@@ -234,36 +283,37 @@ def _batches(model: TrainedModel, sample: Examples, length: int) -> tuple[Forwar
 
 def _figures(
     phase: StoredPhase,
+    group: Group,
     model: TrainedModel,
-    group: str,
     split: str,
     examples: Examples,
-    outputs: np.ndarray,
     taught: np.ndarray | None,
     speed: Speed,
+    is_teacher: bool,
 ) -> RunFigures:
     task, labels = phase.task, examples.labels
     if labels is None:
         raise ValueError("expected labelled examples")
-    names = task.metrics if task.is_regression else tuple(dict.fromkeys((*task.metrics, *_CLASS_METRICS)))
+    outputs = Predictor(model.classifier, model.max_length).outputs(examples)
     figures = RunFigures(
         run=phase.run_dir.path,
         group=group,
         seed=phase.experiment.seed,
         split=split,
         examples=len(examples),
-        scores=compute_scores(names, labels, to_predictions(task, outputs)),
+        scores=compute_scores(metrics_to_compare(task), labels, to_predictions(task, outputs)),
         parameters=int(model.classifier.count_params()),
         calibration_error=None,
         equal_labels=None,
         cosine=None,
         speed=speed,
+        is_teacher=is_teacher,
     )
     if task.is_regression:
         return figures
     probabilities = softmax(outputs, axis=-1)
     figures = replace(figures, calibration_error=expected_calibration_error(probabilities, labels))
-    if taught is None:
+    if taught is None or is_teacher:
         return figures
     theirs = softmax(taught, axis=-1)
     return replace(figures, equal_labels=equal_labels(probabilities, theirs), cosine=mean_cosine(probabilities, theirs))
@@ -271,17 +321,16 @@ def _figures(
 
 def _leave_for_card(phase: StoredPhase, figures: RunFigures, options: Options) -> None:
     speed = figures.speed
-    rows = [
-        [
-            f"exported file, {'float32' if options.quantize == 'none' else options.quantize}",
-            f"{speed.file_bytes / 1e6:.2f} MB",
-        ],
-        [
-            f"one text of {speed.length} word pieces, LiteRT, {options.threads} threads",
-            f"p50 {speed.p50_ms:.3f} ms, p95 {speed.p95_ms:.3f} ms",
-        ],
-        ["batches of 32, Keras", f"{speed.examples_per_second:.0f} texts a second"],
-    ]
+    file = f"exported file, {'float32' if options.quantize == 'none' else options.quantize}"
+    if speed.file_bytes is None:
+        rows = [[file, f"none: {speed.problem}"]]
+    else:
+        one_text = f"one text of {speed.length} word pieces, LiteRT without tokenising, {options.threads} threads"
+        rows = [
+            [file, f"{speed.file_bytes / 1e6:.2f} MB"],
+            [one_text, f"p50 {speed.p50_ms:.3f} ms, p95 {speed.p95_ms:.3f} ms"],
+        ]
+    rows.append(["batches of 32, Keras", f"{speed.examples_per_second:.0f} texts a second"])
     if figures.calibration_error is not None:
         rows.append([f"expected calibration error, {figures.split}", f"{figures.calibration_error:.4f}"])
     if figures.equal_labels is not None:

@@ -13,15 +13,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from power_bert.analysis.gains import write_gains, write_summary
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
 from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
 from power_bert.text.glue_tasks import get_task
-from power_bert.train.glue import explain_failure, run_as_process
+from power_bert.train.glue import explain_failure
+from power_bert.train.run_folder import is_set_aside
 
 WAYS = ("alone", "distilled", "two_teachers", "augmented")
-_COPIES = 2  # of each training text, where there is augmentation
 _NUM_TEACHERS = 2
 # (arguments of the program) → exit status and the end of what it wrote to stderr.
 RunProgram = Callable[[Sequence[str]], tuple[int, str]]
@@ -43,6 +43,10 @@ class DistillationStudy:
         train_examples: training examples at most, of teachers and students; None takes all.
         epochs: of every student; None takes the student's own.
         max_length: word pieces of an example at most, for the students; None takes the student's or the task's.
+        loss: of students with teachers, as of `Distillation`; None takes its default.
+        alpha: likewise.
+        temperature: likewise.
+        augment_copies: further texts of each training text, where there is augmentation.
     """
 
     tasks: dict[str, str]
@@ -56,6 +60,10 @@ class DistillationStudy:
     train_examples: int | None = None
     epochs: int | None = None
     max_length: int | None = None
+    loss: str | None = None
+    alpha: str | None = None
+    temperature: str | None = None
+    augment_copies: int = 2
 
     def __post_init__(self) -> None:
         if unknown := [way for way in self.ways if way not in WAYS]:
@@ -71,49 +79,57 @@ class DistillationStudy:
 
 @dataclass(frozen=True)
 class _Job:
-    """A run: its folder, and the arguments of the program that make it."""
+    """A run: its folder, the arguments of the program that make it, and the runs that teach it."""
 
     folder: Path
     arguments: list[str]
+    teachers: tuple[Path, ...] = ()
 
 
-def run_distillation_study(
-    study: DistillationStudy, console: Console, run_program: RunProgram | None = None
-) -> dict[str, str]:
+def run_distillation_study(study: DistillationStudy, console: Console, run: RunProgram) -> dict[str, str]:
     """Run everything that is not done yet, then compare the runs of each task.
 
     Args:
         study: what is measured.
         console: where to say what goes on.
-        run_program: runs this program; None for a process of its own.
+        run: runs this program.
 
     Returns:
-        Name of what failed → its error. One failure does not stop the others.
+        Name of what failed → its error. One failure does not stop the others, but for the students of a teacher.
     """
     errors: dict[str, str] = {}
-    run = run_program or (lambda arguments: run_as_process(arguments, os.environ))
     for task, data_dir in study.tasks.items():
         given = [Path(teacher) for teacher in study.teachers.get(task, ())]
         trained = _teacher_jobs(study, task, data_dir)[len(given) :]
         teachers = [*given, *(job.folder for job in trained)]
         jobs = [*trained, *_student_jobs(study, task, data_dir, teachers)]
         done = [folder for folder in given if RunDir(folder).holds_run]  # a preset cannot be compared
+        failed: set[Path] = set()
         for number, job in enumerate(jobs, start=1):
             console.print(f"\n=== {task}: {job.folder.name}, run {number} of {len(jobs)}", markup=False)
+            if missing := [teacher.name for teacher in job.teachers if teacher in failed]:
+                console.print(f"left out: {', '.join(missing)}, which is to teach it, has failed", markup=False)
+                continue
             status, error = run(job.arguments)
             if status == 0:
                 done.append(job.folder)
             else:
+                failed.add(job.folder)
                 errors[f"{task}/{job.folder.name}"] = explain_failure(status, error)
         runs = list(dict.fromkeys([*done, *_finished_runs(study.out / task)]))
         if runs:
             _report(study, task, data_dir, runs, console, run, errors)
+    try:
+        console.print(f"\n=== all tasks\n{write_summary(study.out)}", markup=False)
+    except UserError as error:
+        errors["summary"] = str(error)
     return errors
 
 
 def _finished_runs(folder: Path) -> list[Path]:
     """Finished runs of earlier measurements in the same folder, with other students or ways."""
-    runs = [RunDir(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    folders = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = [RunDir(path) for path in folders if not is_set_aside(path)]
     return [run.path for run in runs if any(run.phase(phase).is_done for phase in (PHASES[0], DISTILL))]
 
 
@@ -127,14 +143,20 @@ def _report(
     errors: dict[str, str],
 ) -> None:
     console.print(f"\n=== {task}: comparing {len(runs)} runs", markup=False)
-    out, limit = ["--out", str(study.out / task / "comparison")], _option("--train-examples", study.train_examples)
+    folder = study.out / task / "comparison"
+    out, limit = ["--out", str(folder)], _option("--train-examples", study.train_examples)
     reports = {"comparison": ["compare", *map(str, runs), *out, "--logits", str(_logits_folder(study, task))]}
     if not get_task(task).is_regression:
         reports["linear baselines"] = ["linear-baselines", "--task", task, "--data-dir", data_dir, *limit, *out]
     for name, arguments in reports.items():
-        status, error = run(arguments)
+        status, output = run(arguments)
         if status:
-            errors[f"{task}/{name}"] = explain_failure(status, error)
+            errors[f"{task}/{name}"] = explain_failure(status, output)
+    if f"{task}/comparison" not in errors:
+        try:
+            console.print(f"\n{write_gains(folder)}", markup=False)
+        except UserError as error:
+            errors[f"{task}/gains"] = str(error)
 
 
 def _teacher_jobs(study: DistillationStudy, task: str, data_dir: str) -> list[_Job]:
@@ -158,19 +180,24 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
         settings += [*_option("--train-examples", study.train_examples), *_option("--max-length", study.max_length)]
         settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
         epochs = study.epochs or student_defaults(student).epochs
-        jobs.append(_Job(folder, ["distill", *_way_arguments(way, epochs, teachers), *settings]))
+        chosen = tuple(teachers[: {"alone": 0, "two_teachers": _NUM_TEACHERS}.get(way, 1)])
+        jobs.append(_Job(folder, ["distill", *_way_arguments(study, way, epochs, chosen), *settings], chosen))
     return jobs
 
 
-def _way_arguments(way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
+def _way_arguments(study: DistillationStudy, way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
     """What decides how a student learns; `epochs` are those without augmentation."""
+    if not teachers:
+        return ["--teacher", "none", "--epochs", str(epochs)]
+    arguments = [part for teacher in teachers for part in ("--teacher", str(teacher))]
+    arguments += [*_option("--loss", study.loss), *_option("--alpha", study.alpha)]
+    arguments += _option("--temperature", study.temperature)
     if way == "augmented":
         # About as many updates as without augmentation, and the same texts for every seed: they are labelled once.
-        epochs = max(1, round(epochs / (1 + _COPIES)))
-        augmented = ["--augment", "mask,class,ngram", "--augment-copies", str(_COPIES), "--augment-seed", "0"]
-        return ["--teacher", str(teachers[0]), *augmented, "--epochs", str(epochs)]
-    chosen = {"alone": ["none"], "distilled": teachers[:1], "two_teachers": teachers[:_NUM_TEACHERS]}[way]
-    return [*(part for teacher in chosen for part in ("--teacher", str(teacher))), "--epochs", str(epochs)]
+        epochs = max(1, round(epochs / (1 + study.augment_copies)))
+        copies = str(study.augment_copies)
+        arguments += ["--augment", "mask,class,ngram", "--augment-copies", copies, "--augment-seed", "0"]
+    return [*arguments, "--epochs", str(epochs)]
 
 
 def _teachers_needed(study: DistillationStudy) -> int:
@@ -179,7 +206,7 @@ def _teachers_needed(study: DistillationStudy) -> int:
     return 0 if study.ways == ("alone",) else 1
 
 
-def _option(name: str, value: int | None) -> list[str]:
+def _option(name: str, value: int | str | None) -> list[str]:
     """The arguments of an option; none where it is not given."""
     return [] if value is None else [name, str(value)]
 
@@ -219,10 +246,3 @@ def parse_teachers_of_tasks(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
             raise UserError(f"--teachers {text}: no such run: {', '.join(missing)}")
         teachers[name] = tuple(os.path.abspath(run) for run in runs)
     return teachers
-
-
-def write_baselines(out: Path, text: str) -> Path:
-    """``linear_baselines.txt``."""
-    path = out / "linear_baselines.txt"
-    atomic_write_text(path, text)
-    return path

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from power_bert.analysis.gains import BASELINES_CSV, LEAST_SQUARES, LOGISTIC
 from power_bert.errors import UserError
+from power_bert.files import atomic_write_text
 from power_bert.text.examples import Examples, read_examples, read_training_examples
 from power_bert.text.task import Split, Task
-from power_bert.train.metrics import compute_scores
-
-LEAST_SQUARES, LOGISTIC = "least squares", "logistic regression"
+from power_bert.train.metrics import compute_scores, format_scores, metrics_to_compare
 
 
 def score_linear_baselines(
@@ -32,7 +35,9 @@ def score_linear_baselines(
     if train.labels is None or scored.labels is None:
         raise UserError(f"the {split} data of {task.name} have no labels; give --split dev")
     predictions = predict_with_baselines(train, train.labels, scored)
-    return {name: compute_scores(task.metrics, scored.labels, classes) for name, classes in predictions.items()}
+    return {
+        name: compute_scores(metrics_to_compare(task), scored.labels, classes) for name, classes in predictions.items()
+    }
 
 
 def predict_with_baselines(train: Examples, labels: np.ndarray, scored: Examples) -> dict[str, np.ndarray]:
@@ -56,3 +61,20 @@ def _texts(examples: Examples) -> list[str]:
     if examples.second is None:
         return examples.first
     return [f"{first} {second}" for first, second in zip(examples.first, examples.second, strict=True)]
+
+
+def baselines_text(scores: Mapping[str, Mapping[str, float]], split: str) -> str:
+    """The scores of `score_linear_baselines` for people."""
+    return "".join(f"{name:<20}  {split}  {format_scores(of_it)}\n" for name, of_it in scores.items())
+
+
+def write_baselines(folder: Path, scores: Mapping[str, Mapping[str, float]], split: str) -> Path:
+    """``linear_baselines.txt``, and the same as fractions in ``linear_baselines.csv``; returns the first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["baseline", "split", *next(iter(scores.values()))])
+    writer.writerows([name, split, *of_it.values()] for name, of_it in scores.items())
+    atomic_write_text(folder / BASELINES_CSV, text.getvalue())
+    path = folder / "linear_baselines.txt"
+    atomic_write_text(path, baselines_text(scores, split))
+    return path

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from power_bert.analysis.timings import read_speedups
 from power_bert.config import Experiment
-from power_bert.distill_config import Distillation, Ensemble
+from power_bert.distill_config import Distillation, Ensemble, is_zero
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
@@ -24,12 +24,13 @@ from power_bert.settings import TrainingSettings
 from power_bert.text.custom_task import CUSTOM
 from power_bert.train.evaluation import score_test_predictions
 from power_bert.train.metrics import format_score, is_defined
+from power_bert.train.run_folder import is_set_aside
 from power_bert.train.stored_run import find_stored_phase
 
 CARD = "README.md"
 # What compare measures of a run; the card quotes it.
 FIGURES = "figures.json"
-_SEARCH = PHASES[1]
+_FINE_TUNE, _SEARCH, _ = PHASES
 _INNER_WEIGHTS = ("hidden_weight", "cosine_weight", "attention_weight")
 
 
@@ -45,7 +46,7 @@ def write_model_card(run_dir: RunDir) -> Path:
     if test := score_test_predictions(settings, phase_dir):
         scores["test"] = test
     lines = [
-        f"# {_title(settings)}",
+        f"# {_title(settings, phase_dir)}",
         "",
         *_section("Data", _data(settings, run_dir)),
         *_section("Recipe", _recipe(settings, phase_dir)),
@@ -55,7 +56,9 @@ def write_model_card(run_dir: RunDir) -> Path:
         *_section("Use", _use(phase_dir)),
     ]
     path = phase_dir.model / CARD
-    atomic_write_text(path, f"---\n{_metadata(settings, scores)}\n---\n\n" + "\n".join(lines).rstrip() + "\n")
+    atomic_write_text(
+        path, f"---\n{_metadata(settings, phase_dir, scores)}\n---\n\n" + "\n".join(lines).rstrip() + "\n"
+    )
     return path
 
 
@@ -78,14 +81,16 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     ]
 
 
-def _title(settings: TrainingSettings) -> str:
+def _title(settings: TrainingSettings, phase_dir: PhaseDir) -> str:
     task = "a task of the user" if settings.task == CUSTOM else settings.task
     if isinstance(settings, Distillation):
         return f"{settings.student} {'distilled' if settings.teachers else 'trained'} for {task}"
-    return f"{'Ensemble' if isinstance(settings, Ensemble) else 'PoWER-BERT'} for {task}"
+    if isinstance(settings, Ensemble):
+        return f"Ensemble for {task}"
+    return f"{'BERT fine-tuned' if phase_dir.path.name == _FINE_TUNE else 'PoWER-BERT'} for {task}"
 
 
-def _metadata(settings: TrainingSettings, scores: Mapping[str, Mapping[str, Any]]) -> str:
+def _metadata(settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[str, Mapping[str, Any]]) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     task, is_score = settings.task_definition, settings.task_definition.is_regression
@@ -106,19 +111,21 @@ def _metadata(settings: TrainingSettings, scores: Mapping[str, Mapping[str, Any]
         language=None if settings.task == CUSTOM else "en",
         library_name="keras-hub",
         pipeline_tag="text-classification",
-        tags=["power-bert", *_tags(settings), *(["regression"] if is_score else [])],
+        tags=["power-bert", *_tags(settings, phase_dir), *(["regression"] if is_score else [])],
         datasets=None if settings.task == CUSTOM else [settings.task],
         metrics=list(task.metrics),
-        model_name=_title(settings) if results else None,
+        model_name=_title(settings, phase_dir) if results else None,
         eval_results=results or None,
     )
     return str(data.to_yaml())
 
 
-def _tags(settings: TrainingSettings) -> list[str]:
+def _tags(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
     if isinstance(settings, Distillation):
         return [settings.student, *(["distillation"] if settings.teachers else [])]
-    return ["ensemble" if isinstance(settings, Ensemble) else "word-vector elimination"]
+    if isinstance(settings, Ensemble):
+        return ["ensemble"]
+    return ["bert" if phase_dir.path.name == _FINE_TUNE else "word-vector elimination"]
 
 
 def _data(settings: TrainingSettings, run_dir: RunDir) -> list[str]:
@@ -145,7 +152,7 @@ def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
         for field in dataclasses.fields(settings)  # type: ignore[arg-type]
         if field.name not in left_out
     }
-    rows = [(name, _shown(value)) for name, value in values.items() if value not in (None, (), "")]
+    rows = [(name, shown_setting(value)) for name, value in values.items() if value not in (None, (), "")]
     return [*lines, *([""] if lines else []), *_table(["Setting", "Value"], rows)]
 
 
@@ -154,7 +161,7 @@ def _idle_settings(settings: TrainingSettings) -> set[str]:
     if not isinstance(settings, Distillation):
         return set()
     idle = set() if settings.augment else {"augment_copies", "mask_rate", "class_rate", "ngram_rate", "lm_rate"}
-    idle |= {name for name in _INNER_WEIGHTS if getattr(settings, name) == "0"}
+    idle |= {name for name in _INNER_WEIGHTS if is_zero(getattr(settings, name))}
     if set(_INNER_WEIGHTS) <= idle:
         idle.add("attention_loss")
     return idle if settings.teachers else idle | {"alpha", "temperature", "loss", "weighting"}
@@ -166,10 +173,10 @@ def _retention(phase_dir: PhaseDir) -> str:
     return ", ".join(map(str, retention)) if retention else "nothing is eliminated"
 
 
-def _shown(value: Any) -> str:
+def shown_setting(value: Any) -> str:
     """A setting, without the folders of the machine that it was given on."""
     if isinstance(value, tuple):
-        return ", ".join(_shown(part) for part in value)
+        return ", ".join(shown_setting(part) for part in value)
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)
 
 
@@ -184,35 +191,51 @@ def _scores(
             stored = read_json(phase.metrics)["scores"]
             rows.append([f"dev, {name}", *(format_score(stored[metric]) for metric in names)])
     rows += [[split, *(format_score(of_split[metric]) for metric in names)] for split, of_split in scores.items()]
+    note = " The dev set has also chosen the epoch that was kept." if _keeps_best_epoch(settings) else ""
     lines = [
-        f"In percent, seed {settings.seed}. The dev set has also chosen the epoch that was kept.",
+        f"In percent, seed {settings.seed}.{note}",
         "",
         *_table(["Split", *names], rows),
     ]
-    others = {settings.seed: scores["dev"], **dict(_other_seeds(run_dir, settings))}
-    if len(others) > 1:
+    of_seeds = {**_other_seeds(run_dir, settings), settings.seed: scores["dev"]}
+    if len(of_seeds) > 1:
         spread = []
         for metric in names:
-            values = [100 * of_seed[metric] for of_seed in others.values() if is_defined(of_seed[metric])]
+            values = [100 * of_seed[metric] for of_seed in of_seeds.values() if is_defined(of_seed[metric])]
             spread.append(f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}" if values[1:] else "-")
         rows = [
             [str(seed), *(format_score(of_seed[metric]) for metric in names)]
-            for seed, of_seed in sorted(others.items())
+            for seed, of_seed in sorted(of_seeds.items())
         ]
         lines += ["", "The same recipe from other seeds, dev:", ""]
         lines += _table(["Seed", *names], [*rows, ["mean ± deviation", *spread]])
     return lines
 
 
-def _other_seeds(run_dir: RunDir, settings: TrainingSettings) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Dev scores of finished runs beside this one that differ in the seed alone."""
-    for folder in sorted(path for path in run_dir.path.parent.iterdir() if path != run_dir.path):
+def _keeps_best_epoch(settings: TrainingSettings) -> bool:
+    """Whether dev scores chose among epochs; an ensemble has none, and pruning and clustering keep the last."""
+    if isinstance(settings, Distillation):
+        return not settings.sparsity and not settings.clusters
+    return not isinstance(settings, Ensemble)
+
+
+def _other_seeds(run_dir: RunDir, settings: TrainingSettings) -> dict[int, dict[str, Any]]:
+    """Seed → dev scores of the finished runs beside this one that differ in the seed alone."""
+    try:
+        folders = sorted(path for path in run_dir.path.parent.iterdir() if path != run_dir.path)
+    except OSError:
+        return {}  # what lies beside a run is no reason for it to fail
+    found = {}
+    for folder in folders:
+        if is_set_aside(folder):
+            continue
         try:
             other = find_stored_phase(folder)
-        except UserError:
-            continue  # no run, or not finished
-        if same_but_seed(other.experiment, settings):
-            yield other.experiment.seed, read_json(other.phase_dir.metrics)["scores"]
+            if same_but_seed(other.experiment, settings):
+                found[other.experiment.seed] = read_json(other.phase_dir.metrics)["scores"]
+        except (UserError, OSError, UnicodeDecodeError):
+            continue  # no run, not finished or not to be read
+    return found
 
 
 def same_but_seed(one: TrainingSettings, other: TrainingSettings) -> bool:

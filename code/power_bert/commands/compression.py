@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from power_bert.commands.options import LOGITS_HELP
+
 
 def compress(
     run: Annotated[Path, typer.Argument(help="folder of a distilled run", metavar="RUN")],
@@ -19,6 +21,7 @@ def compress(
     quantize: Annotated[
         Literal["none", "float16", "dynamic", "int8"], typer.Option(help="of the files whose sizes are reported")
     ] = "none",
+    logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
 ) -> None:
     """Prune a finished student, cluster its weights, or both, training it on with its teachers' cached logits.
@@ -39,6 +42,7 @@ def compress(
     import_backend()
     from power_bert.analysis.model_card import finish_with_card
     from power_bert.compression.driver import compress
+    from power_bert.distill_config import LOGITS_FOLDER
 
     changes = {
         "output_dir": str(out.absolute()),
@@ -48,4 +52,4 @@ def compress(
         "epochs": epochs,
         "learning_rate": learning_rate,
     }
-    finish_with_card(compress(run, changes, quantize, resume))
+    finish_with_card(compress(run, changes, quantize, resume, logits_folder=logits or LOGITS_FOLDER))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES
+from power_bert.commands.options import LABELLED_NAMES, LOGITS_HELP, TASK_NAMES, variables_of
+from power_bert.commands.training import run
 
 _NO_SETTINGS = ("resume", "pred_glue", "teacher", "set_", "augment", "out", "logits")
-_LOGITS = "folder of the teachers' cached logits; default: checkpoints/teacher_logits"
+_STUDENTS = "bert-tiny, bert-mini, bert-small, bert-medium, bert-LxH, bilstm, cnn, linear, mlp"
 _SCHEDULE = "a number, or how it changes: linear:4:1, cosine:1:0"
 
 
 def distill(
-    student: Annotated[
-        str, typer.Option(help="bert-tiny, bert-mini, bert-small, bert-medium, bert-LxH, bilstm, cnn, linear or mlp")
-    ] = "bilstm",
+    student: Annotated[str, typer.Option(help=_STUDENTS)] = "bilstm",
     teacher: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,7 +53,7 @@ def distill(
     block: Annotated[str | None, typer.Option(help="with --sparsity: rows x columns that become 0 together")] = None,
     clusters: Annotated[int | None, typer.Option(help="different values that each large weight ends with")] = None,
     alpha: Annotated[
-        str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; 0.1")
+        str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; default 0.1")
     ] = None,
     temperature: Annotated[str | None, typer.Option(help=f"of soft labels; {_SCHEDULE}; default 2")] = None,
     loss: Annotated[str | None, typer.Option(help="kl: soft labels (default); mse: logits")] = None,
@@ -95,7 +95,7 @@ def distill(
     label_column: Annotated[str | None, typer.Option(help="custom task: column of labels or scores")] = None,
     labels: Annotated[str | None, typer.Option(help="custom task: the labels, with commas")] = None,
     metric: Annotated[str | None, typer.Option(help="custom task: accuracy, macro_f1, spearman or pearson")] = None,
-    logits: Annotated[Path | None, typer.Option(help=_LOGITS)] = None,
+    logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
     pred_glue: Annotated[bool, typer.Option("--pred-glue/--no-pred-glue", help="predict the test data")] = True,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
 ) -> None:
@@ -191,14 +191,14 @@ def compare(
         str | None, typer.Option(help="with whom the runs are compared; default: the first that one of them names")
     ] = None,
     length: Annotated[
-        int | None, typer.Option(help="word pieces when timed; default: the least of the runs' maxima", min=5)
+        int | None, typer.Option(help="word pieces when timed; default: what each run reads at most", min=5)
     ] = None,
     quantize: Annotated[
         Literal["none", "float16", "dynamic", "int8"], typer.Option(help="of the files that are weighed and timed")
     ] = "none",
     threads: Annotated[int, typer.Option(help="of the runtime that is timed", min=1)] = 2,
     timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
-    logits: Annotated[Path | None, typer.Option(help=_LOGITS)] = None,
+    logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
 ) -> None:
     """Compare runs: scores, size, time of one text, throughput, agreement with the teacher, calibration error.
 
@@ -234,7 +234,9 @@ def linear_baselines(
     train_examples: Annotated[
         int | None, typer.Option(help="training examples, chosen at random; default: all", min=1)
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for linear_baselines.txt; default: only shown")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for linear_baselines.txt and .csv; default: only shown")
+    ] = None,
 ) -> None:
     """Score least squares and logistic regression on TF-IDF (scikit-learn), with which linear students compare.
 
@@ -242,22 +244,19 @@ def linear_baselines(
 
         bash run.sh linear-baselines --task 20newsgroups --data-dir 20news-bydate.tar.gz
     """
-    from power_bert.analysis.distillation_study import write_baselines
-    from power_bert.analysis.linear_baselines import score_linear_baselines
+    from power_bert.analysis.linear_baselines import baselines_text, score_linear_baselines, write_baselines
     from power_bert.config import complete_task
     from power_bert.text.examples import scored_split
     from power_bert.text.glue_tasks import get_task
-    from power_bert.train.metrics import format_scores
 
     values: dict[str, Any] = {"task": task, **({"data_dir": data_dir} if data_dir else {})}
     complete_task(values)
     definition = get_task(task)
     scored = split or scored_split(definition, values["data_dir"])
     scores = score_linear_baselines(definition, values["data_dir"], scored, train_examples)
-    text = "".join(f"{name:<20}  {scored}  {format_scores(of_it)}\n" for name, of_it in scores.items())
-    typer.echo(text, nl=False)
+    typer.echo(baselines_text(scores, scored), nl=False)
     if out:
-        typer.echo(write_baselines(out, text))
+        typer.echo(write_baselines(out, scores, scored))
 
 
 def measure_distillation(
@@ -265,7 +264,7 @@ def measure_distillation(
         list[str], typer.Argument(help="tasks and their data: emotion=data/emotion sst-2=…", metavar="TASK=FOLDER…")
     ],
     out: Annotated[Path, typer.Option(help="folder of all runs and of the comparisons")],
-    students: Annotated[str, typer.Option(help="with commas")] = "bert-tiny,bilstm,cnn,linear,mlp",
+    students: Annotated[str, typer.Option(help=f"with commas: {_STUDENTS}")] = "bert-tiny,bilstm,cnn,linear,mlp",
     ways: Annotated[str, typer.Option(help="how each learns, with commas")] = "alone,distilled,two_teachers,augmented",
     seeds: Annotated[str, typer.Option(help="of the students, with commas")] = "0,1,2",
     teachers: Annotated[
@@ -283,18 +282,29 @@ def measure_distillation(
     max_length: Annotated[
         int | None, typer.Option(help="of the students' texts; default: the student's or the task's", min=5)
     ] = None,
+    loss: Annotated[
+        Literal["kl", "mse"] | None, typer.Option(help="of students with teachers, as for distill; default kl")
+    ] = None,
+    alpha: Annotated[str | None, typer.Option(help="likewise: weight of the labels; default 0.1")] = None,
+    temperature: Annotated[str | None, typer.Option(help="likewise: of soft labels; default 2")] = None,
+    augment_copies: Annotated[
+        int, typer.Option(help="with augmentation: further texts of each training text", min=1)
+    ] = 2,
 ) -> None:
     """Measure distillation: two teachers, each student alone, distilled, with two teachers and with augmentation.
 
     Each run is a run folder; the same command goes on where it was stopped, and one with other students or ways adds
-    to it. Ends with a comparison a task (OUT/TASK/comparison) of all finished runs there, and the linear baselines.
-    With augmentation a student has fewer epochs: about as many updates.
+    to it. Ends with a comparison a task (OUT/TASK/comparison) of all finished runs there, the linear baselines, what
+    each student gains over itself alone and over least squares (gains.txt, .csv), and all tasks side by side
+    (OUT/summary.txt). With augmentation a student has fewer epochs: about as many updates.
 
     Examples:
 
         bash run.sh measure-distillation emotion=data/emotion --out checkpoints/distillation
 
         bash run.sh measure-distillation 20newsgroups=20news-bydate.tar.gz --students linear,mlp --out news
+
+        bash run.sh measure-distillation emotion=data/emotion --students bilstm --loss mse --out mse
 
         bash run.sh measure-distillation sst-2=data/SST-2 --teachers sst-2=RUN --ways alone,distilled --epochs 3
     """
@@ -308,6 +318,7 @@ def measure_distillation(
     )
     from power_bert.errors import UserError
     from power_bert.model.student_kinds import kind_of
+    from power_bert.train.glue import run_as_process
 
     names = _listed(students)
     for name in names:
@@ -327,8 +338,16 @@ def measure_distillation(
         train_examples,
         epochs,
         max_length,
+        loss,
+        alpha,
+        temperature,
+        augment_copies,
     )
-    errors = run_distillation_study(study, Console(highlight=False, soft_wrap=True))
+    # Of all jobs, the teachers' alone would take settings of run.sh from the environment.
+    settings = variables_of(run)
+    environment = {name: value for name, value in os.environ.items() if name not in settings}
+    console = Console(highlight=False, soft_wrap=True)
+    errors = run_distillation_study(study, console, lambda arguments: run_as_process(arguments, environment))
     for name, error in errors.items():
         typer.echo(f"failed: {name}: {error}", err=True)
     if errors:

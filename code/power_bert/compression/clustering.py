@@ -49,7 +49,7 @@ class WeightClustering(keras.callbacks.Callback):
         self._tie: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self._updates > self.from_update:
+        if self._updates >= self.from_update:
             self._start()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

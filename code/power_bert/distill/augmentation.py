@@ -1,8 +1,8 @@
 """Further texts for the teachers to label, made from the training texts (Tang et al. 2019, arXiv 1903.12136, 3.3).
 
 Each word is masked with one probability, else replaced by another of its class with another; then the text is cut to
-an n-gram with a third. Of a pair, copies change in turn the first text, the second, and both. Every text depends on
-the seed, its row and the number of its copy alone, not on how many others there are.
+an n-gram with a third. Of a pair, copies change in turn the first text, the second, and both. What is drawn for a text
+depends on the seed, its row and the number of its copy alone; the classes, and what is there already, on all texts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def augment(
     classes: WordClasses | None = None,
     fill_masks: FillMasks | None = None,
 ) -> Examples:
-    """New examples, none twice and none that is among `examples`, without labels.
+    """New examples, none twice and none that is among `examples` but for its spaces, without labels.
 
     Args:
         examples: training examples.
@@ -60,12 +60,13 @@ def augment(
     Raises:
         UserError: nothing new came of it.
     """
-    seen = {(first, second) for first, second in _pairs(examples)}
+    seen = {_words(text) for text in _pairs(examples)}
     made: list[tuple[str, str | None]] = []
     for copy in range(copies):
         for text in _copy(examples, copy, rates, seed, classes, fill_masks):
-            if text not in seen and (text[0].strip() or (text[1] or "").strip()):
-                seen.add(text)
+            words = _words(text)
+            if words not in seen and any(words):
+                seen.add(words)
                 made.append(text)
     if not made:
         raise UserError(
@@ -80,6 +81,11 @@ def _pairs(examples: Examples) -> list[tuple[str, str | None]]:
     if examples.second is None:
         return [(text, None) for text in examples.first]
     return list(zip(examples.first, examples.second, strict=True))
+
+
+def _words(text: tuple[str, str | None]) -> tuple[str, ...]:
+    """What two texts have in common that differ in their spaces alone."""
+    return tuple(" ".join(split_words(side or "")) for side in text)
 
 
 def _copy(

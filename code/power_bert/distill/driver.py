@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,15 @@ from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.masked_words import make_filler, needs_checkpoint
 from power_bert.distill.objective import Objective
 from power_bert.distill.recipe import compares_inner_states, read_inner_objective, read_objective
-from power_bert.distill.student import bert_of, find_start, make_student, own_classifier, parse_options
+from power_bert.distill.sources import SOURCES, fingerprint_sources, refuse_changed_sources
+from power_bert.distill.student import (
+    bert_of,
+    find_start,
+    make_student,
+    own_classifier,
+    parse_options,
+    set_document_frequencies,
+)
 from power_bert.distill.teachers import Teacher, find_teacher
 from power_bert.distill.transfer_set import TransferSet, collect_texts, make_targets
 from power_bert.distill_config import LOGITS_FOLDER, Distillation
@@ -25,7 +33,7 @@ from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
-from power_bert.run_dir import DISTILL, RunDir
+from power_bert.run_dir import DISTILL, RunDir, read_json, write_json
 from power_bert.text.examples import Examples, read_examples, read_training_examples
 from power_bert.train.driver import check_test_data, prepare_checkpoint, prepare_sample, write_run_description
 from power_bert.train.environment import make_deterministic
@@ -39,6 +47,7 @@ from power_bert.train.stored_run import load_stored_run
 from power_bert.train.training import RunContext, Split, TrainingPlan, compile_with_adamw, train
 
 _TITLE = "distill"
+_FORWARDS = "teacher_forwards"
 
 
 def distill(
@@ -63,6 +72,9 @@ def distill(
     console = console or Console(highlight=False, soft_wrap=True)
     run_dir = check_run_dir(settings, resume)
     phase_dir = run_dir.phase(DISTILL)
+    sources = fingerprint_sources(settings)
+    if resume:
+        refuse_changed_sources(settings, run_dir, sources)
     if resume and phase_dir.is_done:
         with Reporter(run_dir.log, run_dir.tensorboard, console) as reporter:
             already_done(reporter, phase_dir, _TITLE)
@@ -71,7 +83,10 @@ def distill(
         # All input has been read and checked: only now does the run leave a trace.
         if not resume:
             set_aside(run_dir)
+        lessons = _with_earlier_forwards(lessons, run_dir)
         write_run_description(settings, run_dir)
+        described = {**read_json(run_dir.environment), SOURCES: sources, _FORWARDS: lessons.teacher_forwards}
+        write_json(run_dir.environment, described)
         with Reporter(run_dir.log, run_dir.tensorboard, console) as reporter:
             reporter.say(f"run folder {run_dir.path}")
             reporter.log(f"settings {settings.to_json()}")
@@ -93,7 +108,7 @@ class _Lessons:
         dev: the dev data.
         transfer: what the student learns from.
         teacher_scores: dev scores of each teacher.
-        teacher_forwards: for how many examples a teacher's logits were computed; 0 where all were cached.
+        teacher_forwards: for how many examples the run has had a teacher's logits computed; 0 where all were cached.
     """
 
     teachers: list[Teacher]
@@ -104,6 +119,12 @@ class _Lessons:
     transfer: TransferSet
     teacher_scores: list[dict[str, float]]
     teacher_forwards: int
+
+
+def _with_earlier_forwards(lessons: _Lessons, run_dir: RunDir) -> _Lessons:
+    """A run that goes on has had the logits computed that it now finds in the cache."""
+    earlier = read_json(run_dir.environment).get(_FORWARDS, 0) if run_dir.environment.exists() else 0
+    return replace(lessons, teacher_forwards=earlier + lessons.teacher_forwards)
 
 
 def _prepare(settings: Distillation, console: Console, predict_test: bool, logits_folder: Path) -> _Lessons:
@@ -140,9 +161,8 @@ def _student(settings: Distillation, teachers: list[Teacher], train_examples: Ex
     if settings.continued is not None:
         return load_stored_run(settings.continued).classifier
     start = find_start(settings, teachers)
-    encoded = start.tokenizer.word_pieces.encode(train_examples.first, train_examples.second, settings.max_length)
     keras.utils.set_random_seed(settings.seed)  # whatever has been loaded before, the student starts alike
-    return make_student(settings, start, encoded, train_examples.labels)
+    return make_student(settings, start, train_examples.labels)
 
 
 def _labels(examples: Examples) -> np.ndarray:
@@ -157,6 +177,8 @@ def _train(settings: Distillation, lessons: _Lessons, run_dir: RunDir, reporter:
     tokenizer = plain_tokenizer(lessons.student)
     transfer = Split.of(lessons.transfer.examples, tokenizer, settings.max_length)
     dev = Split.of(lessons.dev, tokenizer, settings.max_length)
+    if settings.continued is None:
+        set_document_frequencies(lessons.student, transfer.encoded)
     context = RunContext(settings, run_dir, reporter, transfer, dev)
     _describe(settings, lessons, reporter)
     total_steps = -(-len(transfer.encoded) // settings.batch_size) * settings.epochs
@@ -222,6 +244,6 @@ def _figures(lessons: _Lessons) -> dict[str, Any]:
             {"name": teacher.name, "sha256": teacher.fingerprint, "scores": scores}
             for teacher, scores in zip(lessons.teachers, lessons.teacher_scores, strict=True)
         ],
-        "teacher_forwards": lessons.teacher_forwards,
+        _FORWARDS: lessons.teacher_forwards,
         "transfer_examples": {name: len(examples) for name, examples in lessons.transfer.parts.items()},
     }

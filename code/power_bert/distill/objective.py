@@ -48,6 +48,13 @@ class InnerObjective:
         """Whether hidden states ever count."""
         return self.hidden.largest > 0 or self.cosine.largest > 0
 
+    @property
+    def attention_pairs(self) -> tuple[tuple[int, int], ...]:
+        """The pairs of which both are blocks: embeddings have no attention. None where attention never counts."""
+        if self.attention.largest <= 0:
+            return ()
+        return tuple((own, other) for own, other in self.layer_map if own > 0 and other > 0)
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -59,7 +66,7 @@ class Objective:
         alpha: weight of the true labels; 1 − α is that of the teachers.
         temperature: of soft labels.
         loss: "kl" (soft labels) or "mse" (logits); scores are always compared by their squared difference.
-        weighting: one of `teacher_weights.WEIGHTINGS`.
+        weighting: of the teachers: "equal", "given", "confidence" or "loss".
         given_weights: of weighting "given": one a teacher.
         inner: None where outputs alone are compared.
     """
@@ -120,7 +127,7 @@ def inner_loss(
     padding_mask: Tensor,
     progress: Tensor,
 ) -> Tensor:
-    """The part of the loss that compares inner states, averaged over the layer map: (batch,).
+    """The part of the loss that compares inner states, each term averaged over the pairs that have it: (batch,).
 
     Args:
         objective: its weights and its layer map.
@@ -132,15 +139,16 @@ def inner_loss(
     """
     compare_attention = losses.attention_mse if objective.attention_loss == "mse" else losses.attention_kl
     total = 0.0
-    for number, (own, other) in enumerate(objective.layer_map):
-        if objective.compares_hidden:
+    if objective.compares_hidden:
+        for number, (own, other) in enumerate(objective.layer_map):
             pair = (project(number, student.hidden[own]), teacher.hidden[other], padding_mask)
-            total += objective.hidden(progress) * losses.hidden_mse(*pair)
-            total += objective.cosine(progress) * losses.hidden_cosine(*pair)
-        if objective.attention.largest > 0 and own > 0:
-            attention = compare_attention(student.attention[own - 1], teacher.attention[other - 1], padding_mask)
-            total += objective.attention(progress) * attention
-    return total / len(objective.layer_map)
+            term = objective.hidden(progress) * losses.hidden_mse(*pair)
+            term += objective.cosine(progress) * losses.hidden_cosine(*pair)
+            total += term / len(objective.layer_map)
+    for own, other in objective.attention_pairs:
+        attention = compare_attention(student.attention[own - 1], teacher.attention[other - 1], padding_mask)
+        total += objective.attention(progress) * attention / len(objective.attention_pairs)
+    return total
 
 
 def _hard_loss(objective: Objective, logits: Tensor, labels: Tensor) -> Tensor:

@@ -56,7 +56,13 @@ def read_inner_objective(settings: Distillation, student_blocks: int, teacher_bl
     if not any(weight.largest > 0 for weight in weights.values()):
         return None
     layer_map = _layer_map(settings.layer_map, student_blocks, teacher_blocks)
-    return InnerObjective(**weights, attention_loss=settings.attention_loss, layer_map=layer_map)
+    objective = InnerObjective(**weights, attention_loss=settings.attention_loss, layer_map=layer_map)
+    if objective.attention.largest > 0 and not objective.attention_pairs:
+        raise UserError(
+            f"--attention-weight with --layer-map {settings.layer_map}: no pair of two blocks, and embeddings (0) have "
+            "no attention; name such a pair, as in 1:3, or leave --attention-weight out"
+        )
+    return objective
 
 
 def inner_weights(settings: Distillation) -> dict[str, str]:

@@ -18,7 +18,13 @@ from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint, rea
 from power_bert.model.checkpoints.vocabulary import read_vocabulary
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTokenizer
-from power_bert.model.pretrained import check_max_length, load_pretrained, rebuild_backbone, tokenizer_of
+from power_bert.model.pretrained import (
+    check_max_length,
+    load_pretrained,
+    plain_tokenizer,
+    rebuild_backbone,
+    tokenizer_of,
+)
 from power_bert.model.retention import parse_retention
 from power_bert.model.student_kinds import BERT, bert_size, kind_of
 from power_bert.model.students import build_backbone, build_student, option_names
@@ -27,6 +33,7 @@ from power_bert.model.students.tfidf import inverse_document_frequency
 from power_bert.model.text_backbone import TextBackbone
 from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.tokenizer import is_lowercase
+from power_bert.train.training import start_bias
 
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -94,16 +101,13 @@ def load_tokenizer(source: str) -> PowerBertTokenizer:
     return PowerBertTokenizer(checkpoint.vocabulary, checkpoint.lowercase is not False)
 
 
-def make_student(
-    settings: Distillation, start: Start, train: EncodedTexts, labels: np.ndarray | None
-) -> PowerBertTextClassifier:
-    """The student with its weights before the first update.
+def make_student(settings: Distillation, start: Start, labels: np.ndarray | None) -> PowerBertTextClassifier:
+    """The student with its weights before the first update, but for its document frequencies.
 
     Args:
         settings: of the run.
         start: of `find_start`.
-        train: the training texts, for their document frequencies.
-        labels: their labels; a regressor starts from the mean score.
+        labels: of the training data; a regressor starts from the mean score.
 
     Raises:
         UserError: an option that the student does not have, or a start that does not fit it.
@@ -117,16 +121,25 @@ def make_student(
         if start.encoder is not None:
             _take_embeddings(settings.student, backbone, start.encoder)
     check_max_length(settings.max_length, backbone)
-    if hasattr(backbone, "bag"):
-        vocabulary = start.tokenizer.get_vocabulary()
-        special = [index for index, token in enumerate(vocabulary) if token in _SPECIAL_TOKENS]
-        backbone.bag.set_idf(inverse_document_frequency(train, len(vocabulary), special))
     student = build_student(
         backbone, start.tokenizer, settings.max_length, task.num_outputs, task.labels, settings.dropout
     )
-    if student.is_regressor and labels is not None:
-        student.output_bias.assign(np.array([labels.mean()], np.float32))
+    start_bias(student, labels)
     return student
+
+
+def set_document_frequencies(student: PowerBertTextClassifier, texts: EncodedTexts) -> None:
+    """Let a bag of word pieces weigh them by how many texts have them; other students know no such weights.
+
+    Args:
+        student: changed in place.
+        texts: all that it learns from, also those that only teachers label: pieces of none of them never count.
+    """
+    if not hasattr(student.backbone, "bag"):
+        return
+    vocabulary = plain_tokenizer(student).vocabulary
+    special = [index for index, token in enumerate(vocabulary) if token in _SPECIAL_TOKENS]
+    student.backbone.bag.set_idf(inverse_document_frequency(texts, len(vocabulary), special))
 
 
 def parse_options(settings: Distillation) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 from keras import ops
 
 Tensor = Any
-WEIGHTINGS = ("equal", "given", "confidence", "loss")
 
 
 def by_confidence(teacher_logits: Tensor) -> Tensor:

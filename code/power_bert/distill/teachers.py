@@ -68,13 +68,7 @@ class Teacher:
     @cached_property
     def fingerprint(self) -> str:
         """Sha256 of weights, config and tokenizer, and of what else decides its outputs."""
-        digest = hashlib.sha256(f"{self.max_length} {self.task.labels}".encode())
-        for path in sorted(path for path in self.folder.rglob("*") if path.is_file() and path.suffix != ".md"):
-            digest.update(path.relative_to(self.folder).as_posix().encode())
-            with open(path, "rb") as file:
-                while data := file.read(_READ_BYTES):
-                    digest.update(data)
-        return digest.hexdigest()
+        return files_fingerprint(self.folder, f"{self.max_length} {self.task.labels}")
 
     @property
     def is_own(self) -> bool:
@@ -122,6 +116,23 @@ class Teacher:
         classifier = self.classifier
         length = min(self.max_length, classifier.backbone.max_sequence_length)
         return Predictor(classifier, length), classifier.labels, classifier.num_classes
+
+
+def files_fingerprint(path: Path, also: str = "") -> str:
+    """Sha256 of a file, or of all files of a folder but its cards.
+
+    Args:
+        path: of either.
+        also: what else counts.
+    """
+    digest = hashlib.sha256(also.encode())
+    inside = sorted(each for each in path.rglob("*") if each.is_file() and each.suffix != ".md")
+    for each in [path] if path.is_file() else inside:
+        digest.update(each.relative_to(path).as_posix().encode())
+        with open(each, "rb") as file:
+            while data := file.read(_READ_BYTES):
+                digest.update(data)
+    return digest.hexdigest()
 
 
 def checkpoint_class(folder: Path) -> str:

@@ -43,7 +43,7 @@ class WordClasses:
     shares: tuple[np.ndarray, ...]
 
     def draw(self, word: str, uniform: float) -> str:
-        """Another word of the same class, by frequency; the word itself where it has no class.
+        """A word of the same class, by frequency, at times the same; the word itself where it has no class.
 
         Args:
             word: in any case.

@@ -93,7 +93,8 @@ def prove(
     """
     experiment = resolve_experiment({**settings, "output_dir": str(out / "bert")})
     bert = run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True).path
-    tiny = distill(resolve_distillation(_tiny_settings(experiment, out)), console=console, predict_test=False).path
+    tiny_settings = resolve_distillation(_tiny_settings(experiment, out))
+    tiny = distill(tiny_settings, console=console, predict_test=False, logits_folder=out / "teacher_logits").path
     wanted = [(_TINY, str(tiny), "none"), ("BERT", str(bert), "none"), ("BERT, int8", str(bert), "int8")]
     for run in runs:
         wanted += [(run, run, "none"), (f"{run}, int8", run, "int8")]

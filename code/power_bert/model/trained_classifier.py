@@ -43,12 +43,9 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
     if not checkpoint_path.startswith("hf://") and not Path(checkpoint_path).exists():
         raise UserError(f"{checkpoint_path}: no such run or checkpoint. {_REMEDY}")
     location = locate_checkpoint(checkpoint_path)
-    if _is_student(location):
+    if _is_own_classifier(location):
         return PowerBertTextClassifier.from_preset(str(location))
-    kind = checkpoint_kind(location)
-    if kind == "power_bert" and (location / "task.json").is_file():
-        return PowerBertTextClassifier.from_preset(str(location))
-    head = read_classification_head(location) if kind == "hugging_face" else None
+    head = read_classification_head(location) if checkpoint_kind(location) == "hugging_face" else None
     if head is None:
         raise UserError(
             f"{checkpoint_path}: an encoder without a classification head, which can predict nothing. {_REMEDY} To "
@@ -65,8 +62,8 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
     return classifier
 
 
-def _is_student(location: Path) -> bool:
-    """Whether it is a preset of a student that is no BERT."""
+def _is_own_classifier(location: Path) -> bool:
+    """Whether it is a preset of a classifier of this project, a BERT or another student."""
     if not (location / "task.json").is_file():
         return False
     return str(read_json(location / "config.json").get("registered_name", "")).startswith("power_bert>")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from power_bert.study.results import CellResult, Spread, group_by_all_but_seed, spread_of
+from power_bert.spread import Spread, spread_of
+from power_bert.study.results import CellResult, group_by_all_but_seed
 
 DOT, SIMILARITY = "dot", "similarity"
 Figure = Callable[[CellResult], float | None]

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.spread import or_empty, percent, show_spread
 from power_bert.study.comparison import SIMILARITY, Comparison, against_dot, against_untrained
 from power_bert.study.definition import Study
 from power_bert.study.folder import StudyDir
 from power_bert.study.picture import study_picture
-from power_bert.study.results import CellResult, Spread, group_by_all_but_seed
+from power_bert.study.results import CellResult, group_by_all_but_seed
 from power_bert.study.work import fine_tunings
 from power_bert.text_table import text_table
 
@@ -38,7 +39,7 @@ def report_text(study: Study, results: Sequence[CellResult], errors: Mapping[str
     groups = group_by_all_but_seed(results)
     rows = [[*groups[0].values, *(name for name, _, _ in columns)]]
     for group in groups:
-        cells = [_shown(group.spread(figure), pattern) for _, figure, pattern in columns]
+        cells = [show_spread(group.spread(figure), pattern) for _, figure, pattern in columns]
         rows.append([*(str(value) for value in group.values.values()), *cells])
     lines = [*text_table(rows, words=()), "", *_notes(study)]
     for comparison in _comparisons(study, results):
@@ -79,7 +80,7 @@ def _comparison_rows(comparison: Comparison) -> list[list[str]]:
     rows = [[*comparison.rows[0][0], *comparison.columns]]
     for values, spreads in comparison.rows:
         shown = (
-            _shown(spread, "{:+.3f}" if name == _TEST_LOSS else "{:+.2f}")
+            show_spread(spread, "{:+.3f}" if name == _TEST_LOSS else "{:+.2f}")
             for name, spread in zip(comparison.columns, spreads, strict=True)
         )
         rows.append([*map(str, values.values()), *shown])
@@ -95,7 +96,7 @@ def _columns(study: Study) -> list[_Column]:
         ("parameters", lambda result: result.parameters or None, "{:,.0f}"),
         ("tokens/s", lambda result: result.tokens_per_second, "{:,.0f}"),
         (_TEST_LOSS, lambda result: result.figure("test_loss"), "{:.3f}"),
-        ("masked accuracy", lambda result: _percent(result.figure("masked_accuracy")), "{:.2f}"),
+        ("masked accuracy", lambda result: percent(result.figure("masked_accuracy")), "{:.2f}"),
     ]
     for task, untrained in fine_tunings(study):
         columns.append((f"{task}{_ending(untrained)}", _score_of(task, untrained), "{:.2f}"))
@@ -109,22 +110,11 @@ def _ending(untrained: bool) -> str:
 
 
 def _score_of(task: str, untrained: bool) -> Callable[[CellResult], float | None]:
-    return lambda result: _percent(result.scores.get((task, untrained)))
+    return lambda result: percent(result.scores.get((task, untrained)))
 
 
 def _average_of(untrained: bool) -> Callable[[CellResult], float | None]:
-    return lambda result: _percent(result.average_score(untrained))
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _shown(spread: Spread | None, pattern: str) -> str:
-    if spread is None:
-        return "-"
-    mean = pattern.format(spread.mean)
-    return mean if not spread.deviation else f"{mean} ± {pattern.replace('+', '').format(spread.deviation)}"
+    return lambda result: percent(result.average_score(untrained))
 
 
 def results_csv(study: Study, results: Sequence[CellResult]) -> str:
@@ -132,10 +122,10 @@ def results_csv(study: Study, results: Sequence[CellResult]) -> str:
     rows = []
     for result in results:
         row: dict[str, Any] = {**result.cell.values, "parameters": result.parameters or ""}
-        row |= {name: _or_empty(result.figure(name)) for name in (*_CURVE_FIGURES, "perplexity")}
-        row["tokens_per_second"] = _or_empty(result.tokens_per_second)
+        row |= {name: or_empty(result.figure(name)) for name in (*_CURVE_FIGURES, "perplexity")}
+        row["tokens_per_second"] = or_empty(result.tokens_per_second)
         for task, untrained in fine_tunings(study):
-            row[f"{task}{'_untrained' if untrained else ''}"] = _or_empty(result.scores.get((task, untrained)))
+            row[f"{task}{'_untrained' if untrained else ''}"] = or_empty(result.scores.get((task, untrained)))
         rows.append(row)
     return _csv(rows)
 
@@ -147,10 +137,6 @@ def curves_csv(results: Sequence[CellResult]) -> str:
         for result in results
         for entry in result.history
     )
-
-
-def _or_empty(value: float | None) -> float | str:
-    return "" if value is None else value
 
 
 def _csv(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from power_bert.analysis.document import Document
 from power_bert.run_dir import PHASES
+from power_bert.spread import Spread, spread_of
 from power_bert.study.definition import Cell, Study
 from power_bert.study.folder import CellDir, StudyDir
 from power_bert.study.work import fine_tunings
@@ -66,15 +67,6 @@ class CellResult:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation over seeds; one seed has no deviation."""
-
-    mean: float
-    deviation: float | None
-    count: int
-
-
-@dataclass(frozen=True)
 class Group:
     """The cells that differ in the seed alone."""
 
@@ -84,14 +76,6 @@ class Group:
     def spread(self, figure: Callable[[CellResult], float | None]) -> Spread | None:
         """Of a figure over the cells that have it; None where none has."""
         return spread_of(map(figure, self.results))
-
-
-def spread_of(figures: Iterable[float | None]) -> Spread | None:
-    """Of the figures that are not None; None where all are."""
-    values = [value for value in figures if value is not None]
-    if not values:
-        return None
-    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
 
 def read_results(study: Study, folder: StudyDir) -> list[CellResult]:

@@ -11,6 +11,8 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
+from power_bert.text.task import Task
+
 # name → function(labels, predictions); scores are fractions, not percent.
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "matthews": sklearn_metrics.matthews_corrcoef,
@@ -35,6 +37,11 @@ def compute_scores(names: Sequence[str], labels: np.ndarray, predictions: np.nda
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         return {name: float(METRICS[name](labels, predictions)) for name in names}
+
+
+def metrics_to_compare(task: Task) -> tuple[str, ...]:
+    """The task's own metrics; accuracy and macro F1 as well where it has classes."""
+    return task.metrics if task.is_regression else tuple(dict.fromkeys((*task.metrics, "accuracy", "macro_f1")))
 
 
 def is_defined(score: float | None) -> TypeGuard[float]:

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,11 @@ def set_aside(run_dir: RunDir) -> None:
     """Rename the folder of an older run, if there is one, to its name with the present time."""
     if run_dir.config.exists():
         os.rename(run_dir.path, run_dir.path.with_name(f"{run_dir.path.name}.{time.strftime('%Y%m%d-%H%M%S')}"))
+
+
+def is_set_aside(folder: Path) -> bool:
+    """Whether the name of a folder is one that `set_aside` gives."""
+    return re.search(r"\.\d{8}-\d{6}$", folder.name) is not None
 
 
 def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:

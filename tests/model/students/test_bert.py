@@ -20,7 +20,7 @@ def test_sizes() -> None:
 def test_spread_blocks() -> None:
     assert spread_blocks(3, 6) == (2, 4, 6) and spread_blocks(2, 6) == (3, 6) and spread_blocks(1, 12) == (12,)
     assert spread_blocks(4, 6) == (2, 3, 4, 6)
-    with pytest.raises(UserError, match="7 blocks cannot start from an encoder of 6"):
+    with pytest.raises(UserError, match="7 blocks of a student cannot be spread over the 6 of an encoder"):
         spread_blocks(7, 6)
 
 

@@ -37,7 +37,7 @@ def twin(layer: BidirectionalLstm) -> keras.layers.Bidirectional:
     other = keras.layers.Bidirectional(keras.layers.LSTM(UNITS))
     other.build((None, None, DIM))
     for direction, part in enumerate((other.forward_layer, other.backward_layer)):
-        weights = (layer.kernel, layer.cell.recurrent_kernel, layer.bias)
+        weights = (layer.kernel, layer.cell.recurrent_kernel, np.reshape(layer.bias, (2, -1)))
         part.set_weights(
             [np.asarray(weight)[direction].reshape(shape) for weight, shape in zip(weights, SHAPES, strict=True)]
         )
@@ -64,5 +64,6 @@ def test_starts_as_keras_does() -> None:
     made.build((None, None, DIM))
     bias = np.asarray(made.bias).reshape(2, 4, UNITS)
     assert (bias[:, 1] == 1).all() and bias.sum() == 2 * UNITS
+    assert made.bias.shape == (2 * 4 * UNITS,), "of one dimension: a bias is neither decayed nor pruned"
     gate = np.asarray(made.cell.recurrent_kernel)[1, :, 2 * UNITS : 3 * UNITS]
     np.testing.assert_allclose(gate @ gate.T, np.eye(UNITS), atol=1e-5)

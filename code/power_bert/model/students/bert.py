@@ -21,7 +21,8 @@ def spread_blocks(num_blocks: int, num_source_blocks: int) -> tuple[int, ...]:
     """
     if num_blocks > num_source_blocks:
         raise UserError(
-            f"a student of {num_blocks} blocks cannot start from an encoder of {num_source_blocks}; ask for fewer"
+            f"{num_blocks} blocks of a student cannot be spread over the {num_source_blocks} of an encoder; ask for "
+            "fewer, or say which with --start-blocks (to start from them) or --layer-map (to compare with them)"
         )
     return tuple(round((block + 1) * num_source_blocks / num_blocks) for block in range(num_blocks))
 

@@ -113,11 +113,12 @@ class BidirectionalLstm(keras.layers.Layer):
             return ops.stack([glorot(shape[1:], dtype) for _ in range(2)])
 
         def bias(shape: Any, dtype: Any = None) -> Tensor:
-            gate = ops.arange(4 * self.units) // self.units
-            return ops.broadcast_to(ops.cast(gate == 1, dtype), shape)  # the forget gate starts open
+            gate = ops.arange(shape[0]) // self.units % 4
+            return ops.cast(gate == 1, dtype)  # the forget gate starts open
 
         self.kernel = self.add_weight(shape=(2, width, 4 * self.units), initializer=kernels, name="kernel")
-        self.bias = self.add_weight(shape=(2, 1, 4 * self.units), initializer=bias, name="bias")
+        # Of one dimension, by which weight decay, pruning and clustering know a bias; first that of reading forwards.
+        self.bias = self.add_weight(shape=(2 * 4 * self.units,), initializer=bias, name="bias")
         self.cell = TwoDirectionCell(self.units, dtype=self.dtype_policy, name="cell")
         self.cell.build((None, 4 * self.units))
         self.loop = keras.layers.RNN(self.cell, return_sequences=True, dtype=self.dtype_policy, name="loop")
@@ -130,7 +131,8 @@ class BidirectionalLstm(keras.layers.Layer):
         lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=1)
         backwards = take_rows(vectors, reversed_positions(lengths, length))
         both = ops.reshape(ops.stack([vectors, backwards]), (2, -1, ops.shape(vectors)[2]))
-        projected = ops.reshape(ops.matmul(both, self.kernel) + self.bias, (2, batch, length, 4 * self.units))
+        projected = ops.matmul(both, self.kernel) + ops.reshape(self.bias, (2, 1, 4 * self.units))
+        projected = ops.reshape(projected, (2, batch, length, 4 * self.units))
         states = self._unrolled(projected) if _is_static_graph(batch, length) else self._looped(projected)
         last = ops.expand_dims(ops.maximum(lengths - 1, 0), 1)
         return ops.concatenate([ops.squeeze(take_rows(states[side], last), 1) for side in (0, 1)], axis=-1)
