@@ -83,9 +83,9 @@ def distill(
         # All input has been read and checked: only now does the run leave a trace.
         if not resume:
             set_aside(run_dir)
-        lessons = _with_earlier_forwards(lessons, run_dir)
+        lessons = replace(lessons, earlier_forwards=_earlier_forwards(run_dir))
         write_run_description(settings, run_dir)
-        described = {**read_json(run_dir.environment), SOURCES: sources, _FORWARDS: lessons.teacher_forwards}
+        described = {**read_json(run_dir.environment), SOURCES: sources, _FORWARDS: lessons.all_forwards}
         write_json(run_dir.environment, described)
         with Reporter(run_dir.log, run_dir.tensorboard, console) as reporter:
             reporter.say(f"run folder {run_dir.path}")
@@ -108,7 +108,8 @@ class _Lessons:
         dev: the dev data.
         transfer: what the student learns from.
         teacher_scores: dev scores of each teacher.
-        teacher_forwards: for how many examples the run has had a teacher's logits computed; 0 where all were cached.
+        teacher_forwards: for how many examples this call has had a teacher's logits computed; 0 where all were cached.
+        earlier_forwards: likewise for earlier calls of the run, which were interrupted.
     """
 
     teachers: list[Teacher]
@@ -119,12 +120,16 @@ class _Lessons:
     transfer: TransferSet
     teacher_scores: list[dict[str, float]]
     teacher_forwards: int
+    earlier_forwards: int = 0
+
+    @property
+    def all_forwards(self) -> int:
+        return self.earlier_forwards + self.teacher_forwards
 
 
-def _with_earlier_forwards(lessons: _Lessons, run_dir: RunDir) -> _Lessons:
+def _earlier_forwards(run_dir: RunDir) -> int:
     """A run that goes on has had the logits computed that it now finds in the cache."""
-    earlier = read_json(run_dir.environment).get(_FORWARDS, 0) if run_dir.environment.exists() else 0
-    return replace(lessons, teacher_forwards=earlier + lessons.teacher_forwards)
+    return int(read_json(run_dir.environment).get(_FORWARDS, 0)) if run_dir.environment.exists() else 0
 
 
 def _prepare(settings: Distillation, console: Console, predict_test: bool, logits_folder: Path) -> _Lessons:
@@ -244,6 +249,6 @@ def _figures(lessons: _Lessons) -> dict[str, Any]:
             {"name": teacher.name, "sha256": teacher.fingerprint, "scores": scores}
             for teacher, scores in zip(lessons.teachers, lessons.teacher_scores, strict=True)
         ],
-        _FORWARDS: lessons.teacher_forwards,
+        _FORWARDS: lessons.all_forwards,
         "transfer_examples": {name: len(examples) for name, examples in lessons.transfer.parts.items()},
     }
