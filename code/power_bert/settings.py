@@ -143,6 +143,11 @@ def settings_to_json(settings: Any) -> str:
     return json.dumps(dataclasses.asdict(settings), indent=2) + "\n"
 
 
+def list_differences(different: Mapping[str, tuple[Any, Any]]) -> str:
+    """For messages: setting → its stored and its present value, as in "epochs: 3 there, 5 now"."""
+    return "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in different.items())
+
+
 def _kinds(hint: Any) -> tuple[type, ...]:
     """The types that a field takes: (tuple, NoneType) of `tuple[str, ...] | None`."""
     parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
-from power_bert.spread import Spread, or_empty, show_spread, spread_of
+from power_bert.spread import Spread, or_empty, percent, show_spread, spread_of
 from power_bert.text_table import text_table
 from power_bert.train.metrics import METRICS
 
@@ -123,8 +123,7 @@ def _number(text: str) -> float | None:
 
 
 def _percent(text: str) -> float | None:
-    value = _number(text)
-    return None if value is None else 100 * value
+    return percent(_number(text))
 
 
 def _difference(score: float | None, other: float | None) -> float | None:

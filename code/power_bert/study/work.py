@@ -8,6 +8,7 @@ from power_bert.errors import UserError
 from power_bert.pretrain.folder import refuse_other_settings
 from power_bert.pretrain.settings import PretrainingSettings, resolve_settings
 from power_bert.run_dir import PHASES
+from power_bert.settings import list_differences
 from power_bert.study.definition import Cell, FineTuning, Study
 from power_bert.study.folder import CellDir
 from power_bert.study.parameters import count_parameters, match_parameters
@@ -55,11 +56,10 @@ def refuse_other_cell(study: Study, cell: Cell, cell_dir: CellDir, corpus: Corpu
         if not run_dir.config.is_file():
             continue
         different = different_settings(run_dir, resolve_fine_tuning(study.fine_tuning, cell, cell_dir, task, untrained))
-        if listed := "; ".join(
-            f"{name}: {old!r} there, {new!r} now"
-            for name, (old, new) in different.items()
-            if name not in ("checkpoint_path", "data_dir")  # the folders may have been moved
-        ):
+        for folder in ("checkpoint_path", "data_dir"):
+            different.pop(folder, None)  # it may have been moved
+        if different:
+            listed = list_differences(different)
             raise UserError(f"{run_dir.path} holds another fine-tuning ({listed}); choose another --out, or delete it")
 
 

@@ -15,7 +15,7 @@ from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
 from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir, read_json
-from power_bert.settings import TrainingSettings, read_settings_values
+from power_bert.settings import TrainingSettings, list_differences, read_settings_values
 from power_bert.text.examples import data_fingerprint
 from power_bert.text.task import Task
 from power_bert.text.task_family import predictable_test_sets
@@ -155,10 +155,9 @@ def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
             f"Choose another {folder}, or set {anew} to set that run aside and start anew"
         )
     if different := different_settings(run_dir, experiment):
-        listed = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in different.items())
         raise UserError(
-            f"{folder_setting(experiment)} holds another run ({listed}). Choose another {folder}, or set {anew} to "
-            "set that run aside and start anew"
+            f"{folder_setting(experiment)} holds another run ({list_differences(different)}). Choose another {folder}, "
+            f"or set {anew} to set that run aside and start anew"
         )
     if run_dir.environment.exists():
         recorded = read_json(run_dir.environment).get("data_sha256", {})
