@@ -111,13 +111,15 @@ def test_a_recipe_is_for_students_with_teachers(tmp_path: Path) -> None:
         compare(arguments)
         return 0, ""
 
-    recipe = {"loss": "mse", "alpha": "0.5", "temperature": "linear:4:1", "augment_copies": 5}
+    recipe = {"loss": "mse", "alpha": "0.5", "temperature": "linear:4:1", "augment_copies": 5, "start": "encoder"}
     study = DistillationStudy(
         {"emotion": "data"}, ("linear",), (0,), tmp_path, ("alone", "distilled", "augmented"), epochs=12, **recipe
     )
     run_distillation_study(study, Console(file=io.StringIO()), run)
     alone, distilled, augmented = (arguments for arguments in called if arguments[0] == "distill")
     assert "--loss" not in alone and "--alpha" not in alone and "--temperature" not in alone
+    # Students that are compared start from the same weights.
+    assert all(value(arguments, "--start") == "encoder" for arguments in (alone, distilled, augmented))
     for arguments in (distilled, augmented):
         values = [value(arguments, option) for option in ("--loss", "--alpha", "--temperature")]
         assert values == ["mse", "0.5", "linear:4:1"]

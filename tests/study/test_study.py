@@ -17,7 +17,7 @@ from power_bert.errors import UserError
 from power_bert.pretrain.folder import PretrainingDir
 from power_bert.run_dir import write_json
 from power_bert.study import running
-from power_bert.study.definition import Cell, Study, resolve_study
+from power_bert.study.definition import Cell, Start, Study, resolve_study
 from power_bert.study.folder import StudyDir
 from power_bert.study.report import write_report
 from power_bert.study.results import CellResult, read_results
@@ -86,9 +86,10 @@ def fake_cell(study: Study, cell: Cell, folder: Path) -> str:
     ]  # fmt: skip
     write_json(cell_dir.pretraining.metrics, {**history[-1], "parameters": 100 * hidden, "history": history})
     cell_dir.pretraining.mark_done()
-    for task, untrained in fine_tunings(study):
-        phase = cell_dir.fine_tuning(task, untrained).phase("1_fine_tune")
-        write_json(phase.metrics, {"scores": {"matthews": None if untrained else 0.5 + 0.02 * cell.seed}})
+    for start in fine_tunings(study):
+        phase = cell_dir.fine_tuning(start).phase("1_fine_tune")
+        score = 0.5 + 0.02 * (cell.seed if start.seed is None else start.seed)
+        write_json(phase.metrics, {"scores": {"matthews": None if start.untrained else score}})
         phase.mark_done()
     return ""
 
@@ -141,10 +142,35 @@ def test_differences_seed_by_seed(make_study: Callable[..., Study], tmp_path: Pa
 
 
 def test_an_average_needs_all_tasks() -> None:
-    cell, both = Cell({}, {}), (("cola", False), ("mrpc", False))
-    assert CellResult(cell, fine_tunings=both, scores={("cola", False): 0.5}).average_score() is None
-    scores = {("cola", False): None, ("mrpc", False): 0.8}
-    assert CellResult(cell, fine_tunings=both, scores=scores).average_score() == 0.4
+    cell, both = Cell({}, {}), (Start("cola"), Start("mrpc"))
+    assert CellResult(cell, fine_tunings=both, scores={Start("cola"): 0.5}).average_scores() == [None]
+    scores = {Start("cola"): None, Start("mrpc"): 0.8}
+    assert CellResult(cell, fine_tunings=both, scores=scores).average_scores() == [0.4]
+
+
+def test_several_fine_tunings_of_one_pretraining(
+    make_study: Callable[..., Study], tmp_path: Path, console: Console
+) -> None:
+    fine_tuning = {"data_dir": str(tmp_path), "tasks": ["cola"], "max_length": 12}
+    fine_tuning |= {"untrained": True, "seeds": [0, 1, 3]}
+    study = make_study(grid={"hidden": [8], "seed": [5]}, fine_tuning=fine_tuning)
+    folder, (cell,) = StudyDir(tmp_path / "study"), study.cells
+    assert run_study(study, folder, console, run_cell=fake_cell) == {}
+    text = write_report(study, folder, read_results(study, folder), {})
+    headings, row = (re.split(r"  +", line.strip()) for line in text.splitlines()[:2])
+    shown = dict(zip(headings, row, strict=True))
+    assert (shown["test loss"], shown["cola"], shown["average"]) == ("3.800", "52.67 ± 3.06", "52.67 ± 3.06")
+    assert "from the seeds 0, 1, 3; random weights are of those seeds too" in text
+    assert text.splitlines()[-1].split("  ")[-1] == "+52.67 ± 3.06"
+    (result,) = rows_of(folder.results_csv)
+    assert (result["cola_seed-0"], result["cola_seed-3"], result["cola_untrained_seed-3"]) == ("0.5", "0.56", "")
+    assert study.fine_tuning is not None
+    experiments = [
+        resolve_fine_tuning(study.fine_tuning, cell, folder.cell(cell.name), start) for start in fine_tunings(study)
+    ]
+    assert [experiment.seed for experiment in experiments] == [0, 1, 3, 0, 1, 3]
+    assert len({experiment.output_dir for experiment in experiments}) == 6
+    assert len({experiment.checkpoint_path for experiment in experiments}) == 4, "one trained, three at random"
 
 
 def test_what_is_done_is_skipped_and_what_fails_is_named(
@@ -186,9 +212,9 @@ def test_a_study(
     assert all(float(row["test_loss"]) > 0 and row["cola"] and row["cola_untrained"] for row in results)
     assert folder.picture.read_bytes().startswith(b"\x89PNG")
     cell = folder.cell("similarity-gaussian_hidden-8_seed-1")
-    config = json.loads(cell.fine_tuning("cola", False).config.read_text())
+    config = json.loads(cell.fine_tuning(Start("cola")).config.read_text())
     assert config["similarity"] == "gaussian" and config["seed"] == 1
-    assert not cell.fine_tuning("cola", False).phase("2_search").path.exists()
+    assert not cell.fine_tuning(Start("cola")).phase("2_search").path.exists()
 
 
 @pytest.mark.slow
@@ -206,7 +232,7 @@ def test_untrained_weights_are_those_that_the_pretraining_began_with(
     cell = folder.cell("seed-3")
     trained, untrained = (
         canonical_variables(load_pretrained(str(path)).backbone)
-        for path in (cell.pretraining.model, cell.untrained_model)
+        for path in (cell.pretraining.model, cell.untrained_model(None))
     )
     for name, variable in trained.items():
         assert np.abs(np.asarray(variable) - np.asarray(untrained[name])).max() < 1e-6, name
@@ -256,13 +282,13 @@ def test_a_fine_tuning_that_fails_does_not_stop_the_others(
     study = make_study(grid={"seed": [0], "hidden": [8], "heads": [2]}, pretraining={"steps": 1, "layers": 1})
     folder = StudyDir(tmp_path / "study")
     running._start_folder(study, folder)
-    broken = folder.cell("seed-0_hidden-8_heads-2").fine_tuning("cola", False)
+    broken = folder.cell("seed-0_hidden-8_heads-2").fine_tuning(Start("cola"))
     broken.path.mkdir(parents=True)
     (broken.path / "thesis.tex").write_text("mine")
     (error,) = run_study(study, folder, console, run_cell=run_here).values()
     assert error.startswith("cola: OUTPUT_DIR=") and "holds no run" in error
     (result,) = read_results(study, folder)
-    assert list(result.scores) == [("cola", True)]
+    assert list(result.scores) == [Start("cola", untrained=True)]
 
 
 class TestBadInput:
@@ -294,9 +320,9 @@ class TestBadInput:
             settings = resolve_cell(study, cell, open_corpus(StudyDir(path).corpus))
             cell_dir.pretraining.settings.write_text(settings.to_json(), encoding="utf-8")
             assert study.fine_tuning is not None
-            experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, "cola", False)
-            cell_dir.fine_tuning("cola", False).path.mkdir()
-            cell_dir.fine_tuning("cola", False).config.write_text(experiment.to_json(), encoding="utf-8")
+            experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, Start("cola"))
+            cell_dir.fine_tuning(Start("cola")).path.mkdir()
+            cell_dir.fine_tuning(Start("cola")).config.write_text(experiment.to_json(), encoding="utf-8")
             return fake_cell(study, cell, path)
 
         run_study(make_study(**tables), folder, console, run_cell=store_settings)

@@ -43,6 +43,7 @@ class DistillationStudy:
         train_examples: training examples at most, of teachers and students; None takes all.
         epochs: of every student; None takes the student's own.
         max_length: word pieces of an example at most, for the students; None takes the student's or the task's.
+        start: where the weights or embeddings of all students come from, in every way; None is at random.
         loss: of students with teachers, as of `Distillation`; None takes its default.
         alpha: likewise.
         temperature: likewise.
@@ -60,6 +61,7 @@ class DistillationStudy:
     train_examples: int | None = None
     epochs: int | None = None
     max_length: int | None = None
+    start: str | None = None
     loss: str | None = None
     alpha: str | None = None
     temperature: str | None = None
@@ -178,7 +180,8 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
         folder = study.out / task / f"{student}-{way}-seed{seed}"
         settings = ["--task", task, "--data-dir", data_dir, "--student", student, "--seed", str(seed)]
         settings += [*_option("--train-examples", study.train_examples), *_option("--max-length", study.max_length)]
-        settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
+        settings += [*_option("--start", study.start), "--logits", str(_logits_folder(study, task))]
+        settings += ["--out", str(folder)]
         epochs = study.epochs or student_defaults(student).epochs
         chosen = tuple(teachers[: {"alone": 0, "two_teachers": _NUM_TEACHERS}.get(way, 1)])
         jobs.append(_Job(folder, ["distill", *_way_arguments(study, way, epochs, chosen), *settings], chosen))

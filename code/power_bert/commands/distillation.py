@@ -282,6 +282,9 @@ def measure_distillation(
     max_length: Annotated[
         int | None, typer.Option(help="of the students' texts; default: the student's or the task's", min=5)
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="checkpoint that the students' weights or embeddings come from, in every way")
+    ] = None,
     loss: Annotated[
         Literal["kl", "mse"] | None, typer.Option(help="of students with teachers, as for distill; default kl")
     ] = None,
@@ -303,6 +306,9 @@ def measure_distillation(
         bash run.sh measure-distillation emotion=data/emotion --out checkpoints/distillation
 
         bash run.sh measure-distillation 20newsgroups=20news-bydate.tar.gz --students linear,mlp --out news
+
+        bash run.sh measure-distillation emotion=data/emotion --students bilstm --start checkpoints/all-MiniLM-L6-v2
+        --out started
 
         bash run.sh measure-distillation emotion=data/emotion --students bilstm --loss mse --out mse
 
@@ -327,21 +333,22 @@ def measure_distillation(
     if not all(part.isdecimal() for part in numbers):
         raise UserError(f"--seeds {seeds}: expected whole numbers with commas, as in 0,1,2")
     study = DistillationStudy(
-        parse_tasks(tasks),
-        names,
-        tuple(map(int, numbers)),
-        out.absolute(),
-        _listed(ways),
-        parse_teachers_of_tasks(teachers or []),
-        teacher_epochs,
-        teacher_max_length,
-        train_examples,
-        epochs,
-        max_length,
-        loss,
-        alpha,
-        temperature,
-        augment_copies,
+        tasks=parse_tasks(tasks),
+        students=names,
+        seeds=tuple(map(int, numbers)),
+        out=out.absolute(),
+        ways=_listed(ways),
+        teachers=parse_teachers_of_tasks(teachers or []),
+        teacher_epochs=teacher_epochs,
+        teacher_max_length=teacher_max_length,
+        train_examples=train_examples,
+        epochs=epochs,
+        max_length=max_length,
+        start=start,
+        loss=loss,
+        alpha=alpha,
+        temperature=temperature,
+        augment_copies=augment_copies,
     )
     # Of all jobs, the teachers' alone would take settings of run.sh from the environment.
     settings = variables_of(run)

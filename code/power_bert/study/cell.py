@@ -31,13 +31,13 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
     if study.fine_tuning is None:
         return
     errors = []
-    for task, untrained in fine_tunings(study):
-        run_dir = cell_dir.fine_tuning(task, untrained)
+    for start in fine_tunings(study):
+        run_dir = cell_dir.fine_tuning(start)
         if run_dir.phase(PHASES[0]).is_done:
             continue
-        if untrained and not cell_dir.untrained_model.exists():
-            _write_untrained(settings, cell_dir)
-        experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, task, untrained)
+        if start.untrained and not cell_dir.untrained_model(start.seed).exists():
+            _write_untrained(settings, cell_dir, start.seed)
+        experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, start)
         try:
             run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True)
         except UserError as error:
@@ -46,9 +46,9 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
         raise UserError("; ".join(errors))
 
 
-def _write_untrained(settings: PretrainingSettings, cell_dir: CellDir) -> None:
-    """The encoder as its pre-training began: random weights of the same seed."""
+def _write_untrained(settings: PretrainingSettings, cell_dir: CellDir, seed: int | None) -> None:
+    """The encoder as a pre-training from that seed begins; without one, as its own began."""
     corpus = open_corpus(settings.corpus)
-    keras.utils.set_random_seed(settings.seed)
+    keras.utils.set_random_seed(settings.seed if seed is None else seed)
     masked_lm = make_model(settings, corpus).masked_lm
-    write_preset(cell_dir.untrained_model, for_fine_tuning(masked_lm), corpus.tokenizer)
+    write_preset(cell_dir.untrained_model(seed), for_fine_tuning(masked_lm), corpus.tokenizer)

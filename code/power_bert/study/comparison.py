@@ -6,15 +6,16 @@ the figures themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from power_bert.spread import Spread, spread_of
-from power_bert.study.results import CellResult, group_by_all_but_seed
+from power_bert.study.definition import Start
+from power_bert.study.results import CellResult, Values, group_by_all_but_seed
 
 DOT, SIMILARITY = "dot", "similarity"
-Figure = Callable[[CellResult], float | None]
+Figure = Callable[[CellResult], Values]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def against_dot(results: Sequence[CellResult], figures: dict[str, Figure]) -> Co
     for group in group_by_all_but_seed(results):
         pairs = [(result, dots[_key(result)]) for result in group.results if _key(result) in dots]
         if group.values.get(SIMILARITY) != DOT and pairs:
-            spreads = (spread_of(_difference(*pair, figure) for pair in pairs) for figure in figures.values())
+            spreads = (_spread_of_differences(pairs, figure) for figure in figures.values())
             rows.append((dict(group.values), tuple(spreads)))
     return Comparison("Less dot, at the same other settings:", tuple(figures), tuple(rows)) if rows else None
 
@@ -58,7 +59,7 @@ def against_untrained(results: Sequence[CellResult], tasks: Sequence[str]) -> Co
     """
     rows = []
     for group in group_by_all_but_seed(results):
-        spreads = tuple(spread_of(_gain(result, task) for result in group.results) for task in tasks)
+        spreads = tuple(spread_of(gain for result in group.results for gain in _gains(result, task)) for task in tasks)
         if any(spreads):
             rows.append((dict(group.values), spreads))
     return Comparison("Pre-trained less random weights:", tuple(tasks), tuple(rows)) if rows else None
@@ -68,13 +69,15 @@ def _key(result: CellResult) -> tuple[Any, ...]:
     return tuple(value for name, value in result.cell.values.items() if name != SIMILARITY)
 
 
-def _difference(one: CellResult, other: CellResult, figure: Figure) -> float | None:
-    left, right = figure(one), figure(other)
-    return None if left is None or right is None else left - right
+def _spread_of_differences(pairs: Sequence[tuple[CellResult, CellResult]], figure: Figure) -> Spread | None:
+    # A cell that is not done has fewer.
+    values = (each for one, other in pairs for each in zip(figure(one), figure(other), strict=False))
+    return spread_of(None if one is None or other is None else one - other for one, other in values)
 
 
-def _gain(result: CellResult, task: str) -> float | None:
-    """In percent; an undefined score counts 0, as in GLUE."""
-    if not {(task, False), (task, True)} <= result.scores.keys():
-        return None
-    return 100 * ((result.scores[task, False] or 0.0) - (result.scores[task, True] or 0.0))
+def _gains(result: CellResult, task: str) -> Iterable[float | None]:
+    """In percent, one a seed of fine-tuning; an undefined score counts 0, as in GLUE."""
+    for seed in result.fine_tuning_seeds:
+        trained, untrained = Start(task, False, seed), Start(task, True, seed)
+        is_complete = {trained, untrained} <= result.scores.keys()
+        yield 100 * ((result.scores[trained] or 0.0) - (result.scores[untrained] or 0.0)) if is_complete else None

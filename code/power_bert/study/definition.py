@@ -54,6 +54,7 @@ class FineTuning:
         settings: of `Experiment`, for all tasks.
         of_task: task → settings of its own, which come before the others.
         untrained: whether every encoder is fine-tuned from its random weights too, for comparison.
+        seeds: every encoder is fine-tuned once from each; None for once, from the seed of its pre-training.
     """
 
     data_dir: str
@@ -61,6 +62,7 @@ class FineTuning:
     settings: Mapping[str, Any] = field(default_factory=dict)
     of_task: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     untrained: bool = False
+    seeds: tuple[int, ...] | None = None
 
     def experiment_settings(self, task: str) -> dict[str, Any]:
         """What the study gives for a task."""
@@ -79,6 +81,31 @@ class FineTuning:
                 "seed": seed,
             }
         )
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a fine-tuning of a cell begins.
+
+    Attributes:
+        task: GLUE task.
+        untrained: whether from random weights.
+        seed: one of `FineTuning.seeds`; None is the cell's.
+    """
+
+    task: str
+    untrained: bool = False
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its folder and of its column in CSV files."""
+        return f"{self.task}{'_untrained' if self.untrained else ''}{seed_ending(self.seed)}"
+
+
+def seed_ending(seed: int | None) -> str:
+    """What tells the folders of several seeds apart."""
+    return "" if seed is None else f"_seed-{seed}"
 
 
 @dataclass(frozen=True)
@@ -203,7 +230,7 @@ def _fine_tuning(values: Mapping[str, Any] | None) -> FineTuning | None:
     if values is None:
         return None
     of_task = {name: value for name, value in values.items() if isinstance(value, Mapping)}
-    own = ("data_dir", "tasks", "untrained")
+    own = ("data_dir", "tasks", "untrained", "seeds")
     missing = [name for name in ("data_dir", "tasks") if name not in values]
     if missing:
         raise UserError(f"[fine_tuning] {', '.join(missing)}: missing")
@@ -213,7 +240,15 @@ def _fine_tuning(values: Mapping[str, Any] | None) -> FineTuning | None:
             raise UserError(f"[fine_tuning] {', '.join(decided)}: decided by the study itself; leave it out")
     tasks, untrained = tuple(values["tasks"]), bool(values.get("untrained", False))
     _refuse_unknown("[fine_tuning] ", of_task, tasks)
-    return FineTuning(_absolute(values["data_dir"]), tasks, settings, of_task, untrained)
+    seeds = None if "seeds" not in values else _fine_tuning_seeds(values["seeds"])
+    return FineTuning(_absolute(values["data_dir"]), tasks, settings, of_task, untrained, seeds)
+
+
+def _fine_tuning_seeds(given: Any) -> tuple[int, ...]:
+    are_seeds = isinstance(given, list) and all(type(seed) is int and seed >= 0 for seed in given)
+    if not are_seeds or not given or len(set(given)) < len(given):
+        raise UserError(f"[fine_tuning] seeds = {given!r}: expected different whole numbers from 0, such as [0, 1, 2]")
+    return tuple(given)
 
 
 def _refuse_unknown(where: str, values: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 <study>/study.json  vocab.txt  corpus/  results.csv  curves.csv  summary.txt  study.png
 <study>/cells/<cell>/pretraining/  untrained/model/  <task>/  <task>_untrained/  error.txt
+where the study gives seeds of fine-tuning: untrained_seed-<n>/model/  <task>_seed-<n>/  <task>_untrained_seed-<n>/
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from power_bert.pretrain.folder import PretrainingDir
 from power_bert.run_dir import RunDir
+from power_bert.study.definition import Start, seed_ending
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class CellDir:
     def pretraining(self) -> PretrainingDir:
         return PretrainingDir(self.path / "pretraining")
 
-    @property
-    def untrained_model(self) -> Path:
-        return self.path / "untrained" / "model"
+    def untrained_model(self, seed: int | None) -> Path:
+        """The encoder with random weights from a seed of fine-tuning, or from the cell's."""
+        return self.path / f"untrained{seed_ending(seed)}" / "model"
 
-    def fine_tuning(self, task: str, untrained: bool) -> RunDir:
+    def fine_tuning(self, start: Start) -> RunDir:
         """The run of a task."""
-        return RunDir(self.path / (f"{task}_untrained" if untrained else task))
+        return RunDir(self.path / start.name)
 
     @property
     def error(self) -> Path:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from power_bert.study.results import CellResult, Group
+from power_bert.study.results import CellResult, Group, Values
 
 _DOTS_PER_INCH = 130
 _COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#868e96", "#e8590c")
@@ -33,8 +33,8 @@ def study_picture(groups: Sequence[Group]) -> bytes:
                 panel.plot(*zip(*points, strict=True), style, color=colour, label=_label(group))
             panel.set_xlabel(unit)
             panel.set_ylabel(label)
-    _plot_ends(top[2], groups, lambda result: result.figure("masked_accuracy"), "masked accuracy at the end")
-    _plot_ends(bottom[2], groups, CellResult.average_score, "mean dev score after fine-tuning")
+    _plot_ends(top[2], groups, lambda result: [result.figure("masked_accuracy")], "masked accuracy at the end")
+    _plot_ends(bottom[2], groups, CellResult.average_scores, "mean dev score after fine-tuning")
     handles, labels = top[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     picture = io.BytesIO()
@@ -42,11 +42,11 @@ def study_picture(groups: Sequence[Group]) -> bytes:
     return picture.getvalue()
 
 
-def _plot_ends(panel: Any, groups: Sequence[Group], figure: Callable[[CellResult], float | None], label: str) -> None:
+def _plot_ends(panel: Any, groups: Sequence[Group], figure: Callable[[CellResult], Values], label: str) -> None:
     """A figure of each group against its parameters, with the deviation over its seeds."""
     for group, colour, marker in _with_looks(groups, _MARKERS):
         spread = group.spread(figure)
-        parameters = group.spread(lambda result: result.parameters or None)
+        parameters = group.spread(lambda result: [result.parameters or None])
         if spread is not None and parameters is not None:
             panel.errorbar(
                 parameters.mean,

@@ -13,7 +13,7 @@ from power_bert.study.comparison import SIMILARITY, Comparison, against_dot, aga
 from power_bert.study.definition import Study
 from power_bert.study.folder import StudyDir
 from power_bert.study.picture import study_picture
-from power_bert.study.results import CellResult, group_by_all_but_seed
+from power_bert.study.results import CellResult, Values, group_by_all_but_seed
 from power_bert.study.work import fine_tunings
 from power_bert.text_table import text_table
 
@@ -53,6 +53,9 @@ def report_text(study: Study, results: Sequence[CellResult], errors: Mapping[str
 def _notes(study: Study) -> list[str]:
     """What the columns mean."""
     notes = ["Mean ± standard deviation over the seeds; scores of fine-tuning on the dev sets, in percent."]
+    if study.fine_tuning is not None and study.fine_tuning.seeds is not None:
+        seeds = ", ".join(map(str, study.fine_tuning.seeds))
+        notes += [f"Each pre-training was fine-tuned from the seeds {seeds}; random weights are of those seeds too."]
     notes += ["tokens/s: of the pre-training while the study ran; cells that ran at the same time shared the cores."]
     if any(SIMILARITY in cell.values for cell in study.cells):
         notes += [
@@ -87,21 +90,22 @@ def _comparison_rows(comparison: Comparison) -> list[list[str]]:
     return rows
 
 
-_Column = tuple[str, Callable[[CellResult], float | None], str]
+_Column = tuple[str, Callable[[CellResult], Values], str]
 
 
 def _columns(study: Study) -> list[_Column]:
     """Heading, figure and format of each column."""
     columns: list[_Column] = [
-        ("parameters", lambda result: result.parameters or None, "{:,.0f}"),
-        ("tokens/s", lambda result: result.tokens_per_second, "{:,.0f}"),
-        (_TEST_LOSS, lambda result: result.figure("test_loss"), "{:.3f}"),
-        ("masked accuracy", lambda result: percent(result.figure("masked_accuracy")), "{:.2f}"),
+        ("parameters", lambda result: [result.parameters or None], "{:,.0f}"),
+        ("tokens/s", lambda result: [result.tokens_per_second], "{:,.0f}"),
+        (_TEST_LOSS, lambda result: [result.figure("test_loss")], "{:.3f}"),
+        ("masked accuracy", lambda result: [percent(result.figure("masked_accuracy"))], "{:.2f}"),
     ]
-    for task, untrained in fine_tunings(study):
-        columns.append((f"{task}{_ending(untrained)}", _score_of(task, untrained), "{:.2f}"))
-    for untrained in sorted({untrained for _, untrained in fine_tunings(study)}):
-        columns.append((f"average{_ending(untrained)}", _average_of(untrained), "{:.2f}"))
+    starts = dict.fromkeys((start.task, start.untrained) for start in fine_tunings(study))
+    for task, untrained in starts:
+        columns.append((f"{task}{_ending(untrained)}", _scores_of(task, untrained), "{:.2f}"))
+    for untrained in sorted({untrained for _, untrained in starts}):
+        columns.append((f"average{_ending(untrained)}", _averages_of(untrained), "{:.2f}"))
     return columns
 
 
@@ -109,12 +113,12 @@ def _ending(untrained: bool) -> str:
     return ", untrained" if untrained else ""
 
 
-def _score_of(task: str, untrained: bool) -> Callable[[CellResult], float | None]:
-    return lambda result: percent(result.scores.get((task, untrained)))
+def _scores_of(task: str, untrained: bool) -> Callable[[CellResult], Values]:
+    return lambda result: [percent(score) for score in result.task_scores(task, untrained)]
 
 
-def _average_of(untrained: bool) -> Callable[[CellResult], float | None]:
-    return lambda result: percent(result.average_score(untrained))
+def _averages_of(untrained: bool) -> Callable[[CellResult], Values]:
+    return lambda result: [percent(score) for score in result.average_scores(untrained)]
 
 
 def results_csv(study: Study, results: Sequence[CellResult]) -> str:
@@ -124,8 +128,8 @@ def results_csv(study: Study, results: Sequence[CellResult]) -> str:
         row: dict[str, Any] = {**result.cell.values, "parameters": result.parameters or ""}
         row |= {name: or_empty(result.figure(name)) for name in (*_CURVE_FIGURES, "perplexity")}
         row["tokens_per_second"] = or_empty(result.tokens_per_second)
-        for task, untrained in fine_tunings(study):
-            row[f"{task}{'_untrained' if untrained else ''}"] = or_empty(result.scores.get((task, untrained)))
+        for start in fine_tunings(study):
+            row[start.name] = or_empty(result.scores.get(start))
         rows.append(row)
     return _csv(rows)
 

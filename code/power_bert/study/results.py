@@ -10,11 +10,13 @@ from typing import Any
 from power_bert.analysis.document import Document
 from power_bert.run_dir import PHASES
 from power_bert.spread import Spread, spread_of
-from power_bert.study.definition import Cell, Study
+from power_bert.study.definition import Cell, Start, Study
 from power_bert.study.folder import CellDir, StudyDir
 from power_bert.study.work import fine_tunings
 from power_bert.text.glue_tasks import get_task
 
+# A figure of a cell: one value, or one of each seed of its fine-tunings; None where it is missing.
+Values = Sequence[float | None]
 _FIGURES = (
     "step",
     "tokens",
@@ -35,16 +37,16 @@ class CellResult:
         cell: of the grid.
         parameters: that were trained; 0 where the pre-training is not done.
         history: figures of each evaluation, the last one at the end.
-        fine_tunings: (task, whether from random weights) of all fine-tunings that the cell is to have.
-        scores: (task, whether from random weights) → dev score by the task's first metric, a fraction; None where it
-            is undefined. What is not done is missing.
+        fine_tunings: all that the cell is to have.
+        scores: fine-tuning → dev score by the task's first metric, a fraction; None where it is undefined. What is not
+            done is missing.
     """
 
     cell: Cell
     parameters: int = 0
     history: tuple[Mapping[str, float], ...] = ()
-    fine_tunings: tuple[tuple[str, bool], ...] = ()
-    scores: Mapping[tuple[str, bool], float | None] = field(default_factory=dict)
+    fine_tunings: tuple[Start, ...] = ()
+    scores: Mapping[Start, float | None] = field(default_factory=dict)
 
     def figure(self, name: str) -> float | None:
         """A figure of the last evaluation."""
@@ -55,15 +57,26 @@ class CellResult:
         """Of the whole pre-training, evaluations aside."""
         return self.history[-1]["tokens"] / self.history[-1]["seconds"] if self.history else None
 
-    def average_score(self, untrained: bool = False) -> float | None:
-        """The mean over all tasks; None as long as one is missing.
+    @property
+    def fine_tuning_seeds(self) -> list[int | None]:
+        """As of `Start`."""
+        return list(dict.fromkeys(start.seed for start in self.fine_tunings))
+
+    def task_scores(self, task: str, untrained: bool = False) -> Values:
+        """The scores of a task, one a seed."""
+        return [self.scores.get(Start(task, untrained, seed)) for seed in self.fine_tuning_seeds]
+
+    def average_scores(self, untrained: bool = False) -> Values:
+        """The means over all tasks, one a seed; None as long as a task is missing.
 
         An undefined score (all predictions equal) counts 0, as it does in GLUE.
         """
-        wanted = [each for each in self.fine_tunings if each[1] == untrained]
-        if not wanted or not all(each in self.scores for each in wanted):
-            return None
-        return statistics.fmean(self.scores[each] or 0.0 for each in wanted)
+        averages = list[float | None]()
+        for seed in self.fine_tuning_seeds:
+            wanted = [start for start in self.fine_tunings if (start.untrained, start.seed) == (untrained, seed)]
+            is_complete = bool(wanted) and all(start in self.scores for start in wanted)
+            averages.append(statistics.fmean(self.scores[start] or 0.0 for start in wanted) if is_complete else None)
+        return averages
 
 
 @dataclass(frozen=True)
@@ -73,9 +86,9 @@ class Group:
     values: Mapping[str, Any]
     results: tuple[CellResult, ...]
 
-    def spread(self, figure: Callable[[CellResult], float | None]) -> Spread | None:
-        """Of a figure over the cells that have it; None where none has."""
-        return spread_of(map(figure, self.results))
+    def spread(self, figure: Callable[[CellResult], Values]) -> Spread | None:
+        """Of a figure over the cells and their fine-tunings that have it; None where none has."""
+        return spread_of(value for result in self.results for value in figure(result))
 
 
 def read_results(study: Study, folder: StudyDir) -> list[CellResult]:
@@ -94,10 +107,10 @@ def _read_cell(study: Study, cell: Cell, cell_dir: CellDir) -> CellResult:
     entries = [Document(metrics.path, entry, "history") for entry in metrics.items("history")]
     history = tuple({name: entry.number(name) for name in _FIGURES} for entry in entries)
     scores = {}
-    for task, untrained in fine_tunings(study):
-        phase = cell_dir.fine_tuning(task, untrained).phase(PHASES[0])
+    for start in fine_tunings(study):
+        phase = cell_dir.fine_tuning(start).phase(PHASES[0])
         if phase.is_done:
-            scores[task, untrained] = Document.read(phase.metrics).part("scores").score(get_task(task).metrics[0])
+            scores[start] = Document.read(phase.metrics).part("scores").score(get_task(start.task).metrics[0])
     return CellResult(cell, int(metrics.number("parameters")), history, tuple(fine_tunings(study)), scores)
 
 

@@ -9,7 +9,7 @@ from power_bert.pretrain.folder import refuse_other_settings
 from power_bert.pretrain.settings import PretrainingSettings, resolve_settings
 from power_bert.run_dir import PHASES
 from power_bert.settings import list_differences
-from power_bert.study.definition import Cell, FineTuning, Study
+from power_bert.study.definition import Cell, FineTuning, Start, Study
 from power_bert.study.folder import CellDir
 from power_bert.study.parameters import count_parameters, match_parameters
 from power_bert.train.run_folder import different_settings
@@ -26,22 +26,21 @@ def resolve_cell(study: Study, cell: Cell, corpus: Corpus) -> PretrainingSetting
     return match_parameters(settings, target, vocabulary_size, corpus.length)
 
 
-def fine_tunings(study: Study) -> list[tuple[str, bool]]:
-    """(task, whether from random weights) of each fine-tuning of a cell."""
+def fine_tunings(study: Study) -> list[Start]:
+    """Each fine-tuning of a cell."""
     if study.fine_tuning is None:
         return []
-    starts = (False, True) if study.fine_tuning.untrained else (False,)
-    return [(task, untrained) for untrained in starts for task in study.fine_tuning.tasks]
+    weights = (False, True) if study.fine_tuning.untrained else (False,)
+    seeds = study.fine_tuning.seeds or (None,)
+    return [Start(task, untrained, seed) for untrained in weights for task in study.fine_tuning.tasks for seed in seeds]
 
 
-def resolve_fine_tuning(
-    fine_tuning: FineTuning, cell: Cell, cell_dir: CellDir, task: str, untrained: bool
-) -> Experiment:
+def resolve_fine_tuning(fine_tuning: FineTuning, cell: Cell, cell_dir: CellDir, start: Start) -> Experiment:
     """The experiment of one fine-tuning of a cell."""
-    checkpoint = cell_dir.untrained_model if untrained else cell_dir.pretraining.model
+    checkpoint = cell_dir.untrained_model(start.seed) if start.untrained else cell_dir.pretraining.model
     similarity = str(cell.settings.get("similarity", "dot"))
-    run_dir = cell_dir.fine_tuning(task, untrained)
-    return fine_tuning.experiment(task, checkpoint, run_dir.path, similarity, cell.seed)
+    seed = cell.seed if start.seed is None else start.seed
+    return fine_tuning.experiment(start.task, checkpoint, cell_dir.fine_tuning(start).path, similarity, seed)
 
 
 def refuse_other_cell(study: Study, cell: Cell, cell_dir: CellDir, corpus: Corpus) -> None:
@@ -51,11 +50,11 @@ def refuse_other_cell(study: Study, cell: Cell, cell_dir: CellDir, corpus: Corpu
         refuse_other_settings(cell_dir.pretraining, settings)
     if study.fine_tuning is None:
         return
-    for task, untrained in fine_tunings(study):
-        run_dir = cell_dir.fine_tuning(task, untrained)
+    for start in fine_tunings(study):
+        run_dir = cell_dir.fine_tuning(start)
         if not run_dir.config.is_file():
             continue
-        different = different_settings(run_dir, resolve_fine_tuning(study.fine_tuning, cell, cell_dir, task, untrained))
+        different = different_settings(run_dir, resolve_fine_tuning(study.fine_tuning, cell, cell_dir, start))
         for folder in ("checkpoint_path", "data_dir"):
             different.pop(folder, None)  # it may have been moved
         if different:
@@ -66,5 +65,5 @@ def refuse_other_cell(study: Study, cell: Cell, cell_dir: CellDir, corpus: Corpu
 def is_done(study: Study, cell_dir: CellDir) -> bool:
     """Whether nothing of a cell is left to do."""
     return cell_dir.pretraining.is_done and all(
-        cell_dir.fine_tuning(*each).phase(PHASES[0]).is_done for each in fine_tunings(study)
+        cell_dir.fine_tuning(start).phase(PHASES[0]).is_done for start in fine_tunings(study)
     )
