@@ -18,7 +18,7 @@ from power_bert.train.optimizers import TwoRateAdamW
 
 
 def measure_similarities(
-    length: int, batch_size: int, num_layers: int = 2, repeats: int = 7
+    length: int, batch_size: int, num_layers: int = 2, repeats: int = 7, dtype: str = "float32"
 ) -> dict[str, dict[str, Timing]]:
     """Time an encoder of MiniLM's width (hidden 384, 12 heads, feed-forward 1536) with each similarity.
 
@@ -27,6 +27,7 @@ def measure_similarities(
         batch_size: examples of a batch.
         num_layers: encoder blocks.
         repeats: timed passes, the similarities taking turns; the median counts.
+        dtype: Keras' policy, such as "mixed_bfloat16".
 
     Returns:
         "inference" and "training" → similarity → timing.
@@ -35,14 +36,14 @@ def measure_similarities(
     token_ids = generator.integers(0, 1000, (batch_size, length), dtype=np.int32)
     inputs = {"token_ids": token_ids, "segment_ids": 0 * token_ids, "padding_mask": 0 * token_ids + 1}
     batches = [Batch(inputs, None, np.arange(batch_size))]
-    models = {name: _classifier(name, num_layers, length) for name in SIMILARITIES}
+    models = {name: _classifier(name, num_layers, length, dtype) for name in SIMILARITIES}
     inference = {name: (compiled_forward(model), batches) for name, model in models.items()}
     training = {name: (_training_step(model), batches) for name, model in models.items()}
     return {"inference": measure_interleaved(inference, repeats), "training": measure_interleaved(training, repeats)}
 
 
-def _classifier(similarity: str, num_layers: int, length: int) -> PowerBertTextClassifier:
-    backbone = PowerBertBackbone(1000, num_layers, 12, 384, 1536, length, similarity=similarity)
+def _classifier(similarity: str, num_layers: int, length: int, dtype: str) -> PowerBertTextClassifier:
+    backbone = PowerBertBackbone(1000, num_layers, 12, 384, 1536, length, similarity=similarity, dtype=dtype)
     model = PowerBertTextClassifier(backbone, num_classes=2)
     model.compile(optimizer=TwoRateAdamW(1e-5), metrics=[])
     return model

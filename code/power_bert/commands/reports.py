@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,12 +46,13 @@ def benchmark(
 def benchmark_similarity(
     length: Annotated[int, typer.Option(help="word-vectors of an example")] = 128,
     batch_size: Annotated[int, typer.Option(help="examples of a batch")] = 16,
+    dtype: Annotated[Literal["float32", "mixed_bfloat16"], typer.Option(help="of the computation")] = "float32",
 ) -> None:
     """Measure dot, cosine, Euclidean and Gaussian attention against each other, in inference and in training.
 
     Example:
 
-        bash run.sh benchmark-similarity --length 512 --batch-size 4
+        bash run.sh benchmark-similarity --length 512 --batch-size 4 --dtype mixed_bfloat16
     """
     from rich.console import Console
 
@@ -60,7 +61,7 @@ def benchmark_similarity(
     import_backend()
     from power_bert.analysis.similarity_speed import measure_similarities, similarity_table
 
-    Console().print(similarity_table(measure_similarities(length, batch_size)))
+    Console().print(similarity_table(measure_similarities(length, batch_size, dtype=dtype)))
 
 
 def benchmark_predicting(
