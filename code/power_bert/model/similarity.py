@@ -10,7 +10,7 @@ Four pure functions with one signature; d is the head size and the learned scale
 | gaussian  | −‖q − k‖² / (2σ²)      | σ, width                  |
 
 Each is a single matrix product: the squared distance is the product of the augmented vectors
-[−2q, ‖q‖², 1] and [k, 1, ‖k‖²], so no intermediate of size query × key is made on the way. Distances are
+[−2q, ‖q‖², 1] and [k, 1, ‖k‖²], so no intermediate of size query × key is made on the way. That product is
 computed in float32 whatever the compute dtype, because ‖q‖² + ‖k‖² − 2q·k cancels in bfloat16.
 """
 
@@ -24,9 +24,9 @@ from keras import ops
 
 Tensor = Any
 
-# Below these a vector counts as zero: gradients of the norm and of the distance stay finite there.
+# Below these a vector or a score counts as zero: gradients of the norm and of the distance stay finite there.
 _SMALLEST_SQUARED_NORM = 1e-6
-_SMALLEST_SQUARED_DISTANCE = 1e-6
+_SMALLEST_SQUARED_SCORE = 1e-6
 SMALLEST_SCALE = 0.01
 
 
@@ -70,11 +70,13 @@ def euclidean_scores(query: Tensor, key: Tensor, scale: Tensor) -> Tensor:
         scale: s, (heads,); values below 0.01 count as 0.01.
 
     Returns:
-        float32 (batch, heads, query, key); distances below 0.001 count as 0.001, where the gradient is zero.
+        (batch, heads, query, key), in the dtype of `query`; scores above −0.001 count as −0.001, where the gradient is
+        zero.
     """
     left, right = _augmented(query, key)
-    distance = ops.sqrt(ops.maximum(_matmul_transposed(left, right), _SMALLEST_SQUARED_DISTANCE))
-    return distance * -_per_head(scale)
+    # Few operations on query × key values, and in the compute dtype: at length 512 in bfloat16 they decide the speed.
+    squared = ops.cast(_matmul_transposed(left * ops.square(_per_head(scale)), right), query.dtype)
+    return -ops.sqrt(ops.maximum(squared, _SMALLEST_SQUARED_SCORE))
 
 
 def gaussian_scores(query: Tensor, key: Tensor, scale: Tensor) -> Tensor:
