@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from rich.console import Console
 
-from power_bert.corpus.manifest import open_corpus
+from power_bert.corpus.manifest import Corpus, open_corpus
 from power_bert.errors import UserError
 from power_bert.pretrain.driver import pretrain
 from power_bert.pretrain.outputs import for_fine_tuning, write_preset
@@ -36,7 +36,7 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
         if run_dir.phase(PHASES[0]).is_done:
             continue
         if start.untrained and not cell_dir.untrained_model(start.seed).exists():
-            _write_untrained(settings, cell_dir, start.seed)
+            _write_untrained(settings, corpus, cell_dir, start.seed)
         experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, start)
         try:
             run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True)
@@ -46,9 +46,8 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
         raise UserError("; ".join(errors))
 
 
-def _write_untrained(settings: PretrainingSettings, cell_dir: CellDir, seed: int | None) -> None:
+def _write_untrained(settings: PretrainingSettings, corpus: Corpus, cell_dir: CellDir, seed: int | None) -> None:
     """The encoder as a pre-training from that seed begins; without one, as its own began."""
-    corpus = open_corpus(settings.corpus)
     keras.utils.set_random_seed(settings.seed if seed is None else seed)
     masked_lm = make_model(settings, corpus).masked_lm
     write_preset(cell_dir.untrained_model(seed), for_fine_tuning(masked_lm), corpus.tokenizer)
