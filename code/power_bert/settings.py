@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import UnionType
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
@@ -141,6 +141,17 @@ def read_settings_values(text: str, source: str) -> dict[str, Any]:
 def settings_to_json(settings: Any) -> str:
     """What `settings_from_json` reads."""
     return json.dumps(dataclasses.asdict(settings), indent=2) + "\n"
+
+
+def differing_settings(
+    stored: Mapping[str, Any], present: Mapping[str, Any], but_for: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Setting → its stored and its present value, where they differ."""
+    return {
+        name: (stored.get(name), value)
+        for name, value in present.items()
+        if name not in but_for and stored.get(name) != value
+    }
 
 
 def list_differences(different: Mapping[str, tuple[Any, Any]]) -> str:

@@ -116,6 +116,7 @@ def test_a_weight_of_zero_is_no_weight(make_settings: Callable[..., Any], tmp_pa
     assert make_settings(tmp_path, student="bilstm", hidden_weight="0.0").hidden_weight == "0.0"
 
 
+@pytest.mark.slow
 def test_a_bert_from_its_teacher(run_tiny: Callable[..., Any]) -> None:
     from power_bert.model.pretrained import load_pretrained
     from power_bert.train.stored_run import load_stored_run

@@ -54,6 +54,7 @@ def save_roberta(folder: Path) -> tuple[Any, list[list[int]]]:
     return transformers.RobertaForSequenceClassification(config), encoded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("save", [save_distilbert, save_roberta])
 def test_outputs(save: Callable[[Path], tuple[Any, list[list[int]]]], tmp_path: Path) -> None:
     import torch

@@ -57,6 +57,7 @@ def test_quantised(
     assert ("float32  " in said) == (quantize in ("dynamic", "int8"))
 
 
+@pytest.mark.slow
 def test_several_lengths_are_sibling_files(
     make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_several_lengths_in_one_file(
     assert settings["lengths"] == [21, 8] and list(settings["dev"]) == ["21", "8"]
 
 
+@pytest.mark.slow
 def test_the_same_export_gives_the_same_bytes(
     make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_target_out_of_reach_keeps_least() -> None:
     assert meet_speedup([20.0, 15.0, 9.0], 32, "tokens", SHAPE, LENGTHS, target=90.0) == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_search_with_a_target_eliminates_until_it_is_met() -> None:
     """The training loop of Keras sees the pressure: with no loss from the task the target alone decides."""
     keras.utils.set_random_seed(0)

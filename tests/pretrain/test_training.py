@@ -110,6 +110,7 @@ class TestInterrupted:
         figures = [[[entry[name] for name in FIGURES] for entry in history_of(each)] for each in (one, other)]
         assert figures[0] == figures[1]
 
+    @pytest.mark.slow
     def test_between_two_evaluations(
         self,
         finished: PretrainingDir,

@@ -17,7 +17,7 @@ from power_bert.errors import UserError
 from power_bert.pretrain.folder import PretrainingDir
 from power_bert.run_dir import write_json
 from power_bert.study import running
-from power_bert.study.definition import Cell, Start, Study, resolve_study
+from power_bert.study.definition import Cell, FineTuningRun, Study, resolve_study
 from power_bert.study.folder import StudyDir
 from power_bert.study.report import write_report
 from power_bert.study.results import CellResult, read_results
@@ -86,10 +86,10 @@ def fake_cell(study: Study, cell: Cell, folder: Path) -> str:
     ]  # fmt: skip
     write_json(cell_dir.pretraining.metrics, {**history[-1], "parameters": 100 * hidden, "history": history})
     cell_dir.pretraining.mark_done()
-    for start in fine_tunings(study):
-        phase = cell_dir.fine_tuning(start).phase("1_fine_tune")
-        score = 0.5 + 0.02 * (cell.seed if start.seed is None else start.seed)
-        write_json(phase.metrics, {"scores": {"matthews": None if start.untrained else score}})
+    for run in fine_tunings(study):
+        phase = cell_dir.fine_tuning(run).phase("1_fine_tune")
+        score = 0.5 + 0.02 * (cell.seed if run.seed is None else run.seed)
+        write_json(phase.metrics, {"scores": {"matthews": None if run.untrained else score}})
         phase.mark_done()
     return ""
 
@@ -142,9 +142,9 @@ def test_differences_seed_by_seed(make_study: Callable[..., Study], tmp_path: Pa
 
 
 def test_an_average_needs_all_tasks() -> None:
-    cell, both = Cell({}, {}), (Start("cola"), Start("mrpc"))
-    assert CellResult(cell, fine_tunings=both, scores={Start("cola"): 0.5}).average_scores() == [None]
-    scores = {Start("cola"): None, Start("mrpc"): 0.8}
+    cell, both = Cell({}, {}), (FineTuningRun("cola"), FineTuningRun("mrpc"))
+    assert CellResult(cell, fine_tunings=both, scores={FineTuningRun("cola"): 0.5}).average_scores() == [None]
+    scores = {FineTuningRun("cola"): None, FineTuningRun("mrpc"): 0.8}
     assert CellResult(cell, fine_tunings=both, scores=scores).average_scores() == [0.4]
 
 
@@ -166,7 +166,7 @@ def test_several_fine_tunings_of_one_pretraining(
     assert (result["cola_seed-0"], result["cola_seed-3"], result["cola_untrained_seed-3"]) == ("0.5", "0.56", "")
     assert study.fine_tuning is not None
     experiments = [
-        resolve_fine_tuning(study.fine_tuning, cell, folder.cell(cell.name), start) for start in fine_tunings(study)
+        resolve_fine_tuning(study.fine_tuning, cell, folder.cell(cell.name), run) for run in fine_tunings(study)
     ]
     assert [experiment.seed for experiment in experiments] == [0, 1, 3, 0, 1, 3]
     assert len({experiment.output_dir for experiment in experiments}) == 6
@@ -212,9 +212,9 @@ def test_a_study(
     assert all(float(row["test_loss"]) > 0 and row["cola"] and row["cola_untrained"] for row in results)
     assert folder.picture.read_bytes().startswith(b"\x89PNG")
     cell = folder.cell("similarity-gaussian_hidden-8_seed-1")
-    config = json.loads(cell.fine_tuning(Start("cola")).config.read_text())
+    config = json.loads(cell.fine_tuning(FineTuningRun("cola")).config.read_text())
     assert config["similarity"] == "gaussian" and config["seed"] == 1
-    assert not cell.fine_tuning(Start("cola")).phase("2_search").path.exists()
+    assert not cell.fine_tuning(FineTuningRun("cola")).phase("2_search").path.exists()
 
 
 @pytest.mark.slow
@@ -282,13 +282,13 @@ def test_a_fine_tuning_that_fails_does_not_stop_the_others(
     study = make_study(grid={"seed": [0], "hidden": [8], "heads": [2]}, pretraining={"steps": 1, "layers": 1})
     folder = StudyDir(tmp_path / "study")
     running._start_folder(study, folder)
-    broken = folder.cell("seed-0_hidden-8_heads-2").fine_tuning(Start("cola"))
+    broken = folder.cell("seed-0_hidden-8_heads-2").fine_tuning(FineTuningRun("cola"))
     broken.path.mkdir(parents=True)
     (broken.path / "thesis.tex").write_text("mine")
     (error,) = run_study(study, folder, console, run_cell=run_here).values()
     assert error.startswith("cola: OUTPUT_DIR=") and "holds no run" in error
     (result,) = read_results(study, folder)
-    assert list(result.scores) == [Start("cola", untrained=True)]
+    assert list(result.scores) == [FineTuningRun("cola", untrained=True)]
 
 
 class TestBadInput:
@@ -320,9 +320,9 @@ class TestBadInput:
             settings = resolve_cell(study, cell, open_corpus(StudyDir(path).corpus))
             cell_dir.pretraining.settings.write_text(settings.to_json(), encoding="utf-8")
             assert study.fine_tuning is not None
-            experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, Start("cola"))
-            cell_dir.fine_tuning(Start("cola")).path.mkdir()
-            cell_dir.fine_tuning(Start("cola")).config.write_text(experiment.to_json(), encoding="utf-8")
+            experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, FineTuningRun("cola"))
+            cell_dir.fine_tuning(FineTuningRun("cola")).path.mkdir()
+            cell_dir.fine_tuning(FineTuningRun("cola")).config.write_text(experiment.to_json(), encoding="utf-8")
             return fake_cell(study, cell, path)
 
         run_study(make_study(**tables), folder, console, run_cell=store_settings)

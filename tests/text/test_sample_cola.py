@@ -184,6 +184,7 @@ def test_sentence_of() -> None:
     assert sentence_of(["in", "fact", ",", "he", "slept", ",", "didn't", "he", "?"]) == "In fact, he slept, didn't he?"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leak", [False, True])
 def test_bag_of_words_stays_near_chance(folder: Path, leak: bool) -> None:
     """The words do not tell the label; the control, with a word that does in half of the bad sentences, is found."""

@@ -145,7 +145,8 @@ def mnli(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("data_dir", [".", pytest.param("MNLI", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("data_dir", [".", "MNLI"])
 def test_an_mnli_run_predicts_its_family(
     data_dir: str, mnli: Path, make_experiment: Callable[..., Experiment], tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -10,7 +10,7 @@ Four pure functions with one signature; d is the head size and the learned scale
 | gaussian  | −‖q − k‖² / (2σ²)      | σ, width                  |
 
 Each is a single matrix product: the squared distance is the product of the augmented vectors
-[−2q, ‖q‖², 1] and [k, 1, ‖k‖²], so no intermediate of size query × key is made on the way. That product is
+[−2q, ‖q‖², 1] and [k, 1, ‖k‖²], so no intermediate of size query × key is made on the way. Distances are
 computed in float32 whatever the compute dtype, because ‖q‖² + ‖k‖² − 2q·k cancels in bfloat16.
 """
 
@@ -74,9 +74,9 @@ def euclidean_scores(query: Tensor, key: Tensor, scale: Tensor) -> Tensor:
         zero.
     """
     left, right = _augmented(query, key)
-    # Few operations on query × key values, and in the compute dtype: at length 512 in bfloat16 they decide the speed.
-    squared = ops.cast(_matmul_transposed(left * ops.square(_per_head(scale)), right), query.dtype)
-    return -ops.sqrt(ops.maximum(squared, _SMALLEST_SQUARED_SCORE))
+    # The scale is inside the root: few operations on query × key values, which decide the speed at length 512.
+    squared = _matmul_transposed(left * ops.square(_per_head(scale)), right)
+    return -ops.cast(ops.sqrt(ops.maximum(squared, _SMALLEST_SQUARED_SCORE)), query.dtype)
 
 
 def gaussian_scores(query: Tensor, key: Tensor, scale: Tensor) -> Tensor:

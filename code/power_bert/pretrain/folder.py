@@ -17,7 +17,7 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.pretrain.settings import PretrainingSettings
 from power_bert.run_dir import read_json, write_json
-from power_bert.settings import list_differences
+from power_bert.settings import differing_settings, list_differences
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,9 @@ def corpus_fingerprint(corpus: Corpus) -> dict[str, Any]:
 
 def refuse_other_settings(folder: PretrainingDir, settings: PretrainingSettings) -> None:
     """Raises a UserError where the folder holds a pre-training with other settings."""
-    old, new = read_json(folder.settings), json.loads(settings.to_json())
+    present = json.loads(settings.to_json())
     # The corpus may have been moved.
-    if different := {
-        name: (old.get(name), new[name]) for name in new if old.get(name) != new[name] and name != "corpus"
-    }:
+    if different := differing_settings(read_json(folder.settings), present, but_for=["corpus"]):
         listed = list_differences(different)
         raise UserError(f"{folder.path} holds another pre-training ({listed}); choose another --out, or delete it")
 

@@ -31,13 +31,13 @@ def run_cell(study: Study, cell: Cell, folder: StudyDir, console: Console | None
     if study.fine_tuning is None:
         return
     errors = []
-    for start in fine_tunings(study):
-        run_dir = cell_dir.fine_tuning(start)
+    for run in fine_tunings(study):
+        run_dir = cell_dir.fine_tuning(run)
         if run_dir.phase(PHASES[0]).is_done:
             continue
-        if start.untrained and not cell_dir.untrained_model(start.seed).exists():
-            _write_untrained(settings, corpus, cell_dir, start.seed)
-        experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, start)
+        if run.untrained and not cell_dir.untrained_model(run.seed).exists():
+            _write_untrained(settings, corpus, cell_dir, run.seed)
+        experiment = resolve_fine_tuning(study.fine_tuning, cell, cell_dir, run)
         try:
             run_experiment(experiment, console=console, predict_test=False, only_fine_tune=True)
         except UserError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from power_bert.spread import Spread, spread_of
-from power_bert.study.definition import Start
+from power_bert.study.definition import FineTuningRun
 from power_bert.study.results import CellResult, Values, group_by_all_but_seed
 
 DOT, SIMILARITY = "dot", "similarity"
@@ -78,6 +78,6 @@ def _spread_of_differences(pairs: Sequence[tuple[CellResult, CellResult]], figur
 def _gains(result: CellResult, task: str) -> Iterable[float | None]:
     """In percent, one a seed of fine-tuning; an undefined score counts 0, as in GLUE."""
     for seed in result.fine_tuning_seeds:
-        trained, untrained = Start(task, False, seed), Start(task, True, seed)
+        trained, untrained = FineTuningRun(task, False, seed), FineTuningRun(task, True, seed)
         is_complete = {trained, untrained} <= result.scores.keys()
         yield 100 * ((result.scores[trained] or 0.0) - (result.scores[untrained] or 0.0)) if is_complete else None

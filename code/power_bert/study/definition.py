@@ -84,8 +84,8 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
-class Start:
-    """Where a fine-tuning of a cell begins.
+class FineTuningRun:
+    """One fine-tuning of a cell.
 
     Attributes:
         task: GLUE task.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from power_bert.pretrain.folder import PretrainingDir
 from power_bert.run_dir import RunDir
-from power_bert.study.definition import Start, seed_ending
+from power_bert.study.definition import FineTuningRun, seed_ending
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class CellDir:
         """The encoder with random weights from a seed of fine-tuning, or from the cell's."""
         return self.path / f"untrained{seed_ending(seed)}" / "model"
 
-    def fine_tuning(self, start: Start) -> RunDir:
+    def fine_tuning(self, run: FineTuningRun) -> RunDir:
         """The run of a task."""
-        return RunDir(self.path / start.name)
+        return RunDir(self.path / run.name)
 
     @property
     def error(self) -> Path:

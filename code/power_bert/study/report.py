@@ -101,7 +101,7 @@ def _columns(study: Study) -> list[_Column]:
         (_TEST_LOSS, lambda result: [result.figure("test_loss")], "{:.3f}"),
         ("masked accuracy", lambda result: [percent(result.figure("masked_accuracy"))], "{:.2f}"),
     ]
-    starts = dict.fromkeys((start.task, start.untrained) for start in fine_tunings(study))
+    starts = dict.fromkeys((run.task, run.untrained) for run in fine_tunings(study))
     for task, untrained in starts:
         columns.append((f"{task}{_ending(untrained)}", _scores_of(task, untrained), "{:.2f}"))
     for untrained in sorted({untrained for _, untrained in starts}):
@@ -128,8 +128,8 @@ def results_csv(study: Study, results: Sequence[CellResult]) -> str:
         row: dict[str, Any] = {**result.cell.values, "parameters": result.parameters or ""}
         row |= {name: or_empty(result.figure(name)) for name in (*_CURVE_FIGURES, "perplexity")}
         row["tokens_per_second"] = or_empty(result.tokens_per_second)
-        for start in fine_tunings(study):
-            row[start.name] = or_empty(result.scores.get(start))
+        for run in fine_tunings(study):
+            row[run.name] = or_empty(result.scores.get(run))
         rows.append(row)
     return _csv(rows)
 

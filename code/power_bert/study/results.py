@@ -10,7 +10,7 @@ from typing import Any
 from power_bert.analysis.document import Document
 from power_bert.run_dir import PHASES
 from power_bert.spread import Spread, spread_of
-from power_bert.study.definition import Cell, Start, Study
+from power_bert.study.definition import Cell, FineTuningRun, Study
 from power_bert.study.folder import CellDir, StudyDir
 from power_bert.study.work import fine_tunings
 from power_bert.text.glue_tasks import get_task
@@ -45,8 +45,8 @@ class CellResult:
     cell: Cell
     parameters: int = 0
     history: tuple[Mapping[str, float], ...] = ()
-    fine_tunings: tuple[Start, ...] = ()
-    scores: Mapping[Start, float | None] = field(default_factory=dict)
+    fine_tunings: tuple[FineTuningRun, ...] = ()
+    scores: Mapping[FineTuningRun, float | None] = field(default_factory=dict)
 
     def figure(self, name: str) -> float | None:
         """A figure of the last evaluation."""
@@ -59,12 +59,12 @@ class CellResult:
 
     @property
     def fine_tuning_seeds(self) -> list[int | None]:
-        """As of `Start`."""
-        return list(dict.fromkeys(start.seed for start in self.fine_tunings))
+        """As of `FineTuningRun`."""
+        return list(dict.fromkeys(run.seed for run in self.fine_tunings))
 
     def task_scores(self, task: str, untrained: bool = False) -> Values:
         """The scores of a task, one a seed."""
-        return [self.scores.get(Start(task, untrained, seed)) for seed in self.fine_tuning_seeds]
+        return [self.scores.get(FineTuningRun(task, untrained, seed)) for seed in self.fine_tuning_seeds]
 
     def average_scores(self, untrained: bool = False) -> Values:
         """The means over all tasks, one a seed; None as long as a task is missing.
@@ -73,9 +73,9 @@ class CellResult:
         """
         averages = list[float | None]()
         for seed in self.fine_tuning_seeds:
-            wanted = [start for start in self.fine_tunings if (start.untrained, start.seed) == (untrained, seed)]
-            is_complete = bool(wanted) and all(start in self.scores for start in wanted)
-            averages.append(statistics.fmean(self.scores[start] or 0.0 for start in wanted) if is_complete else None)
+            wanted = [run for run in self.fine_tunings if (run.untrained, run.seed) == (untrained, seed)]
+            is_complete = bool(wanted) and all(run in self.scores for run in wanted)
+            averages.append(statistics.fmean(self.scores[run] or 0.0 for run in wanted) if is_complete else None)
         return averages
 
 
@@ -107,10 +107,10 @@ def _read_cell(study: Study, cell: Cell, cell_dir: CellDir) -> CellResult:
     entries = [Document(metrics.path, entry, "history") for entry in metrics.items("history")]
     history = tuple({name: entry.number(name) for name in _FIGURES} for entry in entries)
     scores = {}
-    for start in fine_tunings(study):
-        phase = cell_dir.fine_tuning(start).phase(PHASES[0])
+    for run in fine_tunings(study):
+        phase = cell_dir.fine_tuning(run).phase(PHASES[0])
         if phase.is_done:
-            scores[start] = Document.read(phase.metrics).part("scores").score(get_task(start.task).metrics[0])
+            scores[run] = Document.read(phase.metrics).part("scores").score(get_task(run.task).metrics[0])
     return CellResult(cell, int(metrics.number("parameters")), history, tuple(fine_tunings(study)), scores)
 
 

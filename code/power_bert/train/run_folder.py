@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
 from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir, read_json
-from power_bert.settings import TrainingSettings, list_differences, read_settings_values
+from power_bert.settings import TrainingSettings, differing_settings, list_differences, read_settings_values
 from power_bert.text.examples import data_fingerprint
 from power_bert.text.task import Task
 from power_bert.text.task_family import predictable_test_sets
@@ -72,7 +73,7 @@ def _is_begun(run_dir: RunDir) -> bool:
 
 
 def _holds_same_run(run_dir: RunDir, experiment: Experiment) -> bool:
-    return _describes_run(run_dir.config) and not different_settings(run_dir, experiment)
+    return _describes_run(run_dir.config) and not differing_run_settings(run_dir, experiment)
 
 
 def check_run_dir(experiment: TrainingSettings, resume: bool) -> RunDir:
@@ -154,7 +155,7 @@ def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
             f"{folder_setting(experiment)} holds a run of another kind (its settings: {run_dir.config}). "
             f"Choose another {folder}, or set {anew} to set that run aside and start anew"
         )
-    if different := different_settings(run_dir, experiment):
+    if different := differing_run_settings(run_dir, experiment):
         raise UserError(
             f"{folder_setting(experiment)} holds another run ({list_differences(different)}). Choose another {folder}, "
             f"or set {anew} to set that run aside and start anew"
@@ -169,10 +170,12 @@ def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
                 )
 
 
-def different_settings(run_dir: RunDir, settings: TrainingSettings) -> dict[str, tuple[Any, Any]]:
-    """Setting → its value in the stored run and now, where they differ; the folder may have been moved."""
-    old, new = json.loads(read_settings(run_dir).to_json()), json.loads(settings.to_json())
-    return {name: (old.get(name), new[name]) for name in new if name != "output_dir" and old.get(name) != new[name]}
+def differing_run_settings(
+    run_dir: RunDir, settings: TrainingSettings, may_move: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Setting → its value in the stored run and now, where they differ; its folder and those of `may_move` need not."""
+    stored, present = json.loads(read_settings(run_dir).to_json()), json.loads(settings.to_json())
+    return differing_settings(stored, present, but_for=["output_dir", *may_move])
 
 
 def phases_of(experiment: Experiment) -> tuple[str, ...]:
