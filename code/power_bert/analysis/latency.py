@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 from power_bert.analysis.timings import BUCKETED, BUCKETED_ELIMINATED, FIXED_PADDING
+from power_bert.cores import available_cores
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import rebuild_classifier
 from power_bert.text.batches import Batch, evaluation_batches
@@ -128,9 +129,7 @@ def configured_threads() -> int:
 
         told = tf.config.threading.get_intra_op_parallelism_threads()
         told = told or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
-    if told:
-        return told
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return told or available_cores()
 
 
 def device_name() -> str:

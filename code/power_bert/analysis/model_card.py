@@ -7,7 +7,6 @@ the run; what nobody has measured is said to be not measured.
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
 from power_bert.settings import TrainingSettings
+from power_bert.spread import show_spread, spread_of
 from power_bert.text.custom_task import CUSTOM
 from power_bert.train.evaluation import score_test_predictions
 from power_bert.train.metrics import format_score, is_defined
@@ -199,16 +199,15 @@ def _scores(
     ]
     of_seeds = {**_other_seeds(run_dir, settings), settings.seed: scores["dev"]}
     if len(of_seeds) > 1:
-        spread = []
-        for metric in names:
-            values = [100 * of_seed[metric] for of_seed in of_seeds.values() if is_defined(of_seed[metric])]
-            spread.append(f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}" if values[1:] else "-")
+        by_metric = [[of_seed[metric] for of_seed in of_seeds.values()] for metric in names]
+        spreads = [spread_of(100 * score if is_defined(score) else None for score in column) for column in by_metric]
+        shown = [show_spread(spread, "{:.2f}") for spread in spreads]
         rows = [
             [str(seed), *(format_score(of_seed[metric]) for metric in names)]
             for seed, of_seed in sorted(of_seeds.items())
         ]
         lines += ["", "The same recipe from other seeds, dev:", ""]
-        lines += _table(["Seed", *names], [*rows, ["mean ± deviation", *spread]])
+        lines += _table(["Seed", *names], [*rows, ["mean ± deviation", *shown]])
     return lines
 
 

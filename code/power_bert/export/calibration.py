@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from power_bert.cores import available_cores
 from power_bert.export.model_file import pack_model
-from power_bert.export.runtime import LiteRtClassifier, available_cores
+from power_bert.export.runtime import LiteRtClassifier
 from power_bert.text.batches import pad_batch
 from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.examples import Examples

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from power_bert.cores import available_cores
 from power_bert.export.conversion import OUTPUT_NAME, PRIMARY_SIGNATURE
 from power_bert.quiet import native_stderr_held_back
 from power_bert.text.batches import pad_batch
 from power_bert.text.encoded_texts import EncodedTexts
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LiteRtClassifier:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from power_bert.cores import available_cores
 from power_bert.corpus.local_runner import end_with_parent
 from power_bert.corpus.manifest import Corpus, describe_corpus, make_plan
 from power_bert.corpus.preparation import prepare_corpus
@@ -90,7 +91,7 @@ def _threads_of_a_job(jobs: int) -> int:
     """Cores for each of several cells at a time; 0, which leaves the number to the libraries, for one."""
     if jobs == 1:
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     if not 1 <= jobs <= cores:
         raise UserError(f"--jobs {jobs}: expected 1 to {cores}, the number of cores")
     return cores // jobs
@@ -147,7 +148,7 @@ def prepare_study_corpus(study: Study, folder: StudyDir, console: Console) -> Co
         )
     plan = make_plan(definition.sources, folder.vocabulary, definition.length, definition.rules, definition.split)
     console.print("preparing the corpus", markup=False)
-    return prepare_corpus(plan, folder.corpus, folder.vocabulary, workers=multiprocessing.cpu_count())
+    return prepare_corpus(plan, folder.corpus, folder.vocabulary, workers=available_cores())
 
 
 def _run_here(
