@@ -72,12 +72,13 @@ def test_a_part_of_it(tmp_path: Path) -> None:
     given.mkdir()
     teachers = parse_teachers_of_tasks([f"emotion={given}"])
     study = DistillationStudy(
-        {"emotion": "data"}, ("linear",), (3,), tmp_path, ("alone", "two_teachers"), teachers, 1, 32, 50, 4, 64
+        {"emotion": "data"}, ("linear",), (3,), tmp_path, ("alone", "two_teachers"), teachers, 1, 2e-4, 32, 50, 4, 64
     )
     assert run_distillation_study(study, Console(file=io.StringIO()), run) == {}
     fine_tuned, alone, two, compared, baselines = called
     second = str(tmp_path / "emotion" / "teacher1")
     assert value(fine_tuned, "--seed") == "1" and fine_tuned[-1] == second
+    assert value(fine_tuned, "--lr-bert") == "0.0002"
     assert value(fine_tuned, "--max-length") == "32" and value(alone, "--max-length") == "64"
     assert value(alone, "--epochs") == value(two, "--epochs") == "4"
     assert alone[1:3] == ["--teacher", "none"] and two[1:5] == ["--teacher", str(given), "--teacher", second]

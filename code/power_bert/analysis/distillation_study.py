@@ -39,6 +39,7 @@ class DistillationStudy:
         ways: how each student learns; some of WAYS.
         teachers: name of a task → runs that teach it. Teachers that are missing are fine-tuned, from seeds 0 and 1.
         teacher_epochs: of fine-tuning a teacher.
+        teacher_lr_bert: its LR_BERT; small encoders want more than the paper's, which are for BERT-base.
         teacher_max_length: word pieces of an example at most, for teachers that are fine-tuned; None takes the task's.
         train_examples: training examples at most, of teachers and students; None takes all.
         epochs: of every student; None takes the student's own.
@@ -57,6 +58,7 @@ class DistillationStudy:
     ways: tuple[str, ...] = WAYS
     teachers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     teacher_epochs: int = 3
+    teacher_lr_bert: float = 1e-4
     teacher_max_length: int | None = None
     train_examples: int | None = None
     epochs: int | None = None
@@ -162,9 +164,9 @@ def _report(
 
 
 def _teacher_jobs(study: DistillationStudy, task: str, data_dir: str) -> list[_Job]:
-    # Small encoders want a larger rate than the paper's, which are for BERT-base.
-    settings = ["--task", task, "--data-dir", data_dir, "--fine-tune-only", "--lr-bert", "1e-4"]
-    settings += [*_option("--epoch", study.teacher_epochs), *_option("--max-length", study.teacher_max_length)]
+    settings = ["--task", task, "--data-dir", data_dir, "--fine-tune-only"]
+    settings += [*_option("--epoch", study.teacher_epochs), *_option("--lr-bert", study.teacher_lr_bert)]
+    settings += _option("--max-length", study.teacher_max_length)
     settings += _option("--train-examples", study.train_examples)
     folders = [study.out / task / f"teacher{seed}" for seed in range(_teachers_needed(study))]
     return [
@@ -209,7 +211,7 @@ def _teachers_needed(study: DistillationStudy) -> int:
     return 0 if study.ways == ("alone",) else 1
 
 
-def _option(name: str, value: int | str | None) -> list[str]:
+def _option(name: str, value: float | str | None) -> list[str]:
     """The arguments of an option; none where it is not given."""
     return [] if value is None else [name, str(value)]
 

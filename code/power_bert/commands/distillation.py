@@ -274,6 +274,7 @@ def measure_distillation(
         ),
     ] = None,
     teacher_epochs: Annotated[int, typer.Option(help="of fine-tuning a teacher", min=1)] = 3,
+    teacher_lr_bert: Annotated[float, typer.Option(help="likewise: its learning rate")] = 1e-4,
     teacher_max_length: Annotated[int | None, typer.Option(help="of a teacher's texts; default: the task's")] = None,
     train_examples: Annotated[
         int | None, typer.Option(help="training examples, for a measurement that costs less; default: all", min=1)
@@ -312,6 +313,9 @@ def measure_distillation(
 
         bash run.sh measure-distillation emotion=data/emotion --students bilstm --loss mse --out mse
 
+        bash run.sh measure-distillation massive=data/massive_en-US --teacher-epochs 6 --teacher-lr-bert 2.5e-4
+        --out massive
+
         bash run.sh measure-distillation sst-2=data/SST-2 --teachers sst-2=RUN --ways alone,distilled --epochs 3
     """
     from rich.console import Console
@@ -340,6 +344,7 @@ def measure_distillation(
         ways=_listed(ways),
         teachers=parse_teachers_of_tasks(teachers or []),
         teacher_epochs=teacher_epochs,
+        teacher_lr_bert=teacher_lr_bert,
         teacher_max_length=teacher_max_length,
         train_examples=train_examples,
         epochs=epochs,
