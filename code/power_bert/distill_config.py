@@ -88,6 +88,7 @@ class Distillation:
         warmup: share of updates with rising rate.
         weight_decay: decoupled.
         clip_norm: largest global norm of the gradient.
+        epsilon: of AdamW, added to the root of the mean squared gradient.
         dropout: before the student's head.
         text_columns: as of `Experiment`, and likewise the rest.
         label_column: see there.
@@ -139,6 +140,7 @@ class Distillation:
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    epsilon: float = 1e-6
     dropout: float = 0.1
     text_columns: tuple[str, ...] | None = None
     label_column: str | None = None
@@ -310,6 +312,7 @@ _RANGES: Ranges = {
     "warmup": (0.0, 0.99, "a share from 0 to 0.99"),
     "weight_decay": (0.0, 1.0, "0 to 1"),
     "clip_norm": (1e-6, 1e6, "a positive norm"),
+    "epsilon": (1e-12, 1.0, "a number from 1e-12 to 1"),
     "dropout": (0.0, 0.9, "a rate from 0 to 0.9"),
 }
 # Fields whose option has another name.
@@ -344,6 +347,7 @@ def resolve_distillation(given: Mapping[str, Any]) -> Distillation:
         "epochs": defaults.epochs,
         "batch_size": defaults.batch_size,
         "learning_rate": defaults.learning_rate,
+        "epsilon": defaults.epsilon,
         "max_length": defaults.max_length or task_defaults.max_length,
         "vocabulary": str(DEFAULT_CHECKPOINT) if start == RANDOM else start,
         **values,

@@ -112,6 +112,26 @@ def test_word_pieces_of_unlabelled_texts_count(run_tiny: Callable[..., Any], tmp
     assert (idf == 0).sum() > 5, "pieces of no text do not count"
 
 
+def test_the_students_epsilon_reaches_the_optimizer(
+    run_tiny: Callable[..., Any], make_settings: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from power_bert.distill import driver
+
+    used, compile_as_before = [], driver.compile_with_adamw
+
+    def compile_and_note(model: Any, *rest: Any, **options: Any) -> None:
+        compile_as_before(model, *rest, **options)
+        used.append(model.optimizer.epsilon)
+
+    monkeypatch.setattr(driver, "compile_with_adamw", compile_and_note)
+    run_tiny("default", epochs=1)
+    run_tiny("given", epochs=1, epsilon=0.25)
+    assert used == [1e-3, 0.25]
+    assert make_settings(tmp_path, student="bilstm").epsilon == 1e-6
+    with pytest.raises(UserError, match=r"--epsilon=0\.0 is out of range: expected a number from 1e-12 to 1"):
+        make_settings(tmp_path, epsilon=0.0)
+
+
 def test_a_weight_of_zero_is_no_weight(make_settings: Callable[..., Any], tmp_path: Path) -> None:
     assert make_settings(tmp_path, student="bilstm", hidden_weight="0.0").hidden_weight == "0.0"
 

@@ -90,6 +90,7 @@ def distill(
     seed: Annotated[int, typer.Option(help="of weights, order, dropout and augmentation")] = 0,
     warmup: Annotated[float | None, typer.Option(help="share of updates with rising rate; default 0.1")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="decoupled; default 0.01")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="of AdamW; default: the student's")] = None,
     dropout: Annotated[float | None, typer.Option(help="before the student's head; default 0.1")] = None,
     text_columns: Annotated[str | None, typer.Option(help="custom task: column of texts, or two with a comma")] = None,
     label_column: Annotated[str | None, typer.Option(help="custom task: column of labels or scores")] = None,

@@ -194,7 +194,13 @@ def _train(settings: Distillation, lessons: _Lessons, run_dir: RunDir, reporter:
         _TITLE,
         settings.epochs,
         lambda fitted, steps: compile_with_adamw(
-            fitted, steps, settings.learning_rate, settings.warmup, settings.weight_decay, settings.clip_norm
+            fitted,
+            steps,
+            settings.learning_rate,
+            settings.warmup,
+            settings.weight_decay,
+            settings.clip_norm,
+            epsilon=settings.epsilon,
         ),
         "last" if callbacks else "best",  # before the last epoch, pruning and clustering are not at their end
         None,

@@ -92,6 +92,7 @@ def compile_with_adamw(
     weight_decay: float,
     clip_norm: float,
     retention_rate: float = 0.0,
+    epsilon: float = 1e-6,
 ) -> None:
     """AdamW with linear warm-up and decay of its rate.
 
@@ -103,13 +104,14 @@ def compile_with_adamw(
         weight_decay: decoupled.
         clip_norm: largest global norm of the gradient.
         retention_rate: of retention parameters, where the model has any.
+        epsilon: added to the root of the mean squared gradient; BERT's by default.
     """
     optimizer = TwoRateAdamW(
         LinearWarmupDecay(peak, int(warmup * total_steps), total_steps),
         retention_rate=retention_rate,
         weight_decay=weight_decay,
         global_clipnorm=clip_norm,
-        epsilon=1e-6,  # as in BERT
+        epsilon=epsilon,
     )
     model.compile(optimizer=optimizer, metrics=[])
     model.optimizer.build(model.trainable_variables)
