@@ -101,10 +101,10 @@ def _columns(study: Study) -> list[_Column]:
         (_TEST_LOSS, lambda result: [result.figure("test_loss")], "{:.3f}"),
         ("masked accuracy", lambda result: [percent(result.figure("masked_accuracy"))], "{:.2f}"),
     ]
-    starts = dict.fromkeys((run.task, run.untrained) for run in fine_tunings(study))
-    for task, untrained in starts:
+    kinds = dict.fromkeys((run.task, run.untrained) for run in fine_tunings(study))
+    for task, untrained in kinds:
         columns.append((f"{task}{_ending(untrained)}", _scores_of(task, untrained), "{:.2f}"))
-    for untrained in sorted({untrained for _, untrained in starts}):
+    for untrained in sorted({untrained for _, untrained in kinds}):
         columns.append((f"average{_ending(untrained)}", _averages_of(untrained), "{:.2f}"))
     return columns
 
