@@ -72,7 +72,18 @@ def test_a_part_of_it(tmp_path: Path) -> None:
     given.mkdir()
     teachers = parse_teachers_of_tasks([f"emotion={given}"])
     study = DistillationStudy(
-        {"emotion": "data"}, ("linear",), (3,), tmp_path, ("alone", "two_teachers"), teachers, 1, 2e-4, 32, 50, 4, 64
+        {"emotion": "data"},
+        ("linear",),
+        (3,),
+        tmp_path,
+        ("alone", "two_teachers"),
+        teachers,
+        teacher_epochs=1,
+        teacher_lr_bert=2e-4,
+        teacher_max_length=32,
+        train_examples=50,
+        epochs=4,
+        max_length=64,
     )
     assert run_distillation_study(study, Console(file=io.StringIO()), run) == {}
     fine_tuned, alone, two, compared, baselines = called
@@ -114,13 +125,21 @@ def test_a_recipe_is_for_students_with_teachers(tmp_path: Path) -> None:
 
     recipe = {"loss": "mse", "alpha": "0.5", "temperature": "linear:4:1", "augment_copies": 5, "start": "encoder"}
     study = DistillationStudy(
-        {"emotion": "data"}, ("linear",), (0,), tmp_path, ("alone", "distilled", "augmented"), epochs=12, **recipe
+        {"emotion": "data"},
+        ("linear",),
+        (0,),
+        tmp_path,
+        ("alone", "distilled", "augmented"),
+        epochs=12,
+        epsilon=1e-4,
+        **recipe,
     )
     run_distillation_study(study, Console(file=io.StringIO()), run)
     alone, distilled, augmented = (arguments for arguments in called if arguments[0] == "distill")
     assert "--loss" not in alone and "--alpha" not in alone and "--temperature" not in alone
     # Students that are compared start from the same weights.
     assert all(value(arguments, "--start") == "encoder" for arguments in (alone, distilled, augmented))
+    assert all(value(arguments, "--epsilon") == "0.0001" for arguments in (alone, distilled, augmented))
     for arguments in (distilled, augmented):
         values = [value(arguments, option) for option in ("--loss", "--alpha", "--temperature")]
         assert values == ["mse", "0.5", "linear:4:1"]

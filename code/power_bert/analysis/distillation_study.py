@@ -43,6 +43,7 @@ class DistillationStudy:
         teacher_max_length: word pieces of an example at most, for teachers that are fine-tuned; None takes the task's.
         train_examples: training examples at most, of teachers and students; None takes all.
         epochs: of every student; None takes the student's own.
+        epsilon: likewise, of AdamW.
         max_length: word pieces of an example at most, for the students; None takes the student's or the task's.
         start: where the weights or embeddings of all students come from, in every way; None is at random.
         loss: of students with teachers, as of `Distillation`; None takes its default.
@@ -62,6 +63,7 @@ class DistillationStudy:
     teacher_max_length: int | None = None
     train_examples: int | None = None
     epochs: int | None = None
+    epsilon: float | None = None
     max_length: int | None = None
     start: str | None = None
     loss: str | None = None
@@ -182,8 +184,8 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
         folder = study.out / task / f"{student}-{way}-seed{seed}"
         settings = ["--task", task, "--data-dir", data_dir, "--student", student, "--seed", str(seed)]
         settings += [*_option("--train-examples", study.train_examples), *_option("--max-length", study.max_length)]
-        settings += [*_option("--start", study.start), "--logits", str(_logits_folder(study, task))]
-        settings += ["--out", str(folder)]
+        settings += [*_option("--epsilon", study.epsilon), *_option("--start", study.start)]
+        settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
         epochs = study.epochs or student_defaults(student).epochs
         chosen = tuple(teachers[: {"alone": 0, "two_teachers": _NUM_TEACHERS}.get(way, 1)])
         jobs.append(_Job(folder, ["distill", *_way_arguments(study, way, epochs, chosen), *settings], chosen))

@@ -281,6 +281,7 @@ def measure_distillation(
         int | None, typer.Option(help="training examples, for a measurement that costs less; default: all", min=1)
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="of every student; default: the student's", min=1)] = None,
+    epsilon: Annotated[float | None, typer.Option(help="likewise: of AdamW; default: the student's")] = None,
     max_length: Annotated[
         int | None, typer.Option(help="of the students' texts; default: the student's or the task's", min=5)
     ] = None,
@@ -313,6 +314,9 @@ def measure_distillation(
         --out started
 
         bash run.sh measure-distillation emotion=data/emotion --students bilstm --loss mse --out mse
+
+        bash run.sh measure-distillation emotion=data/emotion --students linear --ways alone,augmented --epochs 30
+        --alpha 0.7 --temperature 0.5 --out linear
 
         bash run.sh measure-distillation massive=data/massive_en-US --teacher-epochs 6 --teacher-lr-bert 2.5e-4
         --out massive
@@ -349,6 +353,7 @@ def measure_distillation(
         teacher_max_length=teacher_max_length,
         train_examples=train_examples,
         epochs=epochs,
+        epsilon=epsilon,
         max_length=max_length,
         start=start,
         loss=loss,
