@@ -14,6 +14,7 @@ from power_bert.errors import UserError
 from power_bert.model.retention_choice import resolve_retention_text
 from power_bert.model.student_kinds import BERT, kind_of, student_defaults
 from power_bert.settings import (
+    ADAMW_EPSILON,
     Ranges,
     check_choices,
     check_ranges,
@@ -140,7 +141,7 @@ class Distillation:
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    epsilon: float = 1e-6
+    epsilon: float = ADAMW_EPSILON
     dropout: float = 0.1
     text_columns: tuple[str, ...] | None = None
     label_column: str | None = None

@@ -14,6 +14,8 @@ from power_bert.text.custom_task import CUSTOM, make_custom_task
 from power_bert.text.glue_tasks import get_task
 from power_bert.text.task import Task
 
+# Added to the root of the mean squared gradient, as in BERT, where a student or the user wants no other.
+ADAMW_EPSILON = 1e-6
 # Fields that only TASK=custom has.
 CUSTOM_SETTINGS = ("text_columns", "label_column", "labels", "metric")
 # Name of a field → (lowest, highest, how to say it).

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from power_bert.errors import UserError
+from power_bert.settings import ADAMW_EPSILON
 
 BERT = "bert"
 # Name → blocks, hidden dimension; Turc et al. (2019, arXiv 1908.08962), whose heads are 64 wide and whose feed-forward
@@ -32,7 +33,7 @@ class StudentDefaults:
     epochs: int
     batch_size: int = 32
     max_length: int | None = None
-    epsilon: float = 1e-6  # as in BERT
+    epsilon: float = ADAMW_EPSILON
 
 
 # Bags of word pieces have no positions: a longer text costs them next to nothing.

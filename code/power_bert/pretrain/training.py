@@ -25,6 +25,7 @@ from power_bert.pretrain.schedules import make_schedule
 from power_bert.pretrain.settings import PretrainingSettings
 from power_bert.pretrain.tracking import Tracker
 from power_bert.pretrain.training_model import AccumulatedTraining, SynchronousAdamW
+from power_bert.settings import ADAMW_EPSILON
 from power_bert.train.reporting import Reporter
 from power_bert.train.training_state import load_training_state, save_training_state
 
@@ -76,7 +77,7 @@ def make_model(settings: PretrainingSettings, corpus: Corpus) -> AccumulatedTrai
         weight_decay=settings.weight_decay,
         global_clipnorm=settings.clip_norm,
         beta_2=0.98,  # as RoBERTa: with few updates, an average over the last thousand gradients is too slow
-        epsilon=1e-6,
+        epsilon=ADAMW_EPSILON,
     )
     model.compile(optimizer=optimizer)
     model.optimizer.build(model.trainable_variables)

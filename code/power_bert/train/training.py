@@ -16,7 +16,7 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_directory
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.run_dir import PhaseDir, RunDir
-from power_bert.settings import TrainingSettings
+from power_bert.settings import ADAMW_EPSILON, TrainingSettings
 from power_bert.text.batches import TrainingBatches
 from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.examples import Examples
@@ -92,7 +92,7 @@ def compile_with_adamw(
     weight_decay: float,
     clip_norm: float,
     retention_rate: float = 0.0,
-    epsilon: float = 1e-6,
+    epsilon: float = ADAMW_EPSILON,
 ) -> None:
     """AdamW with linear warm-up and decay of its rate.
 
