@@ -11,6 +11,7 @@ from power_bert.analysis.distillation_study import (
     DistillationStudy,
     parse_tasks,
     parse_teachers_of_tasks,
+    parse_unlabelled,
     run_distillation_study,
 )
 from power_bert.errors import UserError
@@ -146,6 +147,31 @@ def test_a_recipe_is_for_students_with_teachers(tmp_path: Path) -> None:
     assert value(augmented, "--augment-copies") == "5" and value(augmented, "--epochs") == "2"
 
 
+def test_unlabelled_texts(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        compare(arguments)
+        return 0, ""
+
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a text\n", encoding="utf-8")
+    study = DistillationStudy(
+        {"emotion": "data"},
+        ("linear",),
+        (0,),
+        tmp_path,
+        ("distilled", "unlabelled"),
+        unlabelled=parse_unlabelled([f"emotion={texts}"]),
+        epochs=3,
+    )
+    assert run_distillation_study(study, Console(file=io.StringIO()), run) == {}
+    distilled, unlabelled = (arguments for arguments in called if arguments[0] == "distill")
+    assert "--unlabelled" not in distilled and value(unlabelled, "--unlabelled") == str(texts)
+    assert unlabelled.count("--teacher") == 1 and value(unlabelled, "--epochs") == "3"
+
+
 def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
     called: list[Sequence[str]] = []
     runs = {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0], "linear-alone-seed0.20260102-030405": DISTILL}
@@ -175,6 +201,14 @@ def test_what_makes_no_sense(tmp_path: Path) -> None:
         DistillationStudy({"emotion": "data"}, (), (0,), tmp_path)
     with pytest.raises(UserError, match="--teachers sst-2: not among the tasks emotion"):
         DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path, teachers={"sst-2": ("run",)})
+    with pytest.raises(UserError, match="--unlabelled sst-2: not among the tasks emotion"):
+        DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path, unlabelled={"sst-2": "texts.txt"})
+    with pytest.raises(UserError, match="--ways unlabelled: no texts for emotion; give --unlabelled emotion=FILE"):
+        DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path, ("unlabelled",))
+    with pytest.raises(UserError, match=r"--unlabelled emotion=.*none: no such file"):
+        parse_unlabelled([f"emotion={tmp_path / 'none'}"])
+    with pytest.raises(UserError, match="expected TASK=FILE"):
+        parse_unlabelled(["texts.txt"])
     with pytest.raises(UserError, match=r"no such run: .*none"):
         parse_teachers_of_tasks([f"emotion={tmp_path / 'none'}"])
     with pytest.raises(UserError, match="expected TASK=RUN or TASK=RUN,RUN"):

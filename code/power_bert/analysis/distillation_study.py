@@ -21,7 +21,9 @@ from power_bert.text.glue_tasks import get_task
 from power_bert.train.glue import explain_failure
 from power_bert.train.run_folder import is_set_aside
 
-WAYS = ("alone", "distilled", "two_teachers", "augmented")
+USUAL_WAYS = ("alone", "distilled", "two_teachers", "augmented")
+_UNLABELLED = "unlabelled"  # needs a file of texts
+_WAYS = (*USUAL_WAYS, _UNLABELLED)
 _NUM_TEACHERS = 2
 # (arguments of the program) → exit status and the end of what it wrote to stderr.
 RunProgram = Callable[[Sequence[str]], tuple[int, str]]
@@ -36,8 +38,9 @@ class DistillationStudy:
         students: names of students.
         seeds: of the students.
         out: folder of all runs: ``<out>/<task>/<run>``.
-        ways: how each student learns; some of WAYS.
+        ways: how each student learns: some of USUAL_WAYS, and "unlabelled".
         teachers: name of a task → runs that teach it. Teachers that are missing are fine-tuned, from seeds 0 and 1.
+        unlabelled: name of a task → a file of texts, one a line, for the way "unlabelled".
         teacher_epochs: of fine-tuning a teacher.
         teacher_lr_bert: its LR_BERT; small encoders want more than the paper's, which are for BERT-base.
         teacher_max_length: word pieces of an example at most, for teachers that are fine-tuned; None takes the task's.
@@ -56,8 +59,9 @@ class DistillationStudy:
     students: tuple[str, ...]
     seeds: tuple[int, ...]
     out: Path
-    ways: tuple[str, ...] = WAYS
+    ways: tuple[str, ...] = USUAL_WAYS
     teachers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unlabelled: dict[str, str] = field(default_factory=dict)
     teacher_epochs: int = 3
     teacher_lr_bert: float = 1e-4
     teacher_max_length: int | None = None
@@ -72,12 +76,15 @@ class DistillationStudy:
     augment_copies: int = 2
 
     def __post_init__(self) -> None:
-        if unknown := [way for way in self.ways if way not in WAYS]:
-            raise UserError(f"--ways {', '.join(unknown)}: unknown; expected some of {', '.join(WAYS)}")
+        if unknown := [way for way in self.ways if way not in _WAYS]:
+            raise UserError(f"--ways {', '.join(unknown)}: unknown; expected some of {', '.join(_WAYS)}")
         for task in self.tasks:
             get_task(task)  # an unknown one is said before anything takes time
-        if strangers := sorted(set(self.teachers) - set(self.tasks)):
-            raise UserError(f"--teachers {', '.join(strangers)}: not among the tasks {', '.join(self.tasks)}")
+        for name, of_tasks in (("--teachers", self.teachers), ("--unlabelled", self.unlabelled)):
+            if strangers := sorted(set(of_tasks) - set(self.tasks)):
+                raise UserError(f"{name} {', '.join(strangers)}: not among the tasks {', '.join(self.tasks)}")
+        if _UNLABELLED in self.ways and (bare := [task for task in self.tasks if task not in self.unlabelled]):
+            raise UserError(f"--ways {_UNLABELLED}: no texts for {', '.join(bare)}; give --unlabelled {bare[0]}=FILE")
         for name, given in (("--students", self.students), ("--seeds", self.seeds), ("--ways", self.ways)):
             if not given:
                 raise UserError(f"{name} is empty: give at least one")
@@ -188,11 +195,11 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
         settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
         epochs = study.epochs or student_defaults(student).epochs
         chosen = tuple(teachers[: {"alone": 0, "two_teachers": _NUM_TEACHERS}.get(way, 1)])
-        jobs.append(_Job(folder, ["distill", *_way_arguments(study, way, epochs, chosen), *settings], chosen))
+        jobs.append(_Job(folder, ["distill", *_way_arguments(study, task, way, epochs, chosen), *settings], chosen))
     return jobs
 
 
-def _way_arguments(study: DistillationStudy, way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
+def _way_arguments(study: DistillationStudy, task: str, way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
     """What decides how a student learns; `epochs` are those without augmentation."""
     if not teachers:
         return ["--teacher", "none", "--epochs", str(epochs)]
@@ -204,6 +211,8 @@ def _way_arguments(study: DistillationStudy, way: str, epochs: int, teachers: Se
         epochs = max(1, round(epochs / (1 + study.augment_copies)))
         copies = str(study.augment_copies)
         arguments += ["--augment", "mask,class,ngram", "--augment-copies", copies, "--augment-seed", "0"]
+    elif way == _UNLABELLED:
+        arguments += ["--unlabelled", study.unlabelled[task]]
     return [*arguments, "--epochs", str(epochs)]
 
 
@@ -235,6 +244,23 @@ def parse_tasks(given: Sequence[str]) -> dict[str, str]:
             raise UserError(f"{text}: expected TASK=FOLDER, as in emotion=data/emotion")
         tasks[name] = folder if folder.startswith("tfds:") else os.path.abspath(folder)
     return tasks
+
+
+def parse_unlabelled(given: Sequence[str]) -> dict[str, str]:
+    """Tasks and their files of texts from "emotion=texts.txt".
+
+    Raises:
+        UserError: a text of another form, or a file that is not there.
+    """
+    files = {}
+    for text in given:
+        name, _, path = text.partition("=")
+        if not name or not path:
+            raise UserError(f"--unlabelled {text}: expected TASK=FILE, as in emotion=texts.txt")
+        if not Path(path).is_file():
+            raise UserError(f"--unlabelled {text}: no such file; expected a text a line")
+        files[name] = os.path.abspath(path)
+    return files
 
 
 def parse_teachers_of_tasks(given: Sequence[str]) -> dict[str, tuple[str, ...]]:

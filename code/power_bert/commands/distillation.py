@@ -266,13 +266,19 @@ def measure_distillation(
     ],
     out: Annotated[Path, typer.Option(help="folder of all runs and of the comparisons")],
     students: Annotated[str, typer.Option(help=f"with commas: {_STUDENTS}")] = "bert-tiny,bilstm,cnn,linear,mlp",
-    ways: Annotated[str, typer.Option(help="how each learns, with commas")] = "alone,distilled,two_teachers,augmented",
+    ways: Annotated[
+        str, typer.Option(help="how each learns, with commas: alone, distilled, two_teachers, augmented, unlabelled")
+    ] = "alone,distilled,two_teachers,augmented",
     seeds: Annotated[str, typer.Option(help="of the students, with commas")] = "0,1,2",
     teachers: Annotated[
         list[str] | None,
         typer.Option(
             help="TASK=RUN or TASK=RUN,RUN: finished runs that teach; several times; missing ones are trained"
         ),
+    ] = None,
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(help="TASK=FILE: texts without labels, one a line, for the way unlabelled; several times"),
     ] = None,
     teacher_epochs: Annotated[int, typer.Option(help="of fine-tuning a teacher", min=1)] = 3,
     teacher_lr_bert: Annotated[float, typer.Option(help="likewise: its learning rate")] = 1e-4,
@@ -302,7 +308,8 @@ def measure_distillation(
     Each run is a run folder; the same command goes on where it was stopped, and one with other students or ways adds
     to it. Ends with a comparison a task (OUT/TASK/comparison) of all finished runs there, the linear baselines, what
     each student gains over itself alone and over least squares (gains.txt, .csv), and all tasks side by side
-    (OUT/summary.txt). With augmentation a student has fewer epochs: about as many updates.
+    (OUT/summary.txt). With augmentation a student has fewer epochs: about as many updates. The way unlabelled also
+    learns what its teacher says of the texts of a file; its epochs are over all texts.
 
     Examples:
 
@@ -322,6 +329,9 @@ def measure_distillation(
         --out massive
 
         bash run.sh measure-distillation sst-2=data/SST-2 --teachers sst-2=RUN --ways alone,distilled --epochs 3
+
+        bash run.sh measure-distillation emotion=data/emotion --ways unlabelled --unlabelled emotion=texts.txt
+        --epochs 2 --out study
     """
     from rich.console import Console
 
@@ -329,6 +339,7 @@ def measure_distillation(
         DistillationStudy,
         parse_tasks,
         parse_teachers_of_tasks,
+        parse_unlabelled,
         run_distillation_study,
     )
     from power_bert.errors import UserError
@@ -348,6 +359,7 @@ def measure_distillation(
         out=out.absolute(),
         ways=_listed(ways),
         teachers=parse_teachers_of_tasks(teachers or []),
+        unlabelled=parse_unlabelled(unlabelled or []),
         teacher_epochs=teacher_epochs,
         teacher_lr_bert=teacher_lr_bert,
         teacher_max_length=teacher_max_length,
