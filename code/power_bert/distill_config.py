@@ -12,9 +12,8 @@ from power_bert.compression.blocks import SINGLE, parse_block
 from power_bert.config import DEFAULT_CHECKPOINT, PROJECT_ROOT, RUNS_FOLDER, complete_task
 from power_bert.errors import UserError
 from power_bert.model.retention_choice import resolve_retention_text
-from power_bert.model.student_kinds import BERT, kind_of, student_defaults
+from power_bert.model.student_kinds import BERT, StudentDefaults, kind_of, student_defaults
 from power_bert.settings import (
-    ADAMW_EPSILON,
     Ranges,
     check_choices,
     check_ranges,
@@ -118,8 +117,8 @@ class Distillation:
     block: str = "1x1"
     clusters: int = 0
     teacher_max_length: int | None = None
-    alpha: str = "0.1"
-    temperature: str = "2"
+    alpha: str = StudentDefaults.alpha
+    temperature: str = StudentDefaults.temperature
     loss: str = "kl"
     weighting: str = "equal"
     teacher_weights: str | None = None
@@ -141,7 +140,7 @@ class Distillation:
     warmup: float = 0.1
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    epsilon: float = ADAMW_EPSILON
+    epsilon: float = StudentDefaults.epsilon
     dropout: float = 0.1
     text_columns: tuple[str, ...] | None = None
     label_column: str | None = None
@@ -349,6 +348,8 @@ def resolve_distillation(given: Mapping[str, Any]) -> Distillation:
         "batch_size": defaults.batch_size,
         "learning_rate": defaults.learning_rate,
         "epsilon": defaults.epsilon,
+        "alpha": defaults.alpha,
+        "temperature": defaults.temperature,
         "max_length": defaults.max_length or task_defaults.max_length,
         "vocabulary": str(DEFAULT_CHECKPOINT) if start == RANDOM else start,
         **values,

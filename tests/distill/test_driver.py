@@ -37,7 +37,7 @@ def test_what_a_run_leaves_and_a_second_student_asks_no_teacher(run_tiny: Callab
     assert read_json(second.run_dir.phase(DISTILL).metrics)["teacher_forwards"] == 0
     assert "already done" in run_tiny("first", augment=("mask", "ngram"), augment_copies=1).output
     with pytest.raises(UserError, match=r"--out .* holds another run .*alpha.*--no-resume"):
-        run_tiny("first", augment=("mask", "ngram"), augment_copies=1, alpha="0.5")
+        run_tiny("first", augment=("mask", "ngram"), augment_copies=1, alpha="0.7")
 
 
 def test_a_student_alone_learns_from_the_labels(run_tiny: Callable[..., Any]) -> None:
@@ -127,9 +127,18 @@ def test_the_students_epsilon_reaches_the_optimizer(
     run_tiny("default", epochs=1)
     run_tiny("given", epochs=1, epsilon=0.25)
     assert used == [1e-3, 0.25]
-    assert make_settings(tmp_path, student="bilstm").epsilon == 1e-6
     with pytest.raises(UserError, match=r"--epsilon=0\.0 is out of range: expected a number from 1e-12 to 1"):
         make_settings(tmp_path, epsilon=0.0)
+
+
+def test_defaults_of_a_kind_of_student(make_settings: Callable[..., Any], tmp_path: Path) -> None:
+    def chosen(**given: str) -> tuple[float, str, str]:
+        settings = make_settings(tmp_path, **given)
+        return settings.epsilon, settings.alpha, settings.temperature
+
+    assert chosen(student="bilstm") == (1e-6, "0.1", "2")
+    assert chosen(student="linear") == (1e-3, "0.5", "1")
+    assert chosen(student="linear", alpha="0.2", temperature="linear:4:1") == (1e-3, "0.2", "linear:4:1")
 
 
 def test_a_weight_of_zero_is_no_weight(make_settings: Callable[..., Any], tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class DistillationStudy:
         epsilon: likewise, of AdamW.
         max_length: word pieces of an example at most, for the students; None takes the student's or the task's.
         start: where the weights or embeddings of all students come from, in every way; None is at random.
-        loss: of students with teachers, as of `Distillation`; None takes its default.
+        loss: of students with teachers, as of `Distillation`; None takes the default.
         alpha: likewise.
         temperature: likewise.
         augment_copies: further texts of each training text, where there is augmentation.

@@ -53,9 +53,11 @@ def distill(
     block: Annotated[str | None, typer.Option(help="with --sparsity: rows x columns that become 0 together")] = None,
     clusters: Annotated[int | None, typer.Option(help="different values that each large weight ends with")] = None,
     alpha: Annotated[
-        str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; default 0.1")
+        str | None, typer.Option(help=f"weight of the labels against the teachers; {_SCHEDULE}; default: the student's")
     ] = None,
-    temperature: Annotated[str | None, typer.Option(help=f"of soft labels; {_SCHEDULE}; default 2")] = None,
+    temperature: Annotated[
+        str | None, typer.Option(help=f"of soft labels; {_SCHEDULE}; default: the student's")
+    ] = None,
     loss: Annotated[str | None, typer.Option(help="kl: soft labels (default); mse: logits")] = None,
     weighting: Annotated[
         str | None, typer.Option(help="of several teachers: equal (default), given, confidence or loss")
@@ -297,8 +299,8 @@ def measure_distillation(
     loss: Annotated[
         Literal["kl", "mse"] | None, typer.Option(help="of students with teachers, as for distill; default kl")
     ] = None,
-    alpha: Annotated[str | None, typer.Option(help="likewise: weight of the labels; default 0.1")] = None,
-    temperature: Annotated[str | None, typer.Option(help="likewise: of soft labels; default 2")] = None,
+    alpha: Annotated[str | None, typer.Option(help="likewise: weight of the labels; default: the student's")] = None,
+    temperature: Annotated[str | None, typer.Option(help="likewise: of soft labels; default: the student's")] = None,
     augment_copies: Annotated[
         int, typer.Option(help="with augmentation: further texts of each training text", min=1)
     ] = 2,

@@ -27,6 +27,8 @@ class StudentDefaults:
         batch_size: examples of a batch.
         max_length: word pieces of an example at most; None takes the task's.
         epsilon: of AdamW, added to the root of the mean squared gradient.
+        alpha: weight of the true labels against the teachers.
+        temperature: of soft labels.
     """
 
     learning_rate: float
@@ -34,6 +36,8 @@ class StudentDefaults:
     batch_size: int = 32
     max_length: int | None = None
     epsilon: float = ADAMW_EPSILON
+    alpha: str = "0.1"
+    temperature: str = "2"
 
 
 # Bags of word pieces have no positions: a longer text costs them next to nothing.
@@ -42,8 +46,9 @@ STUDENT_DEFAULTS: dict[str, StudentDefaults] = {
     "bilstm": StudentDefaults(learning_rate=3e-3, epochs=8),
     "cnn": StudentDefaults(learning_rate=1e-3, epochs=8),
     # AdamW moves the weights of rare and of frequent word pieces equally far, and a linear model then learns the rare
-    # ones by heart. A large epsilon lets the size of the gradient count.
-    "linear": StudentDefaults(learning_rate=5e-2, epochs=15, max_length=512, epsilon=1e-3),
+    # ones by heart. A large epsilon lets the size of the gradient count. What a linear model cannot follow of softer
+    # labels costs it more than they teach it.
+    "linear": StudentDefaults(5e-2, epochs=15, max_length=512, epsilon=1e-3, alpha="0.5", temperature="1"),
     "mlp": StudentDefaults(learning_rate=1e-3, epochs=10, max_length=512),
 }
 STUDENT_NAMES = (
