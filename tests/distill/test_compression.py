@@ -60,6 +60,26 @@ def test_a_student_is_pruned_and_clustered(
     assert (small.path / "compression.txt").read_text(encoding="utf-8") in said
 
 
+@pytest.mark.slow
+def test_what_was_pruned_stays_so_where_weights_are_clustered(
+    run_tiny: Callable[..., Any], compress_tiny: Callable[..., Any]
+) -> None:
+    from power_bert.compression.weights import compressible
+    from power_bert.train.stored_run import load_stored_run
+
+    def zeros(run_dir: Any) -> list[np.ndarray]:
+        return [np.asarray(weight) == 0 for weight in compressible(load_stored_run(run_dir.path).classifier)]
+
+    pruned, _ = compress_tiny(run_tiny("before", **STUDENT), sparsity=0.6, epochs=4)
+    both, _ = compress_tiny(dataclasses.replace(run_tiny("before", **STUDENT), run_dir=pruned), "both", clusters=8)
+    for before, after in zip(zeros(pruned), zeros(both), strict=True):
+        assert before.mean() == pytest.approx(0.6, abs=0.01)
+        np.testing.assert_array_equal(after, before)
+    further, _ = compress_tiny(dataclasses.replace(run_tiny("before", **STUDENT), run_dir=pruned), "more", sparsity=0.8)
+    for before, after in zip(zeros(pruned), zeros(further), strict=True):
+        assert after.mean() == pytest.approx(0.8, abs=0.01) and after[before].all()
+
+
 def test_what_cannot_be_compressed_is_refused(run_tiny: Callable[..., Any], compress_tiny: Callable[..., Any]) -> None:
     before = run_tiny("before", student="linear", epochs=1)
     with pytest.raises(UserError, match="nothing to compress: give --sparsity"):

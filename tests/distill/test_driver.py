@@ -77,7 +77,9 @@ def test_a_teacher_that_has_changed_is_noticed(
     teacher, texts = tmp_path / "teacher", tmp_path / "texts.txt"
     shutil.copytree(tiny_teacher, teacher)
     texts.write_text("the stone is fine\n", encoding="utf-8")
-    settings = {"teachers": (str(teacher),), "unlabelled": str(texts), "epochs": 1}
+    vocabulary = tmp_path / "vocab.txt"
+    shutil.copy(tiny_teacher / "assets" / "tokenizer" / "vocabulary.txt", vocabulary)
+    settings = {"teachers": (str(teacher),), "unlabelled": str(texts), "vocabulary": str(vocabulary), "epochs": 1}
     run_tiny(**settings)
     (teacher / "README.md").write_text("another card", encoding="utf-8")
     assert "already done" in run_tiny(**settings).output
@@ -85,6 +87,11 @@ def test_a_teacher_that_has_changed_is_noticed(
     with pytest.raises(UserError, match=r"texts.txt has changed since the run in --out .* --no-resume"):
         run_tiny(**settings)
     texts.write_text("the stone is fine\n", encoding="utf-8")
+    with open(vocabulary, "a", encoding="utf-8") as file:
+        file.write("another\n")
+    with pytest.raises(UserError, match=r"vocab\.txt has changed since"):
+        run_tiny(**settings)
+    shutil.copy(tiny_teacher / "assets" / "tokenizer" / "vocabulary.txt", vocabulary)
     (teacher / "more.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="teacher has changed since"):
         run_tiny(**settings)
@@ -103,8 +110,10 @@ def test_word_pieces_of_unlabelled_texts_count(run_tiny: Callable[..., Any], tmp
     from power_bert.train.stored_run import load_stored_run
 
     texts = tmp_path / "texts.txt"
-    texts.write_text("table road\npaper glass\n", encoding="utf-8")
+    texts.write_text("table road\n\n  \npaper glass\n", encoding="utf-8")
     run = run_tiny(train_examples=1, unlabelled=str(texts), epochs=1)
+    counts = read_json(run.run_dir.phase(DISTILL).metrics)["transfer_examples"]
+    assert counts == {"train": 1, "unlabelled": 2}, "empty lines are no texts"
     classifier = load_stored_run(run.run_dir.path).classifier
     vocabulary = classifier.preprocessor.tokenizer.get_vocabulary()
     idf = np.asarray(classifier.backbone.bag.idf)
@@ -196,6 +205,20 @@ def test_two_teachers_by_confidence(run_tiny: Callable[..., Any], tiny_teacher: 
         ({"student": "lstm"}, "student 'lstm' is unknown"),
         ({"student_options": ("units=3",)}, "--set units=3: expected NAME=VALUE; linear has sublinear"),
         ({"start": "teacher", "vocabulary": None}, "linear has no embeddings"),
+        ({"student": "mlp", "student_options": ("sublinear=no",)}, "sublinear='no'; expected true or false"),
+        (
+            {"student": "mlp", "student_options": ("hidden_dims=()",)},
+            "expected whole numbers above 0, as in (128, 128)",
+        ),
+        ({"student": "bilstm", "student_options": ("units=0",)}, "units=0; expected a whole number above 0"),
+        ({"student": "bert-2x8", "student_options": ("num_heads=0",)}, "num_heads=0; expected a whole number above 0"),
+        ({"student": "cnn", "student_options": ("dropout=-1",)}, "dropout=-1; expected a number from 0"),
+        (
+            {"student": "bert-2x8", "hidden_weight": "linear:-1:0"},
+            "--hidden-weight linear:-1:0: expected a weight from 0",
+        ),
+        ({"student": "bert-2x8", "layer_map": "1:2"}, "--layer-map 1:2: nothing is compared by it"),
+        ({"sparsity": 0.5}, "no weights to prune"),
         ({"layer_map": "0:0", "attention_weight": "1", "student": "bert-2x8"}, "no pair of two blocks"),
         ({"student": "bert-4x8", "hidden_weight": "1"}, "4 blocks of a student cannot be spread over the 3"),
         ({"retention_config": "0.5"}, "--retention-config: for a BERT student alone"),

@@ -29,6 +29,18 @@ def test_an_ensemble_is_a_run(run_tiny: Callable[..., Any], tmp_path: Path) -> N
     mean = np.mean([np.exp(logits) / np.exp(logits).sum() for logits in own], axis=0)
     np.testing.assert_allclose(np.exp(np.asarray(stored.classifier(inputs))), mean, rtol=1e-4)
     assert ModelCard.load(write_model_card(run_dir)).data.tags == ["power-bert", "ensemble"]
+    # Made again, as after its members were trained again, it keeps nothing of what the old one has predicted.
+    old = stored.phase_dir.predictions("test").read_text(encoding="utf-8")
+    stored.phase_dir.predictions("test").write_text("old", encoding="utf-8")
+    figures = stored.phase_dir.path / "figures.json"
+    figures.write_text("{}", encoding="utf-8")
+    make_ensemble([member.path for member in members], tmp_path / "both", Console(file=io.StringIO()))
+    assert stored.phase_dir.predictions("test").read_text(encoding="utf-8") == old and not figures.exists()
+    others = [members[1].path, members[0].path]
+    with pytest.raises(UserError, match=r"holds another run .*--no-resume"):
+        make_ensemble(others, tmp_path / "both", Console(file=io.StringIO()))
+    make_ensemble(others, tmp_path / "both", Console(file=io.StringIO()), predict_test=False, resume=False)
+    assert not stored.phase_dir.predictions("test").exists() and len(list(tmp_path.glob("both.*"))) == 1
     with pytest.raises(UserError, match="at least two runs"):
         make_ensemble([members[0].path], tmp_path / "one", Console(file=io.StringIO()))
 

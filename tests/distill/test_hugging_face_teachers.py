@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("needs_torch")
 TASK = make_custom_task(("text",), "label", ("bad", "good", "plain"), "accuracy")
 # Another order than the task's, so that matching by name shows.
 NAMES = {"id2label": {0: "plain", 1: "bad", 2: "good"}, "label2id": {"plain": 0, "bad": 1, "good": 2}}
-TEXTS = ["the fine road", "awful", "the the nice table road fine"]
+TEXTS = ["the fine road", "awful", "the the nice table road fine", "the [MASK] road"]
 WORDS = ["the", "fine", "nice", "awful", "table", "road"]
 
 
@@ -39,7 +39,7 @@ def save_roberta(folder: Path) -> tuple[Any, list[list[int]]]:
     """Its words are single bytes, as there are no merges; "Ġ" is a space."""
     import transformers
 
-    symbols = sorted(set("".join(TEXTS)) - {" "})
+    symbols = sorted(set("".join(WORDS)))
     vocabulary = {
         word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *symbols, "Ġ", "<mask>"])
     }
@@ -50,7 +50,11 @@ def save_roberta(folder: Path) -> tuple[Any, list[list[int]]]:
         **{"intermediate_size": 12, "max_position_embeddings": 42, "type_vocab_size": 1, "pad_token_id": 1},
         **{"layer_norm_eps": 1e-5, **NAMES},
     )
-    encoded = [[0, *(vocabulary[letter] for letter in text.replace(" ", "Ġ")), 2] for text in TEXTS]
+    *plain, masked = TEXTS
+    encoded = [[0, *(vocabulary[letter] for letter in text.replace(" ", "Ġ")), 2] for text in plain]
+    before, after = masked.split(" [MASK]")  # the mask stands for the space before it, too
+    letters = [*before, "<mask>", *after.replace(" ", "Ġ")]
+    encoded.append([0, *(vocabulary[letter] for letter in letters), 2])
     return transformers.RobertaForSequenceClassification(config), encoded
 
 

@@ -53,16 +53,23 @@ def test_other_classes(labels: tuple[str, ...], message: str, tiny_teacher: Path
         find_teacher(str(tiny_teacher), task, 16).model  # noqa: B018
 
 
-def test_a_keras_hub_classifier(tmp_path: Path) -> None:
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "fine", "nice", "awful", "table", "road", "very"]
+
+
+def save_hub_classifier(folder: Path, **options: Any) -> Any:
     import keras_hub
 
     models: Any = keras_hub.models
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "fine", "nice", "awful", "table", "road", "very"]
-    tokenizer = models.BertTokenizer(words, lowercase=True)
+    tokenizer = models.BertTokenizer(WORDS, lowercase=True)
     preprocessor = models.BertTextClassifierPreprocessor(tokenizer, sequence_length=12)
-    backbone = models.BertBackbone(len(words), 1, 2, 8, 12, max_sequence_length=12)
-    classifier = models.BertTextClassifier(backbone, num_classes=3, preprocessor=preprocessor)
-    classifier.save_to_preset(str(tmp_path / "hub"))
+    backbone = models.BertBackbone(len(WORDS), 1, 2, 8, 12, max_sequence_length=12)
+    classifier = models.BertTextClassifier(backbone, num_classes=3, preprocessor=preprocessor, **options)
+    classifier.save_to_preset(str(folder))
+    return classifier
+
+
+def test_a_keras_hub_classifier(tmp_path: Path) -> None:
+    classifier = save_hub_classifier(tmp_path / "hub")
     teacher = find_teacher(str(tmp_path / "hub"), TASK, None)
     assert not teacher.is_own
     expected = classifier.predict(TEXTS.first, batch_size=3, verbose=0)
@@ -72,6 +79,36 @@ def test_a_keras_hub_classifier(tmp_path: Path) -> None:
     assert np.abs(cut[0] - expected[0]).max() > 1e-6
     with pytest.raises(UserError, match="3 classes without names"):
         find_teacher(str(tmp_path / "hub"), dataclasses.replace(TASK, labels=("a", "b")), None).model  # noqa: B018
+
+
+def test_a_keras_hub_classifier_that_ends_in_a_softmax_teaches_logits(tmp_path: Path) -> None:
+    import keras
+
+    hub = save_hub_classifier(tmp_path / "hub", activation="softmax")
+    outputs = find_teacher(str(tmp_path / "hub"), TASK, None).model.outputs(TEXTS)
+    assert np.abs(outputs.sum(axis=1) - 1).max() > 1e-3
+    probabilities = hub.predict(TEXTS.first, batch_size=3, verbose=0)
+    np.testing.assert_allclose(keras.ops.softmax(outputs), probabilities, atol=1e-5)
+
+
+def test_a_keras_hub_classifier_reads_masks(tmp_path: Path) -> None:
+    hub = save_hub_classifier(tmp_path / "hub")
+    masked = {name: np.array(value) for name, value in hub.preprocessor(["the fine"]).items()}
+    masked["token_ids"][0, 2] = WORDS.index("[MASK]")
+    texts = Examples(["the [MASK]"], None, None)
+    outputs = find_teacher(str(tmp_path / "hub"), TASK, None).model.outputs(texts)
+    np.testing.assert_allclose(outputs, np.asarray(hub(masked)), atol=1e-5)
+
+
+def test_masks_for_a_tokenizer_that_does_not_know_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from power_bert.distill import keras_hub_teacher
+
+    monkeypatch.setattr(keras_hub_teacher, "_mask_token", lambda tokenizer: None)
+    save_hub_classifier(tmp_path / "hub")
+    model = find_teacher(str(tmp_path / "hub"), TASK, None).model
+    assert np.isfinite(model.outputs(TEXTS)).all()
+    with pytest.raises(UserError, match=r"does not know \[MASK\] in a text; leave mask out of --augment"):
+        model.outputs(Examples(["the [MASK]"], None, None))
 
 
 def test_what_is_no_teacher(tiny_teacher: Path, tmp_path: Path) -> None:

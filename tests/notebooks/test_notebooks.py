@@ -71,6 +71,8 @@ def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path,
     small = {"student": "bilstm", "epochs": 1, "vocabulary": str(minilm)}
     cells = execute("02_distil.ipynb", {"DATA": data, "RUNS": runs, "LOGITS": logits, "SETTINGS": small})
     assert cells[-1].outputs[-1]["data"]["text/plain"] == "0", "the second student asks no teacher"
+    phases = [path for path in Path(runs).glob("*/*/*") if path.name in ("1_fine_tune", "4_distill")]
+    assert len(phases) == 3 * len(data) + 1 and all((phase / "model" / "README.md").is_file() for phase in phases)
     cells = execute("03_size_against_time.ipynb", {"TASKS": tuple(data), "RUNS": runs, "LOGITS": logits})
     assert output_text(cells).count("bilstm, 1 teacher  ") == output_text(cells).count("image/png") == len(data)
 
@@ -84,6 +86,7 @@ def test_newsgroups(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
         "STUDENT_SETTINGS": {"student": "linear", "epochs": 2, "vocabulary": str(minilm)},
     }
     cells = execute("04_newsgroups_linear.ipynb", parameters)
+    assert len(list(tmp_path.glob("runs/*/*/model/README.md"))) == 3, "a card for the teacher and both students"
     assert "sci.space" in output_text(cells) and "least squares" in output_text(cells)
 
 

@@ -13,9 +13,15 @@ from power_bert.commands.options import LOGITS_HELP
 def compress(
     run: Annotated[Path, typer.Argument(help="folder of a distilled run", metavar="RUN")],
     out: Annotated[Path, typer.Option(help="run folder of the compressed student")],
-    sparsity: Annotated[float, typer.Option(help="share of each large weight that becomes 0: 0.8")] = 0.0,
-    block: Annotated[str, typer.Option(help="rows x columns that become 0 together: 1x16")] = "1x1",
-    clusters: Annotated[int, typer.Option(help="different values that each large weight ends with: 16")] = 0,
+    sparsity: Annotated[
+        float | None, typer.Option(help="share of each large weight that becomes 0: 0.8; default: as the run")
+    ] = None,
+    block: Annotated[
+        str | None, typer.Option(help="rows x columns that become 0 together: 1x16; default: as the run")
+    ] = None,
+    clusters: Annotated[
+        int | None, typer.Option(help="different values that each large weight ends with: 16; default: as the run")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="of the further training; default: half of the run's")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="the highest; default: the run's")] = None,
     quantize: Annotated[
@@ -36,6 +42,8 @@ def compress(
         bash run.sh compress student --sparsity 0.5 --block 1x16 --out student_blocks
 
         bash run.sh compress student --sparsity 0.5 --clusters 16 --quantize dynamic --out student_small
+
+        bash run.sh compress student_sparse --clusters 16 --out student_both     # what is 0 stays 0
     """
     from power_bert.quiet import import_backend
 

@@ -164,6 +164,9 @@ def ensemble(
     runs: Annotated[list[Path], typer.Argument(help="two or more finished runs of one task")],
     out: Annotated[Path, typer.Option(help="run folder of the ensemble")],
     pred_glue: Annotated[bool, typer.Option("--pred-glue/--no-pred-glue", help="predict the test data")] = True,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="no-resume: set another run in the same folder aside")
+    ] = True,
 ) -> None:
     """Average several models of one task in one model: a run that evaluate, predict, export and compare take.
 
@@ -179,7 +182,7 @@ def ensemble(
     from power_bert.analysis.model_card import finish_with_card
     from power_bert.distill.ensemble import make_ensemble
 
-    finish_with_card(make_ensemble(runs, out, Console(highlight=False, soft_wrap=True), pred_glue))
+    finish_with_card(make_ensemble(runs, out, Console(highlight=False, soft_wrap=True), pred_glue, resume))
 
 
 def compare(

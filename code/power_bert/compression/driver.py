@@ -44,8 +44,8 @@ def compress(
 
     Args:
         run: folder of a distilled run.
-        changes: settings of `Distillation` that differ from the run's: output_dir, sparsity, block, clusters, and if
-            not None epochs and learning_rate.
+        changes: settings of `Distillation` that differ from the run's: output_dir, and what is not None of sparsity,
+            block, clusters, epochs and learning_rate.
         quantize: of the .tflite files whose sizes are reported, as for `export`.
         resume: False sets an earlier run in the same folder aside and starts anew.
         console: where to print; the terminal by default.

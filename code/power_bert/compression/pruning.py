@@ -21,8 +21,8 @@ _MASK_UPDATES = 50
 class MagnitudePruning(keras.callbacks.Callback):
     """Sets the smallest weights of each tensor to 0 during `fit`, more of them from update to update.
 
-    The share of zeros rises as s · (1 − (1 − t)³), t from 0 to 1 over the first updates, and stays at s. A resumed
-    training keeps the zeros that it finds.
+    The share of zeros rises as s · (1 − (1 − t)³), t from 0 to 1 over the first updates, and stays at s. That of a
+    model that was pruned before rises from what it is. There, and where a training is resumed, zeros stay.
 
     Args:
         model: whose weights are pruned; what is fitted may hold more than it.
@@ -30,6 +30,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         rising_updates: updates over which it rises.
         block: rows and columns that become 0 together; `SINGLE` for single values. Blocks are for matrices alone.
         first_update: updates that were done before a training was resumed.
+        initial_sparsity: share of zeros before the first update, of a model that was pruned before.
 
     Raises:
         UserError: the backend is not TensorFlow, or the model has no weights that can be pruned.
@@ -42,6 +43,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         rising_updates: int,
         block: tuple[int, int] = SINGLE,
         first_update: int = 0,
+        initial_sparsity: float = 0.0,
     ) -> None:
         super().__init__()
         if keras.backend.backend() != "tensorflow":
@@ -50,7 +52,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         if not self.weights:
             raise UserError("the model has no weights to prune: all its tensors are small")
         self.sparsity, self.rising_updates, self.block = sparsity, rising_updates, block
-        self.first_update = first_update
+        self.first_update, self.initial_sparsity = first_update, initial_sparsity
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         import tensorflow as tf
@@ -61,11 +63,14 @@ class MagnitudePruning(keras.callbacks.Callback):
         frequency = max(1, self.rising_updates // _MASK_UPDATES)
         # The last mask update is the one that arrives at the sparsity.
         end = max(frequency, self.rising_updates // frequency * frequency)
-        schedule = PolynomialDecay(0.0, self.sparsity, begin_step=0, end_step=end, power=3, frequency=frequency)
+        schedule = PolynomialDecay(
+            self.initial_sparsity, self.sparsity, begin_step=0, end_step=end, power=3, frequency=frequency
+        )
         self._update = tf.Variable(self.first_update, dtype=tf.int64)
-        resumed = self.first_update > 0
+        keeps_zeros = self.first_update > 0 or self.initial_sparsity > 0
         masks = [
-            tf.Variable(tf.cast(weight != 0, weight.dtype) if resumed else tf.ones_like(weight)) for weight in weights
+            tf.Variable(tf.cast(weight != 0, weight.dtype) if keeps_zeros else tf.ones_like(weight))
+            for weight in weights
         ]
         engine = Pruning(
             lambda: self._update,

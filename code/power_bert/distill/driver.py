@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from power_bert.compression.callbacks import compression_callbacks
+from power_bert.compression.callbacks import CallbackMaker, compression_callbacks
 from power_bert.distill.distiller import Distiller
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.masked_words import make_filler, needs_checkpoint
@@ -109,7 +109,8 @@ class _Lessons:
         transfer: what the student learns from.
         teacher_scores: dev scores of each teacher.
         teacher_forwards: for how many examples this call has had a teacher's logits computed; 0 where all were cached.
-        earlier_forwards: likewise for earlier calls of the run, which were interrupted.
+        compression: makes the callbacks that prune or cluster; None where nothing is to be compressed.
+        earlier_forwards: examples as of teacher_forwards, of earlier calls of the run, which were interrupted.
     """
 
     teachers: list[Teacher]
@@ -120,6 +121,7 @@ class _Lessons:
     transfer: TransferSet
     teacher_scores: list[dict[str, float]]
     teacher_forwards: int
+    compression: CallbackMaker | None
     earlier_forwards: int = 0
 
     @property
@@ -147,6 +149,7 @@ def _prepare(settings: Distillation, console: Console, predict_test: bool, logit
     keras.utils.set_random_seed(settings.seed)
     make_deterministic()
     student = _student(settings, teachers, train_examples)
+    compression = compression_callbacks(settings, student)
     objective, encoder = _objective(settings, teachers, student)
     fill_masks = make_filler(needs_checkpoint(settings.lm_checkpoint)) if "lm" in settings.augment else None
     parts = collect_texts(settings, train_examples, fill_masks)
@@ -159,7 +162,8 @@ def _prepare(settings: Distillation, console: Console, predict_test: bool, logit
     scores = [compute_scores(task.metrics, _labels(dev), to_predictions(task, values)) for values in dev_logits]
     targets = make_targets(parts, logits, task.is_regression)
     transfer = TransferSet(parts, targets)
-    return _Lessons(teachers, student, objective, encoder, dev, transfer, scores, cache.computed_examples)
+    forwards = cache.computed_examples
+    return _Lessons(teachers, student, objective, encoder, dev, transfer, scores, forwards, compression)
 
 
 def _student(settings: Distillation, teachers: list[Teacher], train_examples: Examples) -> PowerBertTextClassifier:
@@ -189,7 +193,6 @@ def _train(settings: Distillation, lessons: _Lessons, run_dir: RunDir, reporter:
     total_steps = -(-len(transfer.encoded) // settings.batch_size) * settings.epochs
     keras.utils.set_random_seed(settings.seed)
     model = Distiller(lessons.student, lessons.objective, total_steps, lessons.encoder)
-    callbacks = compression_callbacks(settings, lessons.student)
     plan = TrainingPlan(
         _TITLE,
         settings.epochs,
@@ -202,11 +205,11 @@ def _train(settings: Distillation, lessons: _Lessons, run_dir: RunDir, reporter:
             settings.clip_norm,
             epsilon=settings.epsilon,
         ),
-        "last" if callbacks else "best",  # before the last epoch, pruning and clustering are not at their end
+        "last" if lessons.compression else "best",  # before the last epoch, pruning and clustering are not at their end
         None,
         lambda history: write_metrics_csv(run_dir, (DISTILL,), phase_dir, history),
         lessons.transfer.targets,
-        callbacks or (lambda done, total: []),
+        lessons.compression or (lambda done, total: []),
     )
     outcome = train(context, model, phase_dir, plan)
     finish_phase(context, phase_dir, _TITLE, outcome, started, _figures(lessons))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,21 +23,26 @@ from power_bert.train.driver import write_run_description
 from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.predict import Predictor, to_predictions
 from power_bert.train.predicting_test_sets import write_missing_predictions
-from power_bert.train.run_folder import check_run_dir
+from power_bert.train.run_folder import check_run_dir, set_aside
 from power_bert.train.stored_run import StoredRun, load_stored_run
 
 
-def make_ensemble(members: Sequence[Path], out: Path, console: Console, predict_test: bool = True) -> RunDir:
+def make_ensemble(
+    members: Sequence[Path], out: Path, console: Console, predict_test: bool = True, resume: bool = True
+) -> RunDir:
     """Average the members' probabilities (or scores) in one model, score it on dev and leave it as a run.
+
+    An ensemble of the same members is made anew: they may have been trained again.
 
     Args:
         members: folders of finished runs of one task that read the same word pieces.
         out: the run folder.
         console: where to print.
         predict_test: whether the test data are predicted in GLUE's form.
+        resume: False sets another run in the same folder aside.
 
     Raises:
-        UserError: fewer than two members, or members that do not fit each other.
+        UserError: fewer than two members, members that do not fit each other, or a folder that holds another run.
     """
     runs = [load_stored_run(member) for member in members]
     _check_members(runs)
@@ -50,13 +56,17 @@ def make_ensemble(members: Sequence[Path], out: Path, console: Console, predict_
         max_length=min(run.experiment.max_length for run in runs),
         **{name: getattr(first, name) for name in CUSTOM_SETTINGS},
     )
-    run_dir = check_run_dir(settings, resume=True)
+    run_dir = check_run_dir(settings, resume)
     task, phase_dir = settings.task_definition, run_dir.phase(DISTILL)
     dev = read_examples(task, "dev", settings.data_dir)
     if dev.labels is None:
         raise UserError(f"{settings.data_dir}: the dev data of {task.name} have no labels")
     classifier = _average([run.classifier for run in runs], settings.max_length)
     predictions = to_predictions(task, Predictor(classifier, settings.max_length).outputs(dev))
+    if not resume:
+        set_aside(run_dir)
+    if phase_dir.path.exists():
+        shutil.rmtree(phase_dir.path)  # predictions and figures of an ensemble of other weights
     write_run_description(settings, run_dir)
     with atomic_directory(phase_dir.model) as folder:
         classifier.save_to_preset(str(folder))

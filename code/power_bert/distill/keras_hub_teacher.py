@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
+from power_bert.distill.augmentation import MASK
 from power_bert.errors import UserError
 from power_bert.model.checkpoints.config import read_json
 from power_bert.model.checkpoints.location import fetch_preset
@@ -46,13 +48,21 @@ class KerasHubModel:
     """A keras-hub text classifier with its own preprocessor.
 
     Args:
-        classifier: a `keras_hub.models.TextClassifier`.
+        classifier: a `keras_hub.models.TextClassifier`; it is made to give logits, and to read masks where it can.
         labels: names of its classes; keras-hub keeps none.
+        source: what the user gave, for messages.
+
+    Raises:
+        UserError: it gives probabilities, and it is not known where they are made.
     """
 
-    def __init__(self, classifier: Any, labels: Sequence[str] | None) -> None:
-        self.classifier, self.labels = classifier, labels
+    def __init__(self, classifier: Any, labels: Sequence[str] | None, source: str) -> None:
+        self.classifier, self.labels, self._source = classifier, labels, source
         self.num_outputs = int(classifier.num_classes)
+        _end_in_logits(classifier, source)
+        tokenizer = classifier.preprocessor.tokenizer
+        self._reads_word_pieces = hasattr(tokenizer, "special_tokens_in_strings")
+        self._mask_token = _mask_token(tokenizer)
 
     @classmethod
     def load(cls, folder: Path, max_length: int, source: str) -> KerasHubModel:
@@ -82,7 +92,7 @@ class KerasHubModel:
             raise UserError(f"teacher {source}: no tokenizer in {folder}; save the classifier with its preprocessor")
         positions = getattr(classifier.backbone, "max_sequence_length", max_length)
         classifier.preprocessor.sequence_length = min(max_length, positions)
-        return cls(classifier, labels)
+        return cls(classifier, labels, source)
 
     def outputs(self, examples: Examples) -> np.ndarray:
         """Logits or scores, (examples, outputs), in the order of the examples."""
@@ -94,12 +104,46 @@ class KerasHubModel:
         return outputs
 
     def _batch_outputs(self, examples: Examples) -> np.ndarray:
-        texts: Any = examples.first if examples.second is None else (examples.first, examples.second)
+        columns = [examples.first] if examples.second is None else [examples.first, examples.second]
+        masked = tuple([self._with_own_mask(text) for text in column] for column in columns)
+        texts: Any = masked if len(masked) > 1 else masked[0]
         inputs = {name: np.asarray(value) for name, value in self.classifier.preprocessor(texts).items()}
         mask = inputs["padding_mask"]
         length = bucket_length(int(mask.sum(axis=1).max(initial=1)), mask.shape[1])
         outputs = self.classifier({name: value[:, :length] for name, value in inputs.items()}, training=False)
         return np.asarray(ops.convert_to_numpy(outputs), np.float32)
+
+    def _with_own_mask(self, text: str) -> str:
+        """The text of a student, with the mask as this teacher's tokenizer writes it."""
+        if MASK not in text:
+            return text
+        if self._mask_token is None:
+            raise UserError(
+                f"teacher {self._source}: its tokenizer does not know {MASK} in a text; leave mask out of --augment"
+            )
+        if not self._reads_word_pieces:
+            text = text.replace(f" {MASK}", MASK)  # RoBERTa's mask stands for the space before it, too
+        return text.replace(MASK, self._mask_token)
+
+
+def _end_in_logits(classifier: Any, source: str) -> None:
+    """Takes a softmax off the end of a classifier, which keras-hub lets its users put there."""
+    if getattr(classifier, "activation", keras.activations.linear) is keras.activations.linear:
+        return
+    output = getattr(classifier, "output_dense", None)
+    if output is None or output.activation is not classifier.activation:
+        raise UserError(f"teacher {source}: gives probabilities; save the classifier without its activation")
+    output.activation = classifier.activation = keras.activations.linear
+
+
+def _mask_token(tokenizer: Any) -> str | None:
+    """How a tokenizer writes a mask in a text; None where it does not read one as one piece."""
+    if hasattr(tokenizer, "special_tokens_in_strings"):
+        tokenizer.special_tokens_in_strings = True
+    token, index = getattr(tokenizer, "mask_token", None), getattr(tokenizer, "mask_token_id", None)
+    if token is None or index is None:
+        return None
+    return token if np.asarray(tokenizer(token)).tolist() == [index] else None
 
 
 def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tuple[Any, list[str]]:

@@ -49,12 +49,9 @@ def read_inner_objective(settings: Distillation, student_blocks: int, teacher_bl
     Raises:
         UserError: a negative weight, or a layer map that does not fit the two.
     """
-    weights = {
-        name: _schedule(f"--{name}-weight", text, 0.0, float("inf"), "a weight from 0")
-        for name, text in inner_weights(settings).items()
-    }
-    if not any(weight.largest > 0 for weight in weights.values()):
+    if not compares_inner_states(settings):
         return None
+    weights = _inner_schedules(settings)
     layer_map = _layer_map(settings.layer_map, student_blocks, teacher_blocks)
     objective = InnerObjective(**weights, attention_loss=settings.attention_loss, layer_map=layer_map)
     if objective.attention.largest > 0 and not objective.attention_pairs:
@@ -75,8 +72,25 @@ def inner_weights(settings: Distillation) -> dict[str, str]:
 
 
 def compares_inner_states(settings: Distillation) -> bool:
-    """Whether a weight of `inner_weights` is ever above zero."""
-    return any(parse_schedule(f"--{name}-weight", text).largest > 0 for name, text in inner_weights(settings).items())
+    """Whether a weight of `inner_weights` is ever above zero.
+
+    Raises:
+        UserError: one is negative, or there is a layer map for nothing.
+    """
+    compares = any(weight.largest > 0 for weight in _inner_schedules(settings).values())
+    if settings.layer_map is not None and not compares:
+        raise UserError(
+            f"--layer-map {settings.layer_map}: nothing is compared by it; give --hidden-weight, --cosine-weight or "
+            "--attention-weight, too"
+        )
+    return compares
+
+
+def _inner_schedules(settings: Distillation) -> dict[str, Schedule]:
+    return {
+        name: _schedule(f"--{name}-weight", text, 0.0, float("inf"), "a weight from 0")
+        for name, text in inner_weights(settings).items()
+    }
 
 
 def _temperature(text: str) -> Schedule:

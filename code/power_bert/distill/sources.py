@@ -15,7 +15,7 @@ SOURCES = "sources_sha256"
 
 
 def fingerprint_sources(settings: Distillation) -> dict[str, str]:
-    """Path of each teacher, of the unlabelled texts and of what the student starts from → sha256.
+    """Path of each teacher, of the unlabelled texts, the tokenizer and the models that a run starts from → sha256.
 
     What is no file or folder of this machine, such as the name of a preset, is left out: it does not change in place.
 
@@ -27,7 +27,7 @@ def fingerprint_sources(settings: Distillation) -> dict[str, str]:
         for teacher in settings.teachers
         if Path(teacher).exists()
     }
-    for given in (settings.unlabelled, settings.start):
+    for given in (settings.unlabelled, settings.start, settings.vocabulary, settings.lm_checkpoint):
         if given is not None and Path(given).exists():
             found[given] = files_fingerprint(Path(given))
     if settings.continued is not None and Path(settings.continued).exists():

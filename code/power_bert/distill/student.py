@@ -154,11 +154,17 @@ def parse_options(settings: Distillation) -> dict[str, Any]:
         name, is_assignment, value = text.partition("=")
         if not is_assignment or name.strip() not in known:
             raise UserError(f"--set {text}: expected NAME=VALUE; {settings.student} has {', '.join(known)}")
-        try:
-            options[name.strip()] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            options[name.strip()] = value.strip()  # a word, such as the name of a similarity
+        options[name.strip()] = _parse_value(value.strip())
     return options
+
+
+def _parse_value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text  # a word, such as the name of a similarity
 
 
 def _bert(settings: Distillation, start: Start, options: dict[str, Any]) -> PowerBertBackbone:

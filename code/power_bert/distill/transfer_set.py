@@ -65,19 +65,23 @@ def collect_texts(settings: Distillation, train: Examples, fill_masks: FillMasks
 
 
 def read_unlabelled(path: Path, task: Task) -> Examples:
-    """Texts of a file, one a line; for a task on pairs, two with a tab between.
+    """Texts of a file, one a line; for a task on pairs, two with a tab between. Empty lines do not count.
 
     Raises:
-        UserError: the file is missing or empty, not UTF-8, or a line has not as many texts as the task.
+        UserError: the file is missing or has no texts, is not UTF-8, or a line has not as many texts as the task.
     """
     try:
         with open(path, "rb") as file:
             chunks = list(stream_raw_examples(file, str(path), task.is_pair))
     except OSError as error:
         raise UserError(f"--unlabelled {path}: cannot be read ({error.strerror}); expected a text file") from None
-    if not chunks:
+    texts = concatenate(chunks) if chunks else Examples([], None, None)
+    filled = [
+        row for row, text in enumerate(texts.first) if text.strip() or (texts.second and texts.second[row].strip())
+    ]
+    if not filled:
         raise UserError(f"--unlabelled {path}: the file is empty. Expected a text a line")
-    return concatenate(chunks)
+    return texts.take(filled)
 
 
 def make_targets(parts: dict[str, Examples], logits: list[dict[str, np.ndarray]], is_regression: bool) -> np.ndarray:

@@ -47,6 +47,9 @@ def build_backbone(student: str, vocabulary_size: int, num_outputs: int, **optio
     known = option_names(student)
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"student {student} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+    parameters = inspect.signature(backbone_cls.__init__).parameters
+    for name, value in options.items():
+        _check_option(student, name, value, parameters[name].default)
     arguments: dict[str, Any] = {"vocabulary_size": vocabulary_size}
     if backbone_cls is PowerBertBackbone:
         arguments |= bert_size(student.partition("-")[2])
@@ -56,6 +59,28 @@ def build_backbone(student: str, vocabulary_size: int, num_outputs: int, **optio
         return backbone_cls(**arguments | options)
     except (TypeError, ValueError) as error:
         raise UserError(f"student {student}: {error}") from None
+
+
+def _check_option(student: str, name: str, value: Any, default: Any) -> None:
+    """Raises a UserError where an option is not of the kind of its default: layers take some nonsense silently."""
+
+    def is_size(each: Any) -> bool:
+        return isinstance(each, int) and not isinstance(each, bool) and each > 0
+
+    if isinstance(default, bool):
+        fits, expected = isinstance(value, bool), "true or false"
+    elif isinstance(default, int) or default is inspect.Parameter.empty:
+        fits, expected = is_size(value), "a whole number above 0"
+    elif isinstance(default, float):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits, expected = is_number and value >= 0, "a number from 0"
+    elif isinstance(default, tuple):
+        fits = isinstance(value, list | tuple) and bool(value) and all(map(is_size, value))
+        expected = f"whole numbers above 0, as in {default}"
+    else:
+        return
+    if not fits:
+        raise UserError(f"student {student}: {name}={value!r}; expected {expected}")
 
 
 def option_names(student: str) -> list[str]:
