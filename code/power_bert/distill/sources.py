@@ -28,7 +28,8 @@ def fingerprint_sources(settings: Distillation) -> dict[str, str]:
         if Path(teacher).exists()
     }
     for given in (settings.unlabelled, settings.start, settings.vocabulary, settings.lm_checkpoint):
-        if given is not None and Path(given).exists():
+        # One path often stands for several of these, the teacher's among them: it is read once.
+        if given is not None and given not in found and Path(given).exists():
             found[given] = files_fingerprint(Path(given))
     if settings.continued is not None and Path(settings.continued).exists():
         found[settings.continued] = files_fingerprint(find_stored_phase(settings.continued).phase_dir.model)
