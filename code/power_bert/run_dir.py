@@ -19,6 +19,7 @@ from typing import Any
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
+from power_bert.parsing import parse_json
 
 PHASES = ("1_fine_tune", "2_search", "3_retrain")
 # The only phase of a distilled run or of an ensemble.
@@ -28,11 +29,10 @@ DISTILL = "4_distill"
 def read_json(path: Path) -> Any:
     """Parsed JSON; a UserError names the file where it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is this the folder of a finished run?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: damaged, not valid JSON ({error}); delete its folder to have it made again") from None
+    return parse_json(data, path, advice="The file is damaged; delete its folder to have it made again")
 
 
 def write_json(path: Path, value: Any) -> None:

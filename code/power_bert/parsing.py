@@ -1,0 +1,84 @@
+"""Parsing data from outside: whatever goes wrong becomes a `UserError` that names the source.
+
+Readers do not list the exceptions that they expect one by one: a parser of a library can raise any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from power_bert.errors import UserError, shorten
+
+
+@contextlib.contextmanager
+def parsing(source: str | Path, expected: str, advice: str = "") -> Iterator[None]:
+    """Turn any failure inside the block into a `UserError`; a `UserError` passes unchanged.
+
+    Args:
+        source: What is read, for the message: a path, a path and a line.
+        expected: What the data should have been, as in "a safetensors file".
+        advice: What to do; a sentence.
+
+    Raises:
+        UserError: The block failed, for whatever reason in the data. An `OSError` (a disk that fails, a missing
+            permission) and an interruption by the user pass.
+    """
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        reason = shorten(error) or "no reason given"
+        message = f"{source}: damaged, or not {expected} ({type(error).__name__}: {reason})"
+        raise UserError(f"{message}{'. ' + advice if advice else ''}") from error
+
+
+def parse_json(data: str | bytes, source: str | Path, line: int | None = None, advice: str = "") -> Any:
+    """Parse one JSON value from outside.
+
+    Args:
+        data: The text, or its UTF-8 bytes; a byte order mark is skipped.
+        source: Where it comes from, for the message.
+        line: Line of the source that `data` is; None where it is the whole source, whose line is then computed.
+        advice: What to do; a sentence.
+
+    Returns:
+        The value; every string in it can be encoded as UTF-8.
+
+    Raises:
+        UserError: It is not JSON, is nested too deeply, has a number of thousands of digits or text with an unpaired
+            surrogate. The message names the source, the line and the reason.
+    """
+
+    def fail(reason: str, its_line: int | None) -> UserError:
+        place = f"{source}, line {its_line}" if its_line is not None else str(source)
+        return UserError(f"{place}: not valid JSON ({reason}){'. ' + advice if advice else ''}")
+
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
+        value = json.loads(text)
+        surrogate = _unpaired_surrogate(value) if "\\u" in text else None
+    except json.JSONDecodeError as error:
+        raise fail(error.msg, line or error.lineno) from None
+    except UnicodeDecodeError as error:
+        raise fail(f"byte 0x{data[error.start]:02x} is not UTF-8", line) from None
+    except RecursionError:
+        raise fail("nested too deeply", line) from None
+    except ValueError:  # Python refuses to convert a number of more than 4300 digits
+        raise fail("a number of thousands of digits", line) from None
+    if surrogate is not None:
+        raise fail(f"unpaired surrogate {surrogate}", line)
+    return value
+
+
+def _unpaired_surrogate(value: Any) -> str | None:
+    """Return the first surrogate of a parsed value that no partner completes, as `\\udXXX`."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):04x}"
+    return None
