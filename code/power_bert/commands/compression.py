@@ -50,7 +50,7 @@ def compress(
     import_backend()
     from power_bert.analysis.model_card import finish_with_card
     from power_bert.compression.driver import compress
-    from power_bert.distill_config import LOGITS_FOLDER
+    from power_bert.folders import LOGITS_FOLDER
 
     changes = {
         "output_dir": str(out.absolute()),

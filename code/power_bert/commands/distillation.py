@@ -138,7 +138,7 @@ def distill(
     import_backend()
     from power_bert.analysis.model_card import finish_with_card
     from power_bert.distill import driver
-    from power_bert.distill_config import LOGITS_FOLDER
+    from power_bert.folders import LOGITS_FOLDER
 
     finish_with_card(driver.distill(resolved, resume, None, pred_glue, logits or LOGITS_FOLDER))
 
@@ -223,7 +223,7 @@ def compare(
     import_backend()
     from power_bert.analysis.comparison import Options, compare_runs
     from power_bert.analysis.comparison_report import comparison_text, write_comparison
-    from power_bert.distill_config import LOGITS_FOLDER
+    from power_bert.folders import LOGITS_FOLDER
 
     console = Console(highlight=False, soft_wrap=True)
     options = Options(split, teacher, length, quantize, threads, timed_runs)
