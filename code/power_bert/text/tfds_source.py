@@ -68,10 +68,7 @@ class TfdsSource:
         texts, target = self._check_features(task, split)
         name = self._split_name(task, split)
         labels = self._label_strings(task, target)
-        batches = read_tfds(self._builder, name, f"DATA_DIR=tfds:{self.name}", chunk_rows)
-        examples: Iterator[tuple[int, _Row]] = (
-            example for batch in batches for example in _unbatch(batch, texts, target, labels)
-        )
+        examples = self._examples(name, texts, target, labels, chunk_rows)
         if _INDEX in self._builder.info.features:
             examples = _in_order(examples)
         start = 0
@@ -81,6 +78,14 @@ class TfdsSource:
             columns = tuple([row[0][column] for row in chunk] for column in range(len(texts)))
             yield RawRows(f"tfds:{self.name}, {name}", numbers, columns, targets, unit="example")
             start += len(chunk)
+
+    def _examples(
+        self, split: str, texts: list[str], target: str | None, labels: list[str] | None, batch_size: int
+    ) -> Iterator[tuple[int, _Row]]:
+        where = f"DATA_DIR=tfds:{self.name}"
+        with parsing(f"{where}, {split}", "texts in UTF-8 with their labels"):
+            for batch in read_tfds(self._builder, split, where, batch_size):
+                yield from _unbatch(batch, texts, target, labels)
 
     def fingerprint(self, task: Task) -> dict[str, str]:
         """The data set's name with its version."""
@@ -160,7 +165,7 @@ def open_tfds(name: str, where: str) -> Any:
         ) from error
     except Exception as error:  # of the library, of its HTTP library, of the file system
         raise UserError(
-            f"{where}: cannot be downloaded or prepared ({_first_line(error)}). Check the network; or prepare the data "
+            f"{where}: cannot be downloaded ({_first_line(error)}). Check the network; or prepare the data "
             "set on another machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
         ) from error
     return builder
