@@ -249,9 +249,9 @@ install_packages() {
 }
 
 install_locked_packages() {
-  local locks=(-r "$root/requirements.lock")
-  if [[ " $* " == *" test "* ]]; then locks+=(-r "$root/tests/requirements.lock"); fi
-  install_packages --require-hashes "${locks[@]}" || return
+  local lock="$root/requirements.lock"
+  if [[ " $* " == *" test "* ]]; then lock="$root/tests/requirements.lock"; fi
+  install_packages --require-hashes -r "$lock" || return
   if [[ -s $work/extras.txt ]]; then install_packages -r "$root/requirements.txt" -r "$work/extras.txt"; fi
 }
 

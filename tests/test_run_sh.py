@@ -257,7 +257,9 @@ class TestEnvironment:
         assert (second.returncode, second.stderr) == (0, "")
         assert (len(fresh.calls("venv")), len(fresh.calls("pip"))) == (1, 1)
 
-    @pytest.mark.parametrize("name", ["requirements.txt", "requirements.lock", "tests/requirements.lock", "pyproject.toml"])
+    @pytest.mark.parametrize(
+        "name", ["requirements.txt", "requirements.lock", "tests/requirements.lock", "pyproject.toml"]
+    )
     def test_changed_requirements_are_installed(self, project: Project, name: str) -> None:
         with (project.root / name).open("a") as file:
             file.write("# changed\n")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import difflib
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from power_bert.errors import UserError
@@ -34,6 +36,17 @@ def adapt_environment() -> None:
         home = tempfile.mkdtemp(prefix="power-bert-home-")
         atexit.register(shutil.rmtree, home, ignore_errors=True)
         os.environ["HOME"] = home
+
+
+def unknown_settings(environment: Mapping[str, str], settings: Collection[str]) -> dict[str, str]:
+    """Find variables that are set and look like a setting whose name has a mistake in it.
+
+    Returns:
+        Name of the variable → the setting that was probably meant.
+    """
+    candidates = [name for name, value in environment.items() if value and name not in settings]
+    nearest = {name: difflib.get_close_matches(name, settings, n=1, cutoff=0.8) for name in candidates}
+    return {name: matches[0] for name, matches in nearest.items() if matches}
 
 
 def _home_is_usable() -> bool:
