@@ -39,7 +39,8 @@ def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]
     """
     part = "test" if split == "test" else "train"
     try:
-        documents = _read_archive(archive, archive.stat().st_mtime_ns)[part]
+        status = archive.stat()
+        documents = _read_archive(archive, (status.st_mtime_ns, status.st_size))[part]
     except UserError as error:
         raise UserError(f"{error}. {_ADVICE}") from error
     if not documents:
@@ -67,8 +68,8 @@ def strip_document(text: str) -> str:
 
 # A run reads the archive several times: train and dev, the check of the test data, their predictions and scores.
 @lru_cache(maxsize=1)
-def _read_archive(archive: Path, modified_ns: int) -> dict[str, dict[tuple[str, int], str]]:
-    """Part -> (group, number) -> stripped text; `modified_ns` tells a new archive of the same name from the old one."""
+def _read_archive(archive: Path, version: tuple[int, int]) -> dict[str, dict[tuple[str, int], str]]:
+    """Part -> (group, number) -> stripped text; `version` tells a new archive of the same name from an old one."""
     parts: dict[str, dict[tuple[str, int], str]] = {"train": {}, "test": {}}
     for name, content in read_tar_gz(archive, lambda name: bool(_MEMBER.fullmatch(name)), _MAX_DOCUMENT_BYTES, _MAX_BYTES):
         part, group, number = _MEMBER.fullmatch(name).groups()  # type: ignore[union-attr]
