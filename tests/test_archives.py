@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings
 
+from mutations import mutated, mutation_settings
 from power_bert import archives
 from power_bert.archives import CheckedGzip, open_zip, read_tar_gz
 from power_bert.errors import UserError
@@ -98,7 +98,9 @@ class TestZip:
 
     def test_an_encrypted_member(self, path: Path) -> None:
         path.write_bytes(_with_central_field(make_zip(MEMBERS), 8, b"\x01\x00"))
-        with pytest.raises(UserError, match=r"archive, data/a\.tsv: is encrypted; expected a zip archive without a pass"):
+        with pytest.raises(
+            UserError, match=r"archive, data/a\.tsv: is encrypted; expected a zip archive without a pass"
+        ):
             unzip(path)
 
     def test_a_link(self, path: Path) -> None:
@@ -112,13 +114,16 @@ class TestZip:
     @pytest.mark.parametrize("name", ["../evil", "data/../../evil", "/evil", "..\\evil"])
     def test_a_place_outside(self, name: str, path: Path) -> None:
         path.write_bytes(make_zip({name: b"x"}))
-        with pytest.raises(UserError, match="evil.*which lies outside of the archive"):
+        with pytest.raises(UserError, match=r"evil.*which lies outside of the archive"):
             unzip(path)
 
     @pytest.mark.usefixtures("small_bound")
     def test_a_bomb(self, path: Path) -> None:
         path.write_bytes(make_zip({"data/a.tsv": bytes(30 * MEGABYTE)}))
-        with little_memory(), pytest.raises(UserError, match=r"data/a\.tsv: unpacks to 31,457,280 bytes, which is more than any table"):
+        with (
+            little_memory(),
+            pytest.raises(UserError, match=r"data/a\.tsv: unpacks to 31,457,280 bytes, which is more than any table"),
+        ):
             unzip(path)
 
     @pytest.mark.usefixtures("small_bound")
@@ -178,7 +183,7 @@ class TestTarGz:
         data = gzip.compress(make_tar(MEMBERS))
         for length in range(0, len(data), 7):
             path.write_bytes(data[:length])
-            with pytest.raises(UserError, match="archive: damaged, or not a whole tar.gz archive"):
+            with pytest.raises(UserError, match=r"archive: damaged, or not a whole tar\.gz archive"):
                 untar(path)
 
     def test_a_flipped_bit_changes_no_content_unnoticed(self, path: Path) -> None:
@@ -206,7 +211,7 @@ class TestTarGz:
                 }[damage]
             )
         )
-        with pytest.raises(UserError, match="archive: damaged, or not a whole tar.gz archive"):
+        with pytest.raises(UserError, match=r"archive: damaged, or not a whole tar\.gz archive"):
             untar(path)
 
     @pytest.mark.usefixtures("small_bound")

@@ -18,7 +18,7 @@ from typing import IO
 from power_bert.errors import UserError, shorten
 from power_bert.parsing import parsing
 
-# Text shrinks to between a half and a tenth; whatever unpacks to more than this many times its size was made to do harm.
+# Text shrinks to between a half and a tenth; what unpacks to more than this many times its size was made to do harm.
 _MAX_RATIO = 200
 # Small files may shrink more, for example those of tests.
 _SMALL_BYTES = 64 * 2**20
@@ -159,16 +159,15 @@ def read_tar_gz(
                 # A negative size would lead tarfile back to the same member, for ever.
                 if not 0 <= member.size <= (max_member_bytes if is_read else max_bytes):
                     raise UserError(f"{path}, {shorten(member.name)}: declares {member.size:,} bytes, which cannot be")
-                if is_read:
-                    content = tar.extractfile(member)
-                    assert content is not None  # a regular file has content
+                content = tar.extractfile(member) if is_read else None
+                if content is not None:
                     yield member.name, content.read()
             file.seek(tar.offset)
         _check_end_of_tar(file)
 
 
 def _check_end_of_tar(file: CheckedGzip) -> None:
-    """Read the zeros after the last member; tarfile ends without a word at a damaged header, and before the checksum."""
+    """Read what follows the last member, zeros: tarfile ends silently at a damaged header, and before the checksum."""
     zeros = 0
     while block := file.read(1 << 20):
         if block.strip(b"\x00"):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings
 
+from mutations import mutated, mutation_settings
 from power_bert import archives
 from power_bert.corpus.documents import DocumentRules, read_documents, split_documents
 from power_bert.corpus.inputs import list_inputs

@@ -96,9 +96,7 @@ def test_a_prepared_corpus_brings_its_own_split(
         lambda text: "[" * 10_000,
     ],
 )
-def test_a_damaged_origin_is_no_missing_one(
-    damage: Callable[[str], str], tmp_path: Path, text_file: Path
-) -> None:
+def test_a_damaged_origin_is_no_missing_one(damage: Callable[[str], str], tmp_path: Path, text_file: Path) -> None:
     path = tmp_path / "vocab.txt"
     train_vocabulary_file([str(text_file)], path, 60, origin(test_share=0.25), lambda: None)
     note = tmp_path / "vocab.json"

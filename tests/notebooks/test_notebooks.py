@@ -32,7 +32,9 @@ def newsgroups_slice(archive: Path, target: Path) -> None:
 
     target.mkdir(parents=True)
     for split in SPLITS:
-        rows = [{"text": text, "label": group} for group, _, text in islice(read_documents(archive, split), 0, None, 40)]
+        rows = [
+            {"text": text, "label": group} for group, _, text in islice(read_documents(archive, split), 0, None, 40)
+        ]
         (target / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings
 
+from mutations import mutated, mutation_settings
 from power_bert.errors import UserError
 from power_bert.text import download
 from power_bert.text.download import MINILM_FILES, MINILM_SHA256, fetch_minilm, unpack_wheel

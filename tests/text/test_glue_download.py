@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings
 from rich.console import Console
 
+from mutations import mutated, mutation_settings
 from power_bert import cli
 from power_bert.errors import UserError
 from power_bert.text.examples import read_examples
@@ -284,7 +284,9 @@ class TestDamage:
         with pytest.raises(UserError, match="answers 404"):
             download("cola")
         assert download.left == [f"downloads/{aside}"] and not (download.folder / "CoLA").exists()
-        assert re.search(rf"downloads/CoLA\.zip.*{message}.*Nothing was unpacked; set aside as {aside}", download.said[1])
+        assert re.search(
+            rf"downloads/CoLA\.zip.*{message}.*Nothing was unpacked; set aside as {aside}", download.said[1]
+        )
         server.files["CoLA.zip"] = good
         download("cola")
         assert "CoLA/train.tsv" in download.left and f"downloads/{aside}" in download.left
@@ -305,7 +307,9 @@ class TestDamage:
     def test_published_files_that_are_not_the_official_data(self, server: "FileServer", download: Caller) -> None:
         server.files["CoLA.zip"] = shorter(b"")
         download.publish(CoLA_zip=shorter(b""))
-        with pytest.raises(UserError, match=r"expected 2\)\. Nothing was unpacked; set aside as .*\. Call again, or name"):
+        with pytest.raises(
+            UserError, match=r"expected 2\)\. Nothing was unpacked; set aside as .*\. Call again, or name"
+        ):
             download("cola")
         assert len(server.asked) == 1
 

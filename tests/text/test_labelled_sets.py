@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings
 
+from mutations import mutated, mutation_settings
 from power_bert.errors import UserError
 from power_bert.text.examples import data_fingerprint, has_split, read_examples
 from power_bert.text.glue_download import download_glue
@@ -180,7 +180,9 @@ class TestNewsgroups:
     def test_a_whole_archive_with_fewer_documents(self, newsgroups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(PUBLISHED_ROWS, "20newsgroups", {"train": 20, "dev": 2, "test": 7532})
         assert len(read_examples(self.task, "train", newsgroups)) == 20
-        with pytest.raises(UserError, match=r"2 test rows, the published file has 7,532\. Fetch it again; a part of it"):
+        with pytest.raises(
+            UserError, match=r"2 test rows, the published file has 7,532\. Fetch it again; a part of it"
+        ):
             read_examples(self.task, "test", newsgroups)
 
     def test_mutations(self, newsgroups: Path) -> None:

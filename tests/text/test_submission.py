@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings
 
+from mutations import mutated, mutation_settings
 from power_bert.errors import UserError
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.prediction_faults import MAX_LISTED, FaultList, find_prediction_faults

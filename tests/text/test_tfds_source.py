@@ -156,7 +156,9 @@ class TestDamage:
     def test_a_damaged_file(self, wine: str, shard: Path) -> None:
         data = shard.read_bytes()
         shard.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
-        with pytest.raises(UserError, match=r"DATA_DIR=tfds:power_bert_wine: damaged, .*train.*Delete .* prepared again"):
+        with pytest.raises(
+            UserError, match=r"DATA_DIR=tfds:power_bert_wine: damaged, .*train.*Delete .* prepared again"
+        ):
             self.read(wine)
 
     def test_a_file_cut_off_between_two_examples(self, wine: str, shard: Path) -> None:

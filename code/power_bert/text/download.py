@@ -28,9 +28,10 @@ _README = f"""# all-MiniLM-L6-v2
 
 A BERT encoder with 6 layers, hidden size 384, 12 heads, feed-forward 1536 and exact GELU, uncased.
 
-Source: {MINILM_REPOSITORY} on the Hugging Face hub, revision {MINILM_REVISION}, which was trained from nreimers/MiniLM-L6-H384-uncased.
+Source: {MINILM_REPOSITORY} on the Hugging Face hub, revision {MINILM_REVISION},
+which was trained from nreimers/MiniLM-L6-H384-uncased.
 Licence: Apache 2.0, as stated by its authors.
-Fetched through: {{source}}. The sha256 of all files were compared with those of that revision.
+Fetched through: {{source}}. The sha256 of every file was compared with that of this revision.
 """
 
 # The hub's own retries take 23 s on a machine without access: one short request tells first whether it answers.
@@ -112,8 +113,8 @@ def fetch_minilm(target: Path, progress: Progress | None = None, sources: Mappin
     raise UserError(
         "all-MiniLM-L6-v2 could not be fetched. Tried:\n" + "\n".join(reasons) + "\n"
         f"Expected network access to one of them. Or, on another machine, download {', '.join(MINILM_FILES)} of "
-        f"{MINILM_REPOSITORY} (revision {MINILM_REVISION}) from the Hugging Face hub and put them into {target}; or set CHECKPOINT_PATH to a BERT "
-        "checkpoint that you have."
+        f"{MINILM_REPOSITORY} (revision {MINILM_REVISION}) from the Hugging Face hub and put them into {target}; or "
+        "set CHECKPOINT_PATH to a BERT checkpoint that you have."
     )
 
 
@@ -208,6 +209,6 @@ def _hub_message(repository: str, revision: str | None, error: Exception) -> str
     name = repository if revision is None else f"{repository}@{revision}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return (
-        f"hf://{name}: cannot be downloaded from the Hugging Face hub ({shorten(lines[0])}). Check the name, the network and, "
-        "for a private or gated model, your token (HF_TOKEN); or download it elsewhere and give its folder."
+        f"hf://{name}: cannot be downloaded from the Hugging Face hub ({shorten(lines[0])}). Check the name, the "
+        "network and, for a private or gated model, your token (HF_TOKEN); or download it elsewhere and give its folder."
     )

@@ -26,8 +26,8 @@ def download_glue(
     """Fetches the data sets of tasks into `glue_folder`, one folder each; what is complete there is left alone.
 
     Downloads lie in `glue_folder/downloads` until they are unpacked; a file that was put there by hand is taken
-    instead of the server's. What a server sends is compared by sha256; whatever is unpacked, by its rows. A file that is
-    refused gets another name.
+    instead of the server's. What a server sends is compared by sha256; whatever is unpacked, by its rows. A file that
+    is refused gets another name.
 
     Args:
         names: Names of tasks, or "all" (of GLUE).

@@ -1,7 +1,7 @@
 """Folders as the labelled sets are published: the archive of the 20 newsgroups, and MASSIVE's one file a language."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,7 @@ MASSIVE = "massive"
 _MASSIVE_FILE = "en-US.jsonl"
 _MASSIVE_KEYS = ("partition", "utt", "intent")
 # Rows of the published files: with fewer a file is cut off, even where its last line is whole.
-PUBLISHED_ROWS: dict[str, dict[Split, int]] = {
+PUBLISHED_ROWS: dict[str, Mapping[Split, int]] = {
     NEWSGROUPS: LABELLED_TASKS[NEWSGROUPS].rows,
     MASSIVE: {"train": 11514, "dev": 2033, "test": 2974},
 }
@@ -89,12 +89,13 @@ def _massive_rows(path: Path, split: Split, chunk_rows: int) -> Iterator[RawRows
             line_number += 1
             entry = parse_json(line, path, line_number, advice="Download it again")
             values = [entry.get(name) for name in _MASSIVE_KEYS] if isinstance(entry, dict) else []
-            if not values or not all(isinstance(value, str) for value in values):
+            strings = [value for value in values if isinstance(value, str)]
+            if len(strings) != len(_MASSIVE_KEYS):
                 raise UserError(
                     f'{path}, line {line_number}: expected an object with "partition", "utt" and "intent", as '
                     "MASSIVE's archive has it; download it again"
                 )
-            partition, text, intent = values
+            partition, text, intent = strings
             if partition == split:
                 numbers.append(line_number)
                 texts.append(text)

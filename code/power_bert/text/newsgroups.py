@@ -71,7 +71,9 @@ def strip_document(text: str) -> str:
 def _read_archive(archive: Path, version: tuple[int, int]) -> dict[str, dict[tuple[str, int], str]]:
     """Part -> (group, number) -> stripped text; `version` tells a new archive of the same name from an old one."""
     parts: dict[str, dict[tuple[str, int], str]] = {"train": {}, "test": {}}
-    for name, content in read_tar_gz(archive, lambda name: bool(_MEMBER.fullmatch(name)), _MAX_DOCUMENT_BYTES, _MAX_BYTES):
+    for name, content in read_tar_gz(
+        archive, lambda name: bool(_MEMBER.fullmatch(name)), _MAX_DOCUMENT_BYTES, _MAX_BYTES
+    ):
         part, group, number = _MEMBER.fullmatch(name).groups()  # type: ignore[union-attr]
         parts[part][group, int(number)] = strip_document(_with_lines(content.decode("latin-1")))
     return parts

@@ -63,7 +63,7 @@ class TfdsSource:
         """Read the split in the order of the original file where the data set tells it, otherwise in its own order.
 
         Raises:
-            UserError: A feature is missing, a file of the data set is damaged, or there are fewer examples than it says.
+            UserError: A feature is missing, or a file of the data set is damaged.
         """
         texts, target = self._check_features(task, split)
         name = self._split_name(task, split)
@@ -184,7 +184,7 @@ def read_tfds(builder: Any, split: str, where: str, batch_size: int) -> Iterator
         Name of each feature -> values, (batch, …).
 
     Raises:
-        UserError: A file of the data set is damaged, or there are fewer examples than it says.
+        UserError: A file of the data set is damaged, or has fewer examples than the data set says.
     """
     import tensorflow_datasets as tfds
 

@@ -1,4 +1,4 @@
-"""Downloads of published files: an interrupted one goes on where it stopped, and what has come is compared by sha256."""
+"""Downloads of published files: an interrupted one goes on where it stopped, and what came is compared by sha256."""
 
 import hashlib
 import http.client

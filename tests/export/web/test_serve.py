@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings
 
+from mutations import mutated, mutation_settings
 from power_bert.commands.web import web
 from power_bert.errors import UserError
 from power_bert.export.web.serve import HOST, PageServer
@@ -89,7 +89,17 @@ def test_models_are_served_from_where_they_lie(server: PageServer) -> None:
     "path",
     [
         *("/../secret.txt", "/%2e%2e/secret.txt", "/models/1/secret.txt", "/models/2/x.tflite", "//secret.txt"),
-        *("/vendor", "/vendor/", "/models/", "/%00", "/" + "a" * 5000, "/app.js/x", "/%ff%fe", "*", "http://127.0.0.1/"),
+        *(
+            "/vendor",
+            "/vendor/",
+            "/models/",
+            "/%00",
+            "/" + "a" * 5000,
+            "/app.js/x",
+            "/%ff%fe",
+            "*",
+            "http://127.0.0.1/",
+        ),
     ],
 )
 def test_nothing_else_is_served_and_no_folder_listed(
@@ -111,7 +121,9 @@ def test_its_own_names(host: str, server: PageServer) -> None:
     assert _get(server, "/", host)[0] == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example"]
+)
 @pytest.mark.parametrize("path", ["/", "/models.json", "/models/1/my%20model.tflite"])
 def test_a_strange_name_that_leads_here(host: str, path: str, server: PageServer) -> None:
     status, _, content = _get(server, path, host)
