@@ -210,5 +210,6 @@ def _hub_message(repository: str, revision: str | None, error: Exception) -> str
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return (
         f"hf://{name}: cannot be downloaded from the Hugging Face hub ({shorten(lines[0])}). Check the name, the "
-        "network and, for a private or gated model, your token (HF_TOKEN); or download it elsewhere and give its folder."
+        "network and, for a private or gated model, your token (HF_TOKEN); or download it elsewhere and give its "
+        "folder."
     )

@@ -165,7 +165,8 @@ def _describe(archive: Archive) -> str:
 
 
 def _network_message(error: TransferError, missing: list[Archive], glue_folder: Path) -> str:
-    listed = "\n".join(f"  {url}" for archive in missing for name in archive.files for url in PUBLISHED[name].urls)
+    names = [name for archive in missing for name in archive.files]
+    listed = "\n".join(f"  {name}: {' or '.join(PUBLISHED[name].urls)}" for name in names)
     return (
         f"{error}\nCheck the network (behind a proxy, set HTTPS_PROXY) and call again: it goes on. Or name another "
         "server with --mirror. Or download these "
