@@ -139,6 +139,37 @@ class TestOwnDataSet:
             read_examples(make_custom_task(("text",), "grade", ("0", "1"), "accuracy"), "train", wine)
 
 
+class TestDamage:
+    @pytest.fixture
+    def shard(self, wine: str, tfds: Any) -> Iterator[Path]:
+        """The file of the training split, as it was again afterwards."""
+        builder = tfds.builder(wine.removeprefix("tfds:"))
+        builder.download_and_prepare()
+        (path,) = Path(builder.data_dir).glob("*-train.tfrecord*")
+        content = path.read_bytes()
+        yield path
+        path.write_bytes(content)
+
+    def read(self, wine: str) -> int:
+        return len(read_examples(make_custom_task(("note",), "price", None, "pearson"), "train", wine))
+
+    def test_a_damaged_file(self, wine: str, shard: Path) -> None:
+        data = shard.read_bytes()
+        shard.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+        with pytest.raises(
+            UserError, match=r"DATA_DIR=tfds:power_bert_wine: damaged, .*train.*Delete .* prepared again"
+        ):
+            self.read(wine)
+
+    def test_a_file_cut_off_between_two_examples(self, wine: str, shard: Path) -> None:
+        assert self.read(wine) == 60
+        data = shard.read_bytes()
+        length = int.from_bytes(data[:8], "little") + 16  # length, its checksum, the example, its checksum
+        shard.write_bytes(data[:length])
+        with pytest.raises(UserError, match=r"tfds:power_bert_wine: damaged, .*expected to contain 60 "):
+            self.read(wine)
+
+
 def test_no_network(tfds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class Unreachable:
         def download_and_prepare(self) -> None:

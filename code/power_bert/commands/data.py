@@ -13,7 +13,7 @@ from power_bert.commands.options import TASK_NAMES
 def fetch(
     target: Annotated[Path | None, typer.Argument(help="folder; default: checkpoints/all-MiniLM-L6-v2")] = None,
 ) -> None:
-    """Fetch the default pretrained encoder, all-MiniLM-L6-v2 (90 MB), and check its sha256.
+    """Fetch the default pretrained encoder, all-MiniLM-L6-v2 (90 MB), and check the sha256 of each file.
 
     Example:
 
@@ -22,7 +22,7 @@ def fetch(
     from power_bert.folders import DEFAULT_CHECKPOINT
     from power_bert.text.download import fetch_minilm
 
-    typer.echo(f"{fetch_minilm(target or DEFAULT_CHECKPOINT)} is complete")
+    typer.echo(f"{fetch_minilm(target or DEFAULT_CHECKPOINT, typer.echo)} is complete")
 
 
 def download(
@@ -32,7 +32,8 @@ def download(
 ) -> None:
     """Fetch official data sets, check them and unpack them, one folder a task; what is there is kept.
 
-    An interrupted download goes on where it stopped.
+    An interrupted download goes on where it stopped. Files from a server are checked by sha256, and all by their rows;
+    a file that is refused is renamed (NAME.refused-…), so that the next call fetches it anew.
 
     Examples:
 

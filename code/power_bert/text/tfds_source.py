@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
+from power_bert.parsing import parsing
 from power_bert.quiet import native_stderr_held_back
 from power_bert.text.row_readers import RawRows
 from power_bert.text.task import Split, Task
@@ -59,16 +60,15 @@ class TfdsSource:
         return _SPLITS[split] in self._builder.info.splits
 
     def rows(self, task: Task, split: Split, chunk_rows: int) -> Iterator[RawRows]:
-        """The split in the order of the original file where the data set tells it, otherwise in its own order."""
-        import tensorflow_datasets as tfds
+        """Read the split in the order of the original file where the data set tells it, otherwise in its own order.
 
+        Raises:
+            UserError: A feature is missing, or a file of the data set is damaged.
+        """
         texts, target = self._check_features(task, split)
         name = self._split_name(task, split)
-        data = self._builder.as_dataset(split=name, shuffle_files=False).batch(chunk_rows)
         labels = self._label_strings(task, target)
-        examples: Iterator[tuple[int, _Row]] = (
-            example for batch in tfds.as_numpy(data) for example in _unbatch(batch, texts, target, labels)
-        )
+        examples = self._examples(name, texts, target, labels, chunk_rows)
         if _INDEX in self._builder.info.features:
             examples = _in_order(examples)
         start = 0
@@ -78,6 +78,14 @@ class TfdsSource:
             columns = tuple([row[0][column] for row in chunk] for column in range(len(texts)))
             yield RawRows(f"tfds:{self.name}, {name}", numbers, columns, targets, unit="example")
             start += len(chunk)
+
+    def _examples(
+        self, split: str, texts: list[str], target: str | None, labels: list[str] | None, batch_size: int
+    ) -> Iterator[tuple[int, _Row]]:
+        where = f"DATA_DIR=tfds:{self.name}"
+        with parsing(f"{where}, {split}", "texts in UTF-8 with their labels"):
+            for batch in read_tfds(self._builder, split, where, batch_size):
+                yield from _unbatch(batch, texts, target, labels)
 
     def fingerprint(self, task: Task) -> dict[str, str]:
         """The data set's name with its version."""
@@ -152,15 +160,42 @@ def open_tfds(name: str, where: str) -> Any:
     except ImportError as error:
         raise UserError(f"{where}: needs a Python package that is not installed ({error}). Install it.") from error
     except ValueError as error:  # DatasetNotFoundError, or an unknown configuration or version
-        problem = str(error).strip().splitlines()[0]
-        raise UserError(f"{where}: no such data set ({problem}). Expected a name such as tfds:glue/cola.") from error
-    except (OSError, tfds.download.DownloadError) as error:
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{where}: cannot be downloaded ({problem}). Check the network; or prepare the data set on another "
-            "machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
+            f"{where}: no such data set ({_first_line(error)}). Expected a name such as tfds:glue/cola."
+        ) from error
+    except Exception as error:  # of the library, of its HTTP library, of the file system
+        raise UserError(
+            f"{where}: cannot be downloaded ({_first_line(error)}). Check the network; or prepare the data "
+            "set on another machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
         ) from error
     return builder
+
+
+def read_tfds(builder: Any, split: str, where: str, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Read the batches of a split, in the order in which it is stored.
+
+    Args:
+        builder: From `open_tfds`.
+        split: Name of a split, or a part of one, such as "train[:100]".
+        where: What the user has set to the data set, for messages.
+        batch_size: Examples of a batch.
+
+    Yields:
+        Name of each feature -> values, (batch, …).
+
+    Raises:
+        UserError: A file of the data set is damaged, or has fewer examples than the data set says.
+    """
+    import tensorflow_datasets as tfds
+
+    advice = f"Delete {builder.data_dir} to have it prepared again"
+    # The library itself counts the examples.
+    with parsing(where, f"a whole data set of TensorFlow Datasets, {split}", advice):
+        yield from tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False).batch(batch_size))
+
+
+def _first_line(error: Exception) -> str:
+    return shorten((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
 def _unbatch(
