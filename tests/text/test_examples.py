@@ -145,7 +145,7 @@ class TestReadExamples:
 
 _PARSES = "sentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
 _MNLI_START = f"index\tpromptID\tpairID\tgenre\t{_PARSES}\tsentence1\tsentence2"
-_MNLI_CELLS = "7\t31\t31n\tfiction\t( a )\t( b )\t(ROOT (A a))\t(ROOT (B b))"
+_MNLI_CELLS = "0\t31\t31n\tfiction\t( a )\t( b )\t(ROOT (A a))\t(ROOT (B b))"
 _MNLI_TRAIN = f"{_MNLI_START}\tlabel1\tgold_label\n{_MNLI_CELLS}\tIt rained.\tIt was wet.\tneutral\tneutral\n"
 _MNLI_DEV = (
     f"{_MNLI_START}\tlabel1\tlabel2\tlabel3\tlabel4\tlabel5\tgold_label\n"

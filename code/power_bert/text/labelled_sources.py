@@ -1,13 +1,13 @@
 """Folders as the labelled sets are published: the archive of the 20 newsgroups, and MASSIVE's one file a language."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from power_bert.errors import UserError
 from power_bert.files import read_line_chunks
+from power_bert.parsing import parse_json
 from power_bert.text.labelled_sets import NEWSGROUPS
 from power_bert.text.newsgroups import ARCHIVE_NAME, read_documents
 from power_bert.text.row_readers import RawRows
@@ -16,6 +16,7 @@ from power_bert.text.task import Split, Task
 
 MASSIVE = "massive"
 _MASSIVE_FILE = "en-US.jsonl"
+_MASSIVE_KEYS = ("partition", "utt", "intent")
 
 
 class PublishedFolderSource(FolderSource):
@@ -69,14 +70,14 @@ def _massive_rows(path: Path, split: Split, chunk_rows: int) -> Iterator[RawRows
         numbers, texts, intents = [], [], []
         for line in lines:
             line_number += 1
-            try:
-                entry = json.loads(line)
-                partition, text, intent = (str(entry[name]) for name in ("partition", "utt", "intent"))
-            except (ValueError, KeyError, TypeError):
+            entry = parse_json(line, path, line_number, "Download the file again.")
+            values = [entry.get(name) if isinstance(entry, dict) else None for name in _MASSIVE_KEYS]
+            if not all(isinstance(value, str) for value in values):
                 raise UserError(
                     f'{path}, line {line_number}: expected an object with "partition", "utt" and "intent", as '
                     "MASSIVE's archive has it; download it again"
-                ) from None
+                )
+            partition, text, intent = values
             if partition == split:
                 numbers.append(line_number)
                 texts.append(text)
