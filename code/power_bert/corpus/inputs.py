@@ -9,6 +9,7 @@ from typing import Any
 
 from power_bert.corpus.documents import DocumentRules, read_documents, split_documents
 from power_bert.errors import UserError
+from power_bert.parsing import parsing
 
 TFDS_PREFIX = "tfds:"
 _ENDINGS = (".txt", ".txt.gz")
@@ -53,7 +54,8 @@ class TfdsInput:
             split=f"train[{self.start}:{'' if self.stop is None else self.stop}]", shuffle_files=False
         )
         for example in tfds.as_numpy(data):
-            lines = "\n".join(example[name].decode("utf-8") for name in texts).split("\n")
+            with parsing(f"{TFDS_PREFIX}{self.name}", f"a data set with UTF-8 texts in {', '.join(texts)}"):
+                lines = "\n".join(example[name].decode("utf-8") for name in texts).split("\n")
             yield from split_documents((line.strip() for line in lines), rules)
 
 

@@ -13,6 +13,9 @@ from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
+from power_bert.parsing import parse_json, parsing
+
+_REMEDY = "Restore it, train the vocabulary anew, or remove the file."
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,21 @@ def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin
 
 
 def read_origin(path: Path) -> VocabularyOrigin | None:
-    """How a vocabulary was trained; None where it has no such file, or another one's."""
-    try:
-        values = json.loads(_origin_path(path).read_text(encoding="utf-8"))
-        if values.pop("vocabulary_sha256") != file_sha256(path):
-            return None
+    """How a vocabulary was trained; None where it has no such file, or another one's.
+
+    Raises:
+        UserError: The file is damaged, so that nobody can tell which documents the vocabulary has seen.
+    """
+    origin_path = _origin_path(path)
+    if not origin_path.is_file():
+        return None
+    values = parse_json(origin_path.read_bytes(), origin_path, advice=_REMEDY)
+    if not isinstance(values, dict) or values.get("vocabulary_sha256") != file_sha256(path):
+        return None
+    with parsing(origin_path, "the note of a vocabulary", _REMEDY):
         return VocabularyOrigin(
             bool(values["lowercase"]), DocumentRules(**values["rules"]), DocumentSplit(**values["split"])
         )
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
-        return None
 
 
 def check_same_test_split(

@@ -47,7 +47,8 @@ def make_custom_task(
     """
     if len(text_columns) not in (1, 2) or not all(text_columns):
         raise UserError(
-            f"TEXT_COLUMNS={shorten(repr(','.join(text_columns)))}: expected one name, or two with a comma between them for pairs"
+            f"TEXT_COLUMNS={shorten(repr(','.join(text_columns)))}: expected one name, or two with a comma between "
+            "them for pairs"
         )
     if metric not in METRICS:
         raise UserError(f"METRIC={metric!r} is unknown: expected one of {', '.join(METRICS)}")
@@ -126,7 +127,8 @@ def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
 def _check_labels(labels: tuple[str, ...], metric: str) -> None:
     if is_score_metric(metric):
         raise UserError(
-            f"LABELS={shorten(','.join(labels))}: METRIC={metric} compares scores, which have no labels; leave one empty"
+            f"LABELS={shorten(','.join(labels))}: METRIC={metric} compares scores, which have no labels; leave one of "
+            "them empty"
         )
     if len(labels) < 2 or len(set(labels)) != len(labels):
         raise UserError(f"LABELS={shorten(','.join(labels))}: expected at least two different labels")

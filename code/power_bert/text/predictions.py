@@ -75,7 +75,8 @@ def read_predictions(path: str | Path, task: Task) -> np.ndarray:
         if len(row) != len(HEADER):
             raise UserError(f"{path}, line {number}: expected 2 columns separated by tabs, found {len(row)}. {REMEDY}")
     if tuple(rows[0]) != HEADER:
-        raise UserError(f"{path}, line 1: expected the header 'index<TAB>prediction', found {shorten(rows[0])}. {REMEDY}")
+        found = shorten(rows[0])
+        raise UserError(f"{path}, line 1: expected the header 'index<TAB>prediction', found {found}. {REMEDY}")
     if len(rows) == 1:
         raise UserError(f"{path}: no predictions after the header. Predict again to write the file anew.")
     for position, row in enumerate(rows[1:]):

@@ -10,10 +10,10 @@ from power_bert.errors import UserError, shorten
 from power_bert.text.task import Task
 
 # float() alone would also take "1_0", " 1" and digits of other scripts.
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-# What stands for a label that is not told: in GLUE as Hugging Face and TensorFlow Datasets export it, and an empty cell.
+# What stands for a hidden label: in GLUE as Hugging Face and TensorFlow Datasets export it, and an empty cell.
 _HIDDEN = {"-1", "-1.0", ""}
 
 
@@ -76,7 +76,7 @@ def _parse_scores(
     score_range: tuple[float, float] | None, strings: list[str], where: Callable[[int], str], remedy: str
 ) -> np.ndarray:
     lowest, highest = score_range or (-math.inf, math.inf)
-    scores = np.array([float(string) if _NUMBER.fullmatch(string) else math.nan for string in strings], np.float64)
+    scores = np.array([float(string) if NUMBER.fullmatch(string) else math.nan for string in strings], np.float64)
     good = np.isfinite(scores) & (scores >= lowest) & (scores <= highest)
     if not good.all():
         row = int(np.argmin(good))
