@@ -38,6 +38,8 @@ _SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "tes
 _MNLI_SECTIONS = {"mnli-m": "matched", "mnli-mm": "mismatched"}
 # Position of an example in its file; the data set itself is in another order.
 _INDEX = "idx"
+# TensorFlow Datasets looks for similar names of unknown ones, which takes seconds for long ones.
+_LONGEST_NAME = 200
 
 # Texts and the label or score of an example.
 _Row = tuple[list[str], str | None]
@@ -48,9 +50,14 @@ class TfdsSource:
 
     Args:
         name: Such as "glue/cola" or "glue/cola:2.0.0".
+
+    Raises:
+        UserError: The name is longer than any is.
     """
 
     def __init__(self, name: str) -> None:
+        if len(name) > _LONGEST_NAME:
+            raise UserError(f"DATA_DIR=tfds:{shorten(name)}: no such data set. Expected a name such as tfds:glue/cola.")
         self.name = name
 
     def has(self, task: Task, split: Split) -> bool:
