@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings, value_or_user_error
 
+from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.config import Experiment, resolve_experiment
 from power_bert.errors import UserError
 from power_bert.model.retention import parse_retention

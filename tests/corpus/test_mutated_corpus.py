@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings, value_or_user_error
 
+from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules, read_documents
 from power_bert.corpus.manifest import stored_choice, stored_corpus
@@ -17,7 +17,7 @@ from power_bert.corpus.shards import Shard, finished_shard, read_shard, write_sh
 from power_bert.corpus.vocabulary_file import VocabularyOrigin, read_origin, write_vocabulary
 from power_bert.errors import UserError
 
-TEXT = "A cat sat.\nIt slept.\n\nA dog ran.\n\n\nThe mouse saw it.\n".encode()
+TEXT = "A cat sat.\nIt slept.\n\nA dög ran.\n\n\nThe mouse saw it.\n".encode()
 TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat")
 ORIGIN = VocabularyOrigin(True, DocumentRules(), DocumentSplit(0.25))
 SHARD = Shard("train/000000-00000", 2, 3, 20, 1, "", "ab" * 16)

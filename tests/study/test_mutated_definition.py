@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings, value_or_user_error
 
+from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.errors import UserError
 from power_bert.pretrain.settings import read_toml, resolve_settings
 from power_bert.study.definition import resolve_study
@@ -70,7 +70,10 @@ def test_study(folder: Path, data: bytes) -> None:
         ("pretraining = 3", r"study\.toml: pretraining = 3: expected a table \[pretraining\]"),
         ("[corpus]\nsources = ['a']\nlength = '64'", r"study\.toml: \[corpus\] length='64': expected a whole number"),
         ("[corpus]\nsources = ['a']\ntest_share = '0.1'", r"study\.toml: damaged, or not a study \(TypeError"),
-        ("[fine_tuning]\ndata_dir = 'a'\ntasks = 'cola'", r"study\.toml: \[fine_tuning\] tasks = 'cola': expected a list"),
+        (
+            "[fine_tuning]\ndata_dir = 'a'\ntasks = 'cola'",
+            r"study\.toml: \[fine_tuning\] tasks = 'cola': expected a list",
+        ),
         ("[fine_tuning]\ndata_dir = 3\ntasks = ['cola']", r"study\.toml: \[fine_tuning\]: expected data_dir = a text"),
         (f"[grid]\nseed = {list(range(200))}\nhidden = {[64] * 100}", r"\[grid\] has 20000 combinations"),
     ],

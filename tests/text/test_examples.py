@@ -124,6 +124,14 @@ class TestReadExamples:
         with pytest.raises(UserError, match=r"test\.tsv, line 1: no column named 'index'"):
             read_examples(COLA, "test", tmp_path)
 
+    def test_the_index_of_a_test_file_counts_from_0(self, tmp_path: Path) -> None:
+        put(tmp_path, "QQP/test.tsv", "id\tquestion1\tquestion2\n0\ta\tb\n1\ta\tb\n3\ta\tb\n")
+        with pytest.raises(UserError, match=r"test\.tsv, line 4: 'id' is '3', expected 2\. .*use TASK=custom"):
+            read_examples(QQP, "test", tmp_path)
+        put(tmp_path, "SST-2/test.tsv", "index\tsentence\n" + "".join(f"{9 - row}\ta\n" for row in range(10)))
+        with pytest.raises(UserError, match=r"test\.tsv, line 2: 'index' is '9', expected 0\."):
+            count_examples(SST2, "test", tmp_path)
+
     def test_missing_folders_and_file(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"absent: no such folder\. Expected .*dev\.tsv: put the files of cola"):
             read_examples(COLA, "dev", tmp_path / "absent")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mutations import mutated, mutation_settings, value_or_user_error
 
+from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.text.custom_task import find_labels, make_custom_task
 from power_bert.text.examples import Examples, read_examples
 from power_bert.text.glue_tasks import TASKS, get_task

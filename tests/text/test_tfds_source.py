@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from mutations import mutated, mutation_settings, value_or_user_error
 
+from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.errors import UserError
 from power_bert.text.custom_task import find_labels, make_custom_task
 from power_bert.text.examples import data_fingerprint, has_split, read_examples, stream_examples

@@ -122,5 +122,7 @@ def _without_hidden_labels(task: Task, chunks: Iterator[RawRows]) -> Iterator[Ra
 
 
 def _to_examples(task: Task, rows: RawRows) -> Examples:
-    labels = None if rows.targets is None else parse_targets(task, rows.targets, rows.where, REMEDY)
+    # Official data are whole; those of a user can have more labels than the training data, which decide otherwise.
+    remedy = REMEDY if task.rows or task.is_regression else "Correct the line, or set LABELS to all labels of the data."
+    labels = None if rows.targets is None else parse_targets(task, rows.targets, rows.where, remedy)
     return Examples(rows.texts[0], rows.texts[1] if len(rows.texts) > 1 else None, labels)

@@ -62,8 +62,7 @@ def _folded(label: str) -> str:
 def _named(indices: Iterable[int], labels: Sequence[str], counts: np.ndarray | None = None) -> str:
     return shorten(
         ", ".join(
-            _quoted(labels[index]) + ("" if counts is None else f" ({counts[index]} in training)")
-            for index in indices
+            _quoted(labels[index]) + ("" if counts is None else f" ({counts[index]} in training)") for index in indices
         )
     )
 
