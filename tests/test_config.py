@@ -65,10 +65,13 @@ def test_a_given_retention_configuration(tmp_path: Path) -> None:
     assert resolve_experiment({"retention_config": str(path)}).retention_config == "1.0,0.5,0.125"
     path.write_text('{"retention": [64, 8, 1]}')
     assert resolve_experiment({"retention_config": str(path)}).retention_config == "64,8,1"
-    for content in ("[1, 2]", '{"retention": "all"}', '{"masses": [1.0]}', "{"):
+    for content in ("[1, 2]", '{"retention": "all"}', '{"masses": [1.0]}', '{"retention": ["1"]}', '{"retention": []}'):
         path.write_text(content)
         with pytest.raises(UserError, match=r'retention\.json: expected a JSON file with "retention"'):
             resolve_experiment({"retention_config": str(path)})
+    path.write_text('{\n"retention": [1.0')
+    with pytest.raises(UserError, match=r"retention\.json, line 2: not valid JSON.*Expected a JSON file"):
+        resolve_experiment({"retention_config": str(path)})
     for choice, message in (
         ("none", "there is nothing to train without elimination but phase 1"),
         ("/nowhere/retention.json", "cannot be read .*; give a retention.json, or a configuration such as"),

@@ -49,9 +49,9 @@ MRPC_TEST = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t30\t31\te\t
 def make_zip(members: dict[str, str]) -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("CoLA/", "")
+        archive.writestr(zipfile.ZipInfo("CoLA/"), "")
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content)  # dated 1980: the same bytes whenever it is made
     return data.getvalue()
 
 

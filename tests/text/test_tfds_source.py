@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 
+from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.errors import UserError
 from power_bert.text.custom_task import find_labels, make_custom_task
 from power_bert.text.examples import data_fingerprint, has_split, read_examples, stream_examples
@@ -15,6 +17,7 @@ from power_bert.text.task import Split, Task
 
 NAMES = {"sst-2": "sst2", "sts-b": "stsb", "mnli-m": "mnli", "mnli-mm": "mnli"}
 
+ANY_TASK = make_custom_task(("sentence",), "label", ("0", "1"), "accuracy")
 QUICK = ("cola", "sts-b", "mnli-m")
 
 
@@ -65,10 +68,17 @@ class TestGlue:
             read_examples(TASKS["wnli"], "train", "tfds:glue/rte")
         assert not has_split(TASKS["ax"], "test", "tfds:glue/mnli")
 
+    @mutation_settings
+    @given(mutated(b"glue/cola:2.0.0"))
+    def test_damaged_names(self, data: bytes) -> None:
+        name = data.decode("latin-1")
+        if not name.startswith("huggingface:"):  # that asks the network
+            value_or_user_error(lambda: read_examples(ANY_TASK, "dev", f"tfds:{name}"))
+
     @pytest.mark.parametrize("name", ["glue/colla", "no_such_set"])
     def test_no_such_data_set(self, name: str) -> None:
         with pytest.raises(UserError, match=f"^DATA_DIR=tfds:{name}: no such data set.*such as tfds:glue/cola"):
-            read_examples(make_custom_task(("sentence",), "label", ("0", "1"), "accuracy"), "train", f"tfds:{name}")
+            read_examples(ANY_TASK, "train", f"tfds:{name}")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +142,11 @@ class TestOwnDataSet:
     def test_a_label_that_was_not_named(self, wine: str) -> None:
         task = make_custom_task(("note",), "grade", ("poor", "fair"), "accuracy")
         with pytest.raises(UserError, match=r"tfds:power_bert_wine, train, example 2: unknown label 'fine'"):
+            read_examples(task, "train", wine)
+
+    def test_a_feature_that_is_no_text(self, wine: str) -> None:
+        task = make_custom_task(("price",), "grade", ("poor", "fair", "fine"), "accuracy")
+        with pytest.raises(UserError, match=r"wine, train: damaged, or not a data set with UTF-8 texts in price"):
             read_examples(task, "train", wine)
 
     def test_no_such_feature(self, wine: str) -> None:

@@ -1,5 +1,6 @@
 """Tests of power_bert.train.evaluation, prediction_output and without_training, on a finished run."""
 
+import dataclasses
 import io
 import json
 import sys
@@ -151,6 +152,14 @@ class TestPredictRawTexts:
         (tmp_path / "input.txt").write_text("dog\n")
         with pytest.raises(UserError, match=r"cannot be written .*; give another --output"):
             predict_raw_texts(model, tmp_path / "input.txt", "tsv", tmp_path / "input.txt" / "out", QUIET)
+
+    def test_a_table_is_read_by_the_columns_of_the_task(self, model: Any, tmp_path: Path) -> None:
+        model = dataclasses.replace(model, task=get_task("sst-2"))
+        (tmp_path / "input.jsonl").write_text('{"sentence": "dog", "label": 0}\n{"sentence": "the cat"}\n')
+        predict_raw_texts(model, tmp_path / "input.jsonl", "tsv", tmp_path / "out.tsv", QUIET)
+        assert (tmp_path / "out.tsv").read_text().splitlines() == self.predict(model, "dog\nthe cat\n", "tsv", tmp_path)
+        with pytest.raises(UserError, match=r"input\.jsonl: a table, but without a task .* Give --task"):
+            predict_raw_texts(dataclasses.replace(model, task=None), tmp_path / "input.jsonl", "tsv", None, QUIET)
 
     def test_a_device_is_written_to_and_not_replaced(self, model: Any, tmp_path: Path) -> None:
         (tmp_path / "input.txt").write_text("dog\n")

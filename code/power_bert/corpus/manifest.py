@@ -20,12 +20,14 @@ from power_bert.corpus.vocabulary_file import check_same_test_split, file_sha256
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.parsing import parse_json, parsing
 from power_bert.text.tokenizer import WordPieceTokenizer, is_lowercase
 
 VOCABULARY_FILE = "vocab.txt"
 _PLAN_FILE = "plan.json"
 _MANIFEST_FILE = "manifest.json"
 _MAX_LENGTH = 4096
+_REMEDY = "Restore it, or prepare the corpus anew."
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,8 @@ def stored_choice(folder: Path) -> tuple[tuple[str, ...], DocumentRules, Documen
     if not path.is_file():
         return None
     plan = _read_json(path)
-    try:
+    with parsing(path, "the plan of a corpus", _REMEDY):
         return tuple(plan["sources"]), DocumentRules(**plan["rules"]), DocumentSplit(**plan["split"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error}); prepare the corpus anew") from None
 
 
 @dataclass(frozen=True)
@@ -232,12 +232,11 @@ def stored_corpus(folder: Path) -> Corpus | None:
     if not (folder / _MANIFEST_FILE).is_file():
         return None
     plan, manifest = _read_json(folder / _PLAN_FILE), _read_json(folder / _MANIFEST_FILE)
-    try:
-        shards = tuple(Shard(**values) for values in manifest["shards"])
+    with parsing(folder / _MANIFEST_FILE, "the manifest of a corpus", _REMEDY):
+        shards = tuple(Shard.from_json(values) for values in manifest["shards"])
+    with parsing(folder / _PLAN_FILE, "the plan of a corpus", _REMEDY):
         corpus = Corpus(folder, int(plan["length"]), bool(plan["lowercase"]), shards, plan)
         vocabulary_sha256 = str(plan["vocabulary_sha256"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder}: {_MANIFEST_FILE} or {_PLAN_FILE} is damaged ({error}); prepare it anew") from None
     if file_sha256(folder / VOCABULARY_FILE) != vocabulary_sha256:
         raise UserError(f"{folder / VOCABULARY_FILE}: not the one that the corpus was prepared with; restore it")
     return corpus
@@ -250,9 +249,10 @@ def missing_shards(corpus: Corpus) -> list[Shard]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: damaged ({error}); restore it, or prepare the corpus anew") from None
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: damaged ({error}). {_REMEDY}") from None
+    values = parse_json(data, path, advice=_REMEDY)
     if not isinstance(values, dict):
-        raise UserError(f"{path}: damaged (no JSON object); restore it, or prepare the corpus anew")
+        raise UserError(f"{path}: damaged (no JSON object). {_REMEDY}")
     return values

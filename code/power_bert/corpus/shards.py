@@ -20,6 +20,8 @@ from power_bert.corpus.document_split import SIDES, Side
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.parsing import parse_json, parsing
+from power_bert.settings import check_types
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class Shard:
     unknown: int
     sha256: str
     text_digest: str
+
+    @classmethod
+    def from_json(cls, values: Any) -> Shard:
+        """Read what `dataclasses.asdict` made of a shard.
+
+        Raises:
+            UserError: A value is missing, unknown or of another type.
+        """
+        with parsing("note of a shard", "the figures of a shard"):
+            shard = cls(**values)
+        check_types(shard, "note of a shard, {}".format)
+        return shard
 
     @property
     def side(self) -> Side:
@@ -77,9 +91,10 @@ def write_shard(folder: Path, shard: Shard, records: np.ndarray) -> Shard:
 
 def finished_shard(folder: Path, name: str, text_digest: str) -> Shard | None:
     """The shard, if an earlier call has finished it with the same text."""
+    path = _note_path(folder, name)
     try:
-        shard = Shard(**json.loads(_note_path(folder, name).read_text(encoding="utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, TypeError):
+        shard = Shard.from_json(parse_json(path.read_bytes(), path))
+    except (FileNotFoundError, UserError):
         return None
     if shard.text_digest != text_digest or not shard_path(folder, name).is_file():
         return None
@@ -109,7 +124,8 @@ def read_shard(folder: Path, shard: Shard, length: int) -> np.ndarray:
         raise UserError(f"{path}: the shard cannot be read ({error.strerror}); {remedy}") from None
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         raise UserError(f"{path}: the shard is corrupt, its sha256 is not the one in manifest.json; {remedy}")
-    records: Any = np.load(io.BytesIO(data))
+    with parsing(path, "a shard", remedy):
+        records: Any = np.load(io.BytesIO(data))
     if records.shape != (shard.records, length):
         raise UserError(f"{path}: has shape {records.shape}, manifest.json says {(shard.records, length)}; {remedy}")
     return np.asarray(records)

@@ -36,6 +36,7 @@ from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.run_dir import DISTILL, RunDir, read_json, write_json
 from power_bert.text.examples import Examples, read_examples, read_training_examples
+from power_bert.text.label_counts import describe_labels
 from power_bert.train.driver import check_test_data, prepare_checkpoint, prepare_sample, write_run_description
 from power_bert.train.environment import make_deterministic
 from power_bert.train.metrics import compute_scores, format_scores
@@ -248,6 +249,8 @@ def _describe(settings: Distillation, lessons: _Lessons, reporter: Reporter) -> 
         reporter.say(f"teacher forwards: {f'{count} examples' if count else '0 (cached)'}{inside}")
     parts = ", ".join(f"{len(examples)} {name}" for name, examples in lessons.transfer.parts.items())
     reporter.say(f"{settings.task}: learns from {parts}; {len(lessons.dev)} dev examples")
+    for line in describe_labels(settings.task_definition.labels, lessons.transfer.parts["train"], lessons.dev):
+        reporter.say(line)
     reporter.say(f"student {settings.student}: {lessons.student.count_params():,} parameters")
 
 

@@ -105,9 +105,9 @@ def _check_names(counts: Counter[str], faults: FaultList) -> None:
     expected = [task.prediction_file for task in TASKS.values()]
     for name, count in counts.items():
         if "/" in name or "\\" in name:
-            faults.add(f"{shorten(name)} lies in a folder; expected all files at the top")
+            faults.add(f"{shorten(name, 80)} lies in a folder; expected all files at the top")
         elif name not in expected:
-            faults.add(f"{shorten(name)} does not belong to a submission; expected {', '.join(expected)}")
+            faults.add(f"{shorten(name, 80)} does not belong to a submission; expected {', '.join(expected)}")
         elif count > 1:
             faults.add(f"{name} is there {count} times; expected once")
     for name in expected:

@@ -28,6 +28,7 @@ from power_bert.text.examples import (
     read_training_examples,
 )
 from power_bert.text.glue_tasks import TASKS
+from power_bert.text.label_counts import describe_labels
 from power_bert.text.sample_cola import write_sample
 from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.environment import describe_machine, make_deterministic
@@ -108,6 +109,8 @@ def run_experiment(
             f"{task.name}: {len(lengths)} training, {len(context.dev.encoded)} dev and {test_rows} test examples, "
             f"{lengths.mean():.1f} word pieces on average, {lengths.max()} at most"
         )
+        for line in describe_labels(task.labels, examples["train"], examples["dev"]):
+            reporter.say(line)
         run_phases(context, pretrained, predict_test, only_fine_tune)
     return run_dir
 
