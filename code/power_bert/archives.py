@@ -42,6 +42,7 @@ class CheckedGzip(gzip.GzipFile):
         super().__init__(path, "rb")
         self._path = path
         self._allowed = _allowed_bytes(path.stat().st_size, max_bytes)
+        self._bytes_in_lines = 0
 
     def read(self, size: int | None = -1) -> bytes:
         """Read at most `size` bytes; -1 reads to the end, as far as the bound allows."""
@@ -53,7 +54,8 @@ class CheckedGzip(gzip.GzipFile):
     def readline(self, size: int | None = -1) -> bytes:
         """Read one line, or its next `size` bytes."""
         line = super().readline(size)
-        self._check(self.tell())
+        self._bytes_in_lines += len(line)  # counted: asking for the position takes as long as reading a line
+        self._check(self._bytes_in_lines)
         return line
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

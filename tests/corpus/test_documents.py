@@ -79,7 +79,7 @@ class TestBadFiles:
     ) -> None:
         monkeypatch.setattr(archives, "_SMALL_BYTES", 2**20)
         path = tmp_path / "bomb.txt.gz"
-        path.write_bytes(gzip.compress(b"word\n\n" * 2**18))
+        path.write_bytes(gzip.compress((b"word " * 100 + b"\n\n") * 2**12))
         with pytest.raises(UserError, match=rf"{path}: unpacks to more than [\d,]+ bytes, which no text does"):
             documents_of(path)
 
