@@ -1,6 +1,7 @@
 """Data from outside: every failure names its source."""
 
 import pytest
+
 from power_bert.errors import UserError, shorten
 from power_bert.parsing import parse_json, parsing
 

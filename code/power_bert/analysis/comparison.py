@@ -13,10 +13,11 @@ from rich.console import Console
 from scipy.special import softmax
 
 from power_bert.analysis.agreement import equal_labels, expected_calibration_error, mean_cosine
+from power_bert.analysis.card_scores import without_seed
 from power_bert.analysis.gains import ALONE
 from power_bert.analysis.latency import measure_interleaved
 from power_bert.analysis.litert_latency import FileLatency, measure_files
-from power_bert.analysis.model_card import FIGURES, shown_setting, without_seed, write_model_card
+from power_bert.analysis.model_card import FIGURES, shown_setting, write_model_card
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.teachers import Teacher, find_teacher
 from power_bert.distill_config import LOGITS_FOLDER, Distillation, Ensemble

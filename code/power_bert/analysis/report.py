@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from power_bert.analysis.document import REMEDY, Document
+from power_bert.analysis.elimination_cost import measure_differences, read_differences
 from power_bert.analysis.latency import compare_on_clock, configured_threads, device_name, processor_name
 from power_bert.analysis.model_card import CARD, write_model_card
 from power_bert.analysis.timings import BUCKETED, BUCKETED_ELIMINATED, FIXED_PADDING, read_speedups
@@ -28,7 +29,7 @@ from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.flops import Shape, forward_flops, speedup
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.model.retention import format_retention
-from power_bert.run_dir import PHASES, RunDir, read_json, write_json
+from power_bert.run_dir import BASELINE, NOTHING_ELIMINATED, PHASES, RunDir, read_json, write_json
 from power_bert.text.batches import evaluation_batches
 from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.examples import Examples, read_examples
@@ -38,7 +39,7 @@ MAX_EXAMPLES = 500
 UNPADDED = "unpadded"
 UNPADDED_ELIMINATED = "unpadded_eliminated"
 
-_FINE_TUNE, _SEARCH, _RETRAIN = PHASES
+_FINE_TUNE, _, _RETRAIN = PHASES
 _WAYS = {
     FIXED_PADDING: "fixed padding, no elimination",
     BUCKETED: "length-bucketed, no elimination",
@@ -66,6 +67,7 @@ def summary_rows(run_dir: RunDir) -> list[Row]:
     """
     return [
         *_score_rows(run_dir),
+        *_warning_rows(run_dir),
         *_retention_rows(run_dir),
         *_cost_rows(run_dir),
         *_phase_rows(run_dir),
@@ -102,26 +104,56 @@ def summary_text(run_dir: RunDir) -> str:
 
 
 def _score_rows(run_dir: RunDir) -> list[Row]:
-    before = Document.read(run_dir.phase(_FINE_TUNE).metrics).part("scores")
-    retrained = Document.read(run_dir.phase(_RETRAIN).metrics)
-    after = retrained.part("scores")
-    section = f"Dev score, {_FINE_TUNE} → {_RETRAIN}"
-    rows = [Row(section, name.capitalize(), _change(before.score(name), after.score(name))) for name in before.values]
+    """What elimination costs, against the same weights and against a model that had as many epochs."""
+    retrain, fine_tuned = run_dir.phase(_RETRAIN), Document.read(run_dir.phase(_FINE_TUNE).metrics)
+    retrained, differences = Document.read(retrain.metrics), read_differences(retrain)
+    references = {
+        NOTHING_ELIMINATED: (
+            "Dev score, same weights: nothing eliminated → with elimination",
+            f"{_format_part(retrained.part('scores'))} with elimination; with nothing eliminated not measured: it needs "
+            "the dev data",
+        ),
+        BASELINE: (
+            "Dev score, as many epochs: nothing eliminated → with elimination",
+            f"not trained; BASELINE=1 and the same settings train it ({run_dir.phase(BASELINE).path})",
+        ),
+    }
+    rows = []
+    for name, (section, missing) in references.items():
+        found = differences.get(name)
+        if found is None:
+            rows.append(Row(section, "unknown", missing))
+        else:
+            rows += [Row(section, metric.capitalize(), difference.text()) for metric, difference in found.items()]
+    section, epochs = "Dev score, on the way", len(fine_tuned.items("history"))
+    rows.append(Row(section, f"after {_count_epochs(epochs)} of fine-tuning", _format_part(fine_tuned.part("scores"))))
     if retrained.values.get("scores_before_training"):
-        cut = retrained.part("scores_before_training")
-        shown = ", ".join(f"{name.capitalize()} {format_score(cut.score(name))}" for name in cut.values)
-        rows.append(Row(section, "cut, not yet re-trained", shown))
+        rows.append(Row(section, "eliminated, not re-trained", _format_part(retrained.part("scores_before_training"))))
     return rows
 
 
-def _change(before: float | None, after: float | None) -> str:
-    """`41.20 → 40.85 (−0.35)`: two scores in percent; the difference is that of the rounded scores."""
-    if before is None or after is None:
-        return f"{format_score(before)} → {format_score(after)}"
-    first, second = round(100 * before, 2), round(100 * after, 2)
-    difference = round(second - first, 2)
-    shown = f"{difference:+.2f}".replace("-", "−") if difference else "±0.00"
-    return f"{first:.2f} → {second:.2f} ({shown})"
+def _format_part(scores: Document) -> str:
+    """Scores of a metrics.json in percent: `F1 70.00, Accuracy 60.00`."""
+    return ", ".join(f"{name.capitalize()} {format_score(scores.score(name))}" for name in scores.values)
+
+
+def _count_epochs(epochs: int) -> str:
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
+
+
+def _finished_phases(run_dir: RunDir) -> list[str]:
+    """Phases with figures: a run with a given retention configuration has no search, and few have a baseline."""
+    return [
+        name for name in (*PHASES, BASELINE) if name in (_FINE_TUNE, _RETRAIN) or run_dir.phase(name).metrics.exists()
+    ]
+
+
+def _warning_rows(run_dir: RunDir) -> list[Row]:
+    return [
+        Row("Warnings", phase, warning)
+        for phase in _finished_phases(run_dir)
+        for warning in Document.read(run_dir.phase(phase).metrics).values.get("warnings", [])
+    ]
 
 
 def _retention_rows(run_dir: RunDir) -> list[Row]:
@@ -158,11 +190,10 @@ def _cost_rows(run_dir: RunDir) -> list[Row]:
 
 def _phase_rows(run_dir: RunDir) -> list[Row]:
     rows = []
-    # A run with a given retention configuration has no search.
-    for phase in (name for name in PHASES if name != _SEARCH or run_dir.phase(name).path.exists()):
+    for phase in _finished_phases(run_dir):
         document = Document.read(run_dir.phase(phase).metrics)
         epochs = [Document(document.path, values, "history") for values in document.items("history")]
-        shown = f"{_duration(document.number('seconds'))}, {len(epochs)} epoch{'' if len(epochs) == 1 else 's'}"
+        shown = f"{_duration(document.number('seconds'))}, {_count_epochs(len(epochs))}"
         if epochs:
             rate = statistics.median(epoch.number("train_examples_per_second") for epoch in epochs)
             shown += f", {rate:.0f} examples/s in training"
@@ -184,9 +215,12 @@ def _path_rows(run_dir: RunDir) -> list[Row]:
     paths = {
         "fine-tuned model": fine_tune.model,
         "model with elimination": retrain.model,
+        "baseline": run_dir.phase(BASELINE).model,
         "model card": retrain.model / CARD,
         "dev predictions, fine-tuned": fine_tune.predictions("dev"),
         "dev predictions": retrain.predictions("dev"),
+        "dev predictions, nothing eliminated": retrain.predictions(NOTHING_ELIMINATED),
+        "dev predictions, baseline": run_dir.phase(BASELINE).predictions("dev"),
         "test predictions": retrain.predictions("test"),
         "retention configuration": run_dir.retention,
         "log": run_dir.log,
@@ -271,6 +305,7 @@ def finish_run(run_dir: RunDir, console: Console | None = None) -> None:
     if not run_dir.timings.exists():
         console.print("measuring on the clock …")
         measure_run(run_dir)
+    measure_differences(run_dir, console)
     write_model_card(run_dir)
     # Without a terminal there is no width to fit a table into, and paths must stay in one piece.
     console.print(

@@ -45,7 +45,7 @@ def export(
 
     Examples:
 
-        bash run.sh export checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2 --out model.tflite
+        bash run.sh export checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2 --out model.tflite
 
         bash run.sh export RUN --out model.tflite --quantize int8
 

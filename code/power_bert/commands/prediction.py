@@ -36,7 +36,7 @@ def evaluate(
 
     Examples:
 
-        bash run.sh evaluate checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+        bash run.sh evaluate checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
 
         bash run.sh evaluate RUN --retention-config 1.0,0.8,0.6,0.4,0.2,0.1
 
@@ -87,7 +87,7 @@ def predict(
 
     Examples:
 
-        echo "The boys near the girl laughs." | bash run.sh predict checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+        echo "The boys near the girl laughs." | bash run.sh predict checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
 
         bash run.sh predict RUN --input sentences.txt --output labels.tsv
 

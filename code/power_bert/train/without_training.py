@@ -9,6 +9,7 @@ from rich.console import Console
 from power_bert.config import DEFAULT_CHECKPOINT, Experiment
 from power_bert.errors import UserError
 from power_bert.run_dir import RunDir
+from power_bert.text.labelled_sets import SAMPLE
 from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.evaluation import evaluate
 from power_bert.train.predict import Predictor
@@ -65,7 +66,9 @@ def load_named_model(
     """
     task = experiment.task_definition
     if RunDir(Path(experiment.output_dir)).holds_run:
-        return load_trained_model(experiment.output_dir, task, data_dir, retention_choice, max_length=max_length)
+        # TASK=cola is the default of run.sh: with no DATA_DIR beside it, nobody has asked for a task.
+        asked = None if experiment.task == SAMPLE and not data_dir else task
+        return load_trained_model(experiment.output_dir, asked, data_dir, retention_choice, max_length=max_length)
     if Path(experiment.checkpoint_path) == DEFAULT_CHECKPOINT:
         raise UserError(
             f"OUTPUT_DIR={experiment.output_dir} holds no run, and CHECKPOINT_PATH names no trained classifier; give "
