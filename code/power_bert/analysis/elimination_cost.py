@@ -18,7 +18,7 @@ from power_bert.text.examples import read_examples
 from power_bert.text.predictions import read_predictions
 from power_bert.text.task import Task
 from power_bert.train.metrics import compute_scores, format_score
-from power_bert.train.paired_difference import CONFIDENCE, Interval, paired_interval
+from power_bert.train.paired_difference import Interval, format_change, paired_interval
 from power_bert.train.stored_run import StoredPhase, find_stored_phase
 from power_bert.train.without_elimination import add_missing_scores
 
@@ -47,19 +47,8 @@ class Difference:
         return f"{format_score(self.before)} → {format_score(self.after)} ({self.change_text()})"
 
     def change_text(self) -> str:
-        """Show the difference of the rounded scores, and the interval: `−0.35, 95 % interval −1.10 to +0.40`."""
-        if self.before is None or self.after is None:
-            return "undefined"
-        change = _signed(round(100 * self.after, 2) - round(100 * self.before, 2))
-        if self.interval is None:
-            return change
-        low, high = _signed(100 * self.interval.low), _signed(100 * self.interval.high)
-        return f"{change}, {100 * CONFIDENCE:.0f} % interval {low} to {high}"
-
-
-def _signed(points: float) -> str:
-    rounded = round(points, 2)
-    return f"{rounded:+.2f}".replace("-", "−") if rounded else "±0.00"
+        """Show the difference and its interval."""
+        return format_change(self.before, self.after, self.interval)
 
 
 def measure_differences(run_dir: RunDir, console: Console) -> None:
@@ -112,6 +101,16 @@ def _compare(
             zip(("before", "after", "low", "high"), (*(of[metric] for of in scores), *ends), strict=True)
         )
     return found
+
+
+def reference_notes(stored: StoredPhase) -> list[str]:
+    """Say in lines what the model of a run is compared with, for the foot of a table."""
+    titles = {NOTHING_ELIMINATED: "same weights", BASELINE: "as many epochs"}
+    return [
+        f"{stored.run_dir.path}, {titles[name]}, nothing eliminated → with elimination: {metric} {difference.text()}"
+        for name, differences in read_differences(stored.phase_dir).items()
+        for metric, difference in differences.items()
+    ]
 
 
 def read_differences(phase_dir: PhaseDir) -> dict[str, Mapping[str, Difference]]:

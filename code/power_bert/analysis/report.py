@@ -107,11 +107,11 @@ def _score_rows(run_dir: RunDir) -> list[Row]:
     """What elimination costs, against the same weights and against a model that had as many epochs."""
     retrain, fine_tuned = run_dir.phase(_RETRAIN), Document.read(run_dir.phase(_FINE_TUNE).metrics)
     retrained, differences = Document.read(retrain.metrics), read_differences(retrain)
+    after = _format_part(retrained.part("scores"))
     references = {
         NOTHING_ELIMINATED: (
             "Dev score, same weights: nothing eliminated → with elimination",
-            f"{_format_part(retrained.part('scores'))} with elimination; with nothing eliminated not measured: it needs "
-            "the dev data",
+            f"not scored with nothing eliminated, which needs the dev data; with elimination {after}",
         ),
         BASELINE: (
             "Dev score, as many epochs: nothing eliminated → with elimination",

@@ -1,4 +1,4 @@
-"""Labelled sets beside GLUE, as rows of the task table; unlike GLUE's, the test files of the published ones have labels.
+"""Labelled sets beside GLUE, as rows of the task table; unlike GLUE's, test files of the published ones have labels.
 
 emotion: Saravia et al., CARER, EMNLP 2018. massive: FitzGerald et al., MASSIVE, ACL 2023 (arXiv 2204.08582), the
 intents of its American English part. 20newsgroups: Ken Lang's collection in Jason Rennie's split by date.

@@ -1,8 +1,9 @@
 """The data set that comes with the project: sentences of a small English grammar in the layout of GLUE CoLA.
 
-It is not CoLA, and has a task of its own, `acceptability-sample`. What is asked is what CoLA asks, to tell acceptable sentences from unacceptable ones. Every sentence is one half of a
-minimal pair, whose other half has the same words in another order and the other label; only one half is ever written.
-The label is drawn after the words are, so it does not depend on them: a model has to read the order.
+It is not CoLA, and has a task of its own, `acceptability-sample`. What is asked is what CoLA asks: to tell acceptable
+sentences from unacceptable ones. Every sentence is one half of a minimal pair, whose other half has the same words in
+another order and the other label; only one half is ever written. The label is drawn after the words are, so it does not
+depend on them: a model has to read the order.
 """
 
 import random

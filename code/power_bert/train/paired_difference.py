@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from power_bert.train.metrics import is_defined
+
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
 # Limits the memory of a large dev set.
@@ -61,6 +63,23 @@ def paired_interval(metric: str, labels: np.ndarray, before: np.ndarray, after: 
     return Interval(float(found.low), float(found.high)) if np.isfinite([found.low, found.high]).all() else None
 
 
+def format_change(before: float | None, after: float | None, interval: Interval | None) -> str:
+    """Show the difference of two scores, as rounded, and its interval: `−0.35, 95 % interval −1.10 to +0.40`."""
+    if not is_defined(before) or not is_defined(after):
+        return "undefined"
+    change = _signed(round(100 * after, 2) - round(100 * before, 2))
+    if interval is None:
+        return change
+    return (
+        f"{change}, {100 * CONFIDENCE:.0f} % interval {_signed(100 * interval.low)} to {_signed(100 * interval.high)}"
+    )
+
+
+def _signed(points: float) -> str:
+    rounded = round(points, 2)
+    return f"{rounded:+.2f}".replace("-", "−") if rounded else "±0.00"
+
+
 # --- Scores of arrays (resamples, examples) ---
 
 
@@ -81,7 +100,8 @@ class _Shares:
 
     def f1(self) -> np.ndarray:
         """F1 of each class; NaN for a class that is neither a label nor predicted."""
-        return 2 * self.hit / (self.predicted + self.labeled)
+        with np.errstate(invalid="ignore"):
+            return 2 * self.hit / (self.predicted + self.labeled)
 
     def matthews(self) -> np.ndarray:
         covariance = self.hit.sum(axis=-1) - (self.predicted * self.labeled).sum(axis=-1)

@@ -55,7 +55,7 @@ def find_stored_phase(run_folder: str | Path, phase: str | None = None) -> Store
 
     Args:
         run_folder: OUTPUT_DIR of the run.
-        phase: one of USABLE_PHASES, or DISTILL for a distilled run; None takes the last of them that is done.
+        phase: one of USABLE_PHASES, or DISTILL for a distilled run; None takes the model that the run is for.
 
     Raises:
         UserError: the folder holds no run, or the phase is not done.

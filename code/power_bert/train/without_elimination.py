@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.pretrained import rebuild_classifier
+from power_bert.model.pretrained import without_elimination
 from power_bert.model.retention_choice import NO_ELIMINATION
 from power_bert.run_dir import NOTHING_ELIMINATED, PhaseDir, read_json, write_json
 from power_bert.settings import TrainingSettings
@@ -27,8 +27,7 @@ def score_without_elimination(
 ) -> dict[str, dict[str, float]]:
     """Predict dev with the checkpoint that a phase kept, nothing eliminated; returns an entry of its metrics.json."""
     kept = PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
-    model = rebuild_classifier(kept, extraction=None, retention=None)
-    scores = evaluate_dev(context, compiled_forward(model), phase_dir, NOTHING_ELIMINATED)
+    scores = evaluate_dev(context, compiled_forward(without_elimination(kept)), phase_dir, NOTHING_ELIMINATED)
     context.reporter.say(f"{title}: the same weights with nothing eliminated  dev {format_scores(scores)}")
     return {SCORES: scores}
 
