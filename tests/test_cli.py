@@ -96,14 +96,14 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, bool]]:
 
     asked: list[tuple[Experiment, bool]] = []
 
-    def run_experiment(experiment: Experiment, resume: bool, predict_test: bool) -> RunDir:
+    def run_experiment(experiment: Experiment, resume: bool, predict_test: bool, baseline: bool) -> RunDir:
         asked.append((experiment, resume))
         return RunDir(Path(experiment.output_dir))
 
     monkeypatch.setattr(power_bert.train.driver, "run_experiment", run_experiment)
     monkeypatch.setattr(power_bert.analysis.report, "finish_run", lambda run_dir: None)
     # Whatever lies in the default run folder of this checkout.
-    monkeypatch.setattr(power_bert.train.run_folder, "finished_run", lambda experiment, predict_test: None)
+    monkeypatch.setattr(power_bert.train.run_folder, "finished_run", lambda experiment, predict_test, baseline: None)
     return asked
 
 

@@ -49,8 +49,8 @@ def score_lines(stored: StoredPhase, scores: Mapping[str, Mapping[str, Any]]) ->
 
 
 def warning_lines(stored: StoredPhase) -> list[str]:
-    """Show the warnings of the phases that led to the model."""
-    phases = (stored.run_dir.phase(name) for name in (*PHASES, BASELINE, DISTILL))
+    """Show the warnings of the phases whose scores the card shows."""
+    phases = (stored.run_dir.phase(name) for name in (_FINE_TUNE, _RETRAIN, BASELINE, DISTILL))
     return [
         f"- `{phase.path.name}`: {warning}"
         for phase in phases
@@ -69,8 +69,9 @@ def _reference_rows(stored: StoredPhase, names: Sequence[str]) -> list[list[str]
     for name, differences in read_differences(stored.phase_dir).items():
         rows.append([titles[name], *(format_score(differences[metric].before) for metric in names)])
         rows.append(["elimination's difference from that", *(differences[metric].change_text() for metric in names)])
-    if stored.phase_dir.path.name == _RETRAIN:
-        first = read_json(stored.run_dir.phase(_FINE_TUNE).metrics)
+    fine_tuned = stored.run_dir.phase(_FINE_TUNE)
+    if stored.phase_dir.path.name == _RETRAIN and fine_tuned.is_done:
+        first = read_json(fine_tuned.metrics)
         title = f"dev, after {len(first.get('history', []))} epochs of fine-tuning"
         rows.append([title, *(format_score(first["scores"][metric]) for metric in names)])
     return rows

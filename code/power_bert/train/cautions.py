@@ -29,14 +29,14 @@ def caution_convergence(task: Task, history: Sequence[Mapping[str, Any]]) -> Ite
 
 
 def caution_constant(task: Task, labels: np.ndarray, scores: Mapping[str, float | None]) -> Iterator[str]:
-    """Warn for each metric in which the best constant answer, mostly the most frequent class, scores as well."""
+    """Warn of the metrics in which the best constant answer, mostly the most frequent class, scores as well."""
+    beaten = []
     for metric, score in scores.items():
         answer, constant = _best_constant(task, metric, labels)
         if not is_defined(score) or score <= constant:
-            yield (
-                f"no better than a constant answer: {metric} {format_score(score)}, and always answering {answer} "
-                f"scores {format_score(constant)}"
-            )
+            beaten.append(f"{metric} {format_score(score)} (always {answer}: {format_score(constant)})")
+    if beaten:
+        yield f"no better than a constant answer: {', '.join(beaten)}"
 
 
 def _best_constant(task: Task, metric: str, labels: np.ndarray) -> tuple[str, float]:
