@@ -31,6 +31,8 @@ from power_bert.train.metrics import compute_scores
 from power_bert.train.phases import load_model
 from power_bert.train.predict import Predictor
 from power_bert.train.run_folder import baseline_epochs, check_run_dir, finished_run
+from power_bert.train.stored_run import find_stored_phase
+from power_bert.train.without_elimination import SCORES, add_missing_scores
 
 TASKS = ("cola", "mrpc", "sts-b")
 EPOCHS = 3
@@ -271,10 +273,32 @@ class TestBaseline:
         assert names == [name for name in PHASES for _ in range(EPOCHS)] + [BASELINE] * 2 * EPOCHS
         assert finished_run(copied.experiment, True, baseline=True)
 
-    def test_a_run_of_an_earlier_version_is_not_finished(self, copied: Run) -> None:
+
+class TestRunOfAnEarlierVersion:
+    """Its model was not scored with nothing eliminated."""
+
+    @pytest.fixture
+    def older(self, copied: Run) -> RunDir:
+        phase = copied.folder.phase("3_retrain")
         copied.folder.summary.write_text("old", encoding="utf-8")
-        copied.folder.phase("3_retrain").predictions(NOTHING_ELIMINATED).unlink()
-        assert finished_run(copied.experiment, True) is None
+        phase.predictions(NOTHING_ELIMINATED).unlink()
+        values = read_json(phase.metrics)
+        write_json(phase.metrics, {name: value for name, value in values.items() if name not in (SCORES, "warnings")})
+        return copied.folder
+
+    def test_it_is_not_finished(self, older: RunDir) -> None:
+        experiment = Experiment.from_json(older.config.read_text(encoding="utf-8"), "config.json")
+        assert finished_run(experiment, True) is None
+
+    def test_it_is_scored_later(self, older: RunDir, finished: Callable[..., Run]) -> None:
+        add_missing_scores(find_stored_phase(older.path), Console(quiet=True))
+        phase, expected = older.phase("3_retrain"), finished("cola").folder.phase("3_retrain")
+        file = phase.predictions(NOTHING_ELIMINATED)
+        assert file.read_bytes() == expected.predictions(NOTHING_ELIMINATED).read_bytes()
+        assert read_json(phase.metrics)[SCORES] == read_json(expected.metrics)[SCORES]
+        before = file.stat().st_mtime_ns
+        add_missing_scores(find_stored_phase(older.path), Console(quiet=True))
+        assert file.stat().st_mtime_ns == before
 
 
 @pytest.fixture
