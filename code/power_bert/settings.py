@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
@@ -12,6 +13,7 @@ from power_bert.errors import UserError, shorten
 from power_bert.parsing import parse_json, parsing
 from power_bert.text.custom_task import CUSTOM, make_custom_task
 from power_bert.text.glue_tasks import get_task
+from power_bert.text.labelled_sets import SAMPLE
 from power_bert.text.task import Task
 
 # Added to the root of the mean squared gradient, as in BERT, where a student or the user wants no other.
@@ -80,6 +82,12 @@ def task_of(settings: TaskSettings) -> Task:
     return make_custom_task(settings.text_columns, settings.label_column, settings.labels, settings.metric)
 
 
+def present_task_name(values: Mapping[str, Any]) -> Any:
+    """The name of the task; earlier versions called the generated sample, which they put into sample/CoLA, cola."""
+    is_sample = values["task"] == "cola" and Path(str(values.get("data_dir"))).parts[-2:] == ("sample", "CoLA")
+    return SAMPLE if is_sample else values["task"]
+
+
 def check_task(settings: TaskSettings, variable: Variable) -> None:
     """The task is known, and the settings of a custom task are there if, and only if, it is one."""
     given = [variable(name) for name in CUSTOM_SETTINGS if getattr(settings, name) is not None]
@@ -125,6 +133,8 @@ def settings_from_json(cls: type[Settings], text: str, source: str) -> Settings:
     required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
     if missing := [name for name in required if name not in values]:
         raise UserError(f"{source}: settings are missing: {', '.join(missing)}")
+    if "task" in values:
+        values["task"] = present_task_name(values)
     restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     with parsing(source, "the settings of a run"):
         try:

@@ -14,15 +14,19 @@ from power_bert.errors import UserError
 from power_bert.text.examples import data_fingerprint, has_split, read_examples
 from power_bert.text.glue_download import download_glue
 from power_bert.text.glue_tasks import get_task
-from power_bert.text.labelled_sets import LABELLED_TASKS
+from power_bert.text.labelled_sets import LABELLED_TASKS, SAMPLE
 from power_bert.text.labelled_sources import PUBLISHED_ROWS
 from power_bert.text.newsgroups import _read_archive
+from power_bert.text.sample_cola import write_sample
 from power_bert.text.task import SPLITS, Split, Task
 
 HEADER = "From: a@b.c (A. Person)\nSubject: question\nOrganization: none\n\n"
 
 
-@pytest.mark.parametrize("task", LABELLED_TASKS.values(), ids=list(LABELLED_TASKS))
+PUBLISHED = {name: task for name, task in LABELLED_TASKS.items() if name != SAMPLE}
+
+
+@pytest.mark.parametrize("task", PUBLISHED.values(), ids=list(PUBLISHED))
 def test_row_is_consistent(task: Task) -> None:
     assert get_task(task.name) is task and task.metrics == ("accuracy", "macro_f1")
     assert task.labels is not None and len(set(task.labels)) == len(task.labels)
@@ -30,11 +34,20 @@ def test_row_is_consistent(task: Task) -> None:
 
 
 def test_numbers_of_classes() -> None:
-    assert {name: task.num_outputs for name, task in LABELLED_TASKS.items()} == {
+    assert {name: task.num_outputs for name, task in PUBLISHED.items()} == {
         "emotion": 6,
         "massive": 60,
         "20newsgroups": 20,
     }
+
+
+def test_the_generated_sample_is_read_as_cola_is_and_has_another_name(tmp_path: Path) -> None:
+    task, cola = get_task(SAMPLE), get_task("cola")
+    assert (task.train_layout, task.test_layout, task.labels) == (cola.train_layout, cola.test_layout, cola.labels)
+    assert task.metrics == cola.metrics and task.family != cola.family and not task.rows
+    write_sample(tmp_path / "sample", train_size=3, dev_size=2, test_size=2)
+    sizes = [len(read_examples(task, split, tmp_path / "sample")) for split in ("train", "dev", "test")]
+    assert sizes == [3, 2, 2]
 
 
 class TestEmotion:

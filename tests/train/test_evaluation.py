@@ -176,7 +176,8 @@ class TestWithoutTraining:
     def test_the_run_in_output_dir(self, cola_run: Any, capsys: Any) -> None:
         lines = self.use(cola_run.experiment, capsys, evaluates=True)
         score = read_json(cola_run.folder / "3_retrain" / "metrics.json")["scores"]["matthews"]
-        assert lines[-1] == f"scores     matthews {100 * score:.2f}"
+        assert lines[3] == f"scores     matthews {100 * score:.2f}"
+        assert lines[-2].startswith("same weights, nothing eliminated  matthews ")
         lines = self.use(cola_run.experiment, capsys, evaluates=True, retention_choice="none")
         assert lines[2] == "retention  none: nothing is eliminated (as asked)"
 

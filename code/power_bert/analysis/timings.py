@@ -10,6 +10,9 @@ from power_bert.analysis.document import Document
 FIXED_PADDING = "fixed_padding"
 BUCKETED = "bucketed"
 BUCKETED_ELIMINATED = "bucketed_eliminated"
+# Counted, not timed.
+UNPADDED = "unpadded"
+UNPADDED_ELIMINATED = "unpadded_eliminated"
 
 
 @dataclass(frozen=True)

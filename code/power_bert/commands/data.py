@@ -57,18 +57,19 @@ def download(
 
 
 def sample(
-    target: Annotated[Path | None, typer.Argument(help="folder; default: glue_data/sample/CoLA")] = None,
+    target: Annotated[Path | None, typer.Argument(help="folder; default: glue_data/sample/acceptability")] = None,
     seed: Annotated[int, typer.Option(help="another seed gives other sentences")] = 0,
 ) -> None:
-    """Generate the embedded data set: acceptability of sentences, in CoLA's layout.
+    """Generate the embedded data set, acceptability-sample: made-up sentences in CoLA's layout, which are not CoLA.
 
     Example:
 
-        bash run.sh sample /tmp/CoLA --seed 1
+        bash run.sh sample /tmp/sample --seed 1        # then TASK=acceptability-sample DATA_DIR=/tmp/sample bash run.sh
     """
     from power_bert.config import SAMPLE_FOLDER
+    from power_bert.text.labelled_sets import LABELLED_TASKS, SAMPLE
     from power_bert.text.sample_cola import write_sample
 
-    folder = target or SAMPLE_FOLDER / "CoLA"
+    folder = target or SAMPLE_FOLDER / LABELLED_TASKS[SAMPLE].folder
     write_sample(folder, seed=seed)
     typer.echo(f"wrote {folder}")

@@ -258,7 +258,7 @@ def linear_baselines(
 
     values: dict[str, Any] = {"task": task, **({"data_dir": data_dir} if data_dir else {})}
     complete_task(values)
-    definition = get_task(task)
+    definition = get_task(values["task"])
     scored = split or scored_split(definition, values["data_dir"])
     scores = score_linear_baselines(definition, values["data_dir"], scored, train_examples)
     typer.echo(baselines_text(scores, scored), nl=False)

@@ -11,7 +11,7 @@ from power_bert.errors import UserError
 
 # Named here so that `--help` need not read the task table.
 TASK_NAMES = "cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte, wnli"
-LABELLED_NAMES = "emotion, massive, 20newsgroups"
+LABELLED_NAMES = "emotion, massive, 20newsgroups, acceptability-sample"
 LOGITS_HELP = "folder of the teachers' cached logits; default: checkpoints/teacher_logits"
 PAPER_DEFAULT = "empty: the task's own, for GLUE the paper's"
 

@@ -47,6 +47,7 @@ from power_bert.train.reporting import Reporter
 from power_bert.train.run_folder import check_run_dir, set_aside
 from power_bert.train.stored_run import load_stored_run
 from power_bert.train.training import RunContext, Split, TrainingPlan, compile_with_adamw, train
+from power_bert.train.without_elimination import score_without_elimination
 
 _TITLE = "distill"
 _FORWARDS = "teacher_forwards"
@@ -214,7 +215,9 @@ def _train(settings: Distillation, lessons: _Lessons, run_dir: RunDir, reporter:
         lessons.compression or (lambda done, total: []),
     )
     outcome = train(context, model, phase_dir, plan)
-    finish_phase(context, phase_dir, _TITLE, outcome, started, _figures(lessons))
+    eliminates = lessons.student.backbone.extraction == "hard"
+    further = score_without_elimination(context, phase_dir, _TITLE) if eliminates else {}
+    finish_phase(context, phase_dir, _TITLE, outcome, started, {**_figures(lessons), **further})
 
 
 def _objective(
