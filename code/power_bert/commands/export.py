@@ -16,8 +16,8 @@ def export(
     quantize: Annotated[
         Literal["none", "float16", "dynamic", "int8", "auto"],
         typer.Option(
-            help="weights in float16; in int8 (dynamic); in int8 with activations calibrated on the training set (int8); "
-            "or the smallest of these forms that agrees with Keras (auto)"
+            help="weights in float16; in int8 (dynamic); in int8 with activations calibrated on the training set "
+            "(int8); or the smallest of these forms that agrees with Keras (auto)"
         ),
     ] = "none",
     min_agreement: Annotated[
@@ -60,9 +60,9 @@ def export(
 ) -> None:
     """Export a trained model to one .tflite file with vocabulary, labels and metadata for phones and browsers.
 
-    Every file is compared with Keras on the dev set, and appears only if at least 98.5 % of the labels are equal and the
-    dev score falls by at most 0.5 points; in float32 also only if the probabilities are equal within 0.0001. The label
-    agreement on texts from elsewhere is reported beside it.
+    Every file is compared with Keras on the dev set, and appears only if at least 98.5 % of the labels are equal and
+    the dev score falls by at most 0.5 points; in float32 also only if the probabilities are equal within 0.0001. The
+    label agreement on texts from elsewhere is reported beside it.
 
     Examples:
 

@@ -39,7 +39,12 @@ def read_check_texts(path: Path, is_pair: bool) -> Examples:
     except OSError as error:
         raise UserError(f"--check-texts {path}: cannot be read ({error.strerror}); expected a text file") from None
     texts = _read(content, f"--check-texts {path}", is_pair)
-    filled = [row for row, text in enumerate(texts.first) if text.strip() or (texts.second and texts.second[row].strip())]
+    joined = (
+        texts.first
+        if texts.second is None
+        else [f"{first}{second}" for first, second in zip(texts.first, texts.second, strict=True)]
+    )
+    filled = [row for row, text in enumerate(joined) if text.strip()]
     if not filled:
         raise UserError(f"--check-texts {path}: there is no text in it. Expected a text a line")
     return texts.take(filled)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.export.conversion import OUTPUT_NAME
 from power_bert.export.metadata import (
     TENSOR_AXIS_LABELS,
@@ -156,9 +156,7 @@ def _metadata(model: TrainedModel, has_labels: bool, length: int, description: D
     )
 
 
-def _settings(
-    model: TrainedModel, labels: Sequence[str], checked: Checked, quantization: str
-) -> dict[str, Any]:
+def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quantization: str) -> dict[str, Any]:
     """What the metadata's schema has no place for."""
     backbone = model.classifier.backbone
     settings: dict[str, Any] = {
@@ -215,4 +213,8 @@ def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _lines(values: Sequence[str]) -> bytes:
+    """A value a line; a UserError for one that readers would not get back."""
+    for number, value in enumerate(values):
+        if "\n" in value or value.endswith("\r") or (not value and number == len(values) - 1):
+            raise UserError(f"entry {number} of the vocabulary or labels, {shorten(repr(value))}, does not fit on a line")
     return "".join(f"{value}\n" for value in values).encode("utf-8")

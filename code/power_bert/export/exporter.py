@@ -93,9 +93,9 @@ def _warnings(plan: Plan, chosen: Candidate) -> list[str]:
     """Of lengths for which the file answers differently on texts from elsewhere."""
     return [
         f"warning    length {length}: {parity.agreement_text(parity.elsewhere)} on {parity.elsewhere.texts} texts from "
-        f"elsewhere ({plan.texts_source}), under {100 * MIN_AGREEMENT:g} %: on texts unlike the dev set the file answers "
-        "differently from the model more often than on it. Measure it on texts as you will use it for (--check-texts "
-        "FILE); larger forms are nearer to the model (--quantize float16)"
+        f"elsewhere ({plan.texts_source}), under {100 * MIN_AGREEMENT:g} %: on texts unlike the dev set the file may "
+        "answer differently from the model more often. Measure it on texts of your own use (--check-texts FILE), "
+        "or take a larger form, which is nearer to the model (--quantize float16)"
         for length, parity in chosen.parities.items()
         if not parity.elsewhere.share >= MIN_AGREEMENT
     ]

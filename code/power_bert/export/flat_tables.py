@@ -19,7 +19,7 @@ _SLOT_BYTES = 2
 # What may be read of one buffer, in bytes. Every field of a real file is read about once; tables that refer to the
 # same data over and over could fill any memory out of a few megabytes.
 _MOST_BYTES_READ = 64 << 20
-_BYTES_OF_A_TABLE = 64
+_BYTES_OF_A_TABLE = 256
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ class TableReader:
         self._buffer, self._position = buffer, position
         self._vtable = position - buffer.number("i", position)
         self._vtable_bytes = buffer.number("H", self._vtable)
+        if self._vtable_bytes < _VTABLE_HEADER_BYTES:
+            raise ValueError(f"byte {position:,} is referred to as a table, which it is not")
 
     @classmethod
     def root(cls, content: bytes) -> TableReader:

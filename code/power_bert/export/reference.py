@@ -47,9 +47,12 @@ class CheckSets:
             UserError: The data or the texts cannot be read.
         """
         task, data_dir = task_and_data(model)
-        elsewhere = own_check_texts(task.is_pair) if check_texts is None else read_check_texts(check_texts, task.is_pair)
+        if check_texts is None:
+            elsewhere, source = own_check_texts(task.is_pair), _OWN_TEXTS
+        else:
+            elsewhere, source = read_check_texts(check_texts, task.is_pair), check_texts.name
         dev = read_examples(task, "dev", data_dir)
-        return cls(dev.take(evenly_spaced(len(dev))), elsewhere, check_texts.name if check_texts else _OWN_TEXTS)
+        return cls(dev.take(evenly_spaced(len(dev))), elsewhere, source)
 
 
 class Reference:

@@ -1,4 +1,4 @@
-"""What the model part of a .tflite file holds, as far as it is shown: read with bounds, the weights left where they are.
+"""What the model part of a .tflite file holds, as far as it is shown: read with bounds, without the weights.
 
 The slots are the positions of the fields in TensorFlow Lite's schema.fbs.
 """

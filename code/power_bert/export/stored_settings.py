@@ -1,4 +1,4 @@
-"""The settings inside an exported file, power_bert.json: parsed, and every value of the type that its readers expect."""
+"""The settings inside an exported file, power_bert.json: parsed, with every value of the type that readers expect."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def parse_settings(content: bytes, source: str | Path, advice: str) -> dict[str,
         advice: What to do if it is damaged; a sentence.
 
     Raises:
-        UserError: It is not JSON, a setting is missing, or a value has another type than expected; the message names it.
+        UserError: It is not JSON, a setting is missing, or a value has another type than expected. The message names
+            the setting.
     """
     settings = parse_json(content, source, advice=advice)
     if not isinstance(settings, dict):

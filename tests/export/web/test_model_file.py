@@ -99,14 +99,14 @@ def _tensor_map(name: str, tensor_index: int) -> schema.TensorMapT:
 
 
 @pytest.fixture
-def inspect(run_script: Callable[..., str], site: Path, tmp_path: Path) -> Inspect:
+def inspect(run_module: Callable[..., str], tmp_path: Path) -> Inspect:
     """What the page reads out of files with these contents."""
 
     def read(*contents: bytes) -> list[dict[str, Any]]:
         paths = [tmp_path / f"model_{index}.tflite" for index in range(len(contents))]
         for path, content in zip(paths, contents, strict=True):
             path.write_bytes(content)
-        return json.loads(run_script("read_model.mjs", site, *paths))
+        return json.loads(run_module("read_model.mjs", *paths))
 
     return read
 
