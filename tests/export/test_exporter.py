@@ -101,7 +101,12 @@ def test_a_file_that_disagrees_is_not_left(
         run_export(make_model())
     with pytest.raises(UserError, match=r"label agreement 0\.00 %, at least 98\.5 % needed") as error:
         run_export(make_model(extraction="hard", retention=(0.6, 0.3)), quantize="int8")
-    for way in ("--quantize dynamic (", "--quantize float16 (twice the size", "--quantize auto", "RETENTION_JITTER=0.3 ("):
+    for way in (
+        "--quantize dynamic (",
+        "--quantize float16 (twice the size",
+        "--quantize auto",
+        "RETENTION_JITTER=0.3 (",
+    ):
         assert way in str(error.value)
     assert "--min-agreement" not in str(error.value)  # nothing was measured that could be accepted
     assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]

@@ -82,7 +82,6 @@ function readEntry(view, bytes, position, archiveStart) {
 
 // Before anything is unpacked.
 function checkDirectory(entries) {
-  entries.forEach(checkEntry);
   const names = entries.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new Error(`${shown(twice)} is in the archive at its end more than once`);
@@ -90,6 +89,7 @@ function checkDirectory(entries) {
   if (total > MOST_BYTES) {
     throw new Error(`its files unpack to ${total} bytes, at most ${MOST_BYTES} are expected`);
   }
+  entries.forEach(checkEntry);
   for (let index = 1; index < entries.length; index++) {
     const [entry, following] = [entries[index - 1], entries[index]];
     if (following.header < entry.header + HEADER_SIZE + entry.compressedSize) {
