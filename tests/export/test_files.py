@@ -149,3 +149,16 @@ def test_signatures_share_their_weights(make_classifier: Callable[..., Any]) -> 
         mask = (ids[:, :length] > 0).astype(np.int32)
         outputs.append(classifier({"token_ids": ids[:, :length], "padding_mask": mask, "segment_ids": 0 * mask}))
     assert np.abs(outputs[0] - outputs[1]).max() < 1e-6
+
+
+@pytest.mark.parametrize("entry", ["two\nlines", "return\r", ""])
+def test_a_vocabulary_that_would_not_be_read_back_is_refused(make_model: Callable[..., Any], entry: str) -> None:
+    from types import SimpleNamespace
+
+    from power_bert.export import description
+
+    model = make_model()
+    tokenizer = SimpleNamespace(vocabulary=["[PAD]", entry])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="entry 1 of vocabulary or labels"):
+        patch.setattr(description, "plain_tokenizer", lambda classifier: tokenizer)
+        description.files_inside(b"", model, (), None, "none")  # type: ignore[arg-type]

@@ -92,7 +92,9 @@ class Candidate:
 def build_candidate(plan: Plan, form: str, console: Console) -> Candidate:
     """Convert, quantize and check a model in one form."""
     limits = Limits.of(form, plan.options.min_agreement)
-    files, parities, report = {}, {}, []
+    files: dict[Path, ModelFile] = {}
+    parities: dict[int, Parity] = {}
+    report: list[str] = []
     for target, lengths in plan.groups.items():
         keys = {length: PRIMARY_SIGNATURE if length == lengths[0] else f"length_{length}" for length in lengths}
         merged = merge_signatures([(keys[length], _build(plan, length, form, console)) for length in lengths])

@@ -216,5 +216,5 @@ def _lines(values: Sequence[str]) -> bytes:
     """A value a line; a UserError for one that readers would not get back."""
     for number, value in enumerate(values):
         if "\n" in value or value.endswith("\r") or (not value and number == len(values) - 1):
-            raise UserError(f"entry {number} of the vocabulary or labels, {shorten(repr(value))}, does not fit on a line")
+            raise UserError(f"entry {number} of vocabulary or labels, {shorten(repr(value))}, does not fit on a line")
     return "".join(f"{value}\n" for value in values).encode("utf-8")

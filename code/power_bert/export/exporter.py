@@ -57,7 +57,7 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
     for line in (*chosen.report, *_warnings(plan, chosen)):
         console.print(line, markup=False)
     write_files(chosen.files)
-    for target in reversed(chosen.files):
+    for target in reversed(list(chosen.files)):
         console.print(f"wrote      {target}  {target.stat().st_size / 1e6:.1f} MB", markup=False)
     console.print(f"done in {time.perf_counter() - started:.0f} s", markup=False)
     return list(chosen.files)

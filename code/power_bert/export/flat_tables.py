@@ -18,8 +18,9 @@ _VTABLE_HEADER_BYTES = 4
 _SLOT_BYTES = 2
 # What may be read of one buffer, in bytes. Every field of a real file is read about once; tables that refer to the
 # same data over and over could fill any memory out of a few megabytes.
-_MOST_BYTES_READ = 64 << 20
+_MOST_BYTES_READ = 32 << 20
 _BYTES_OF_A_TABLE = 256
+_NUMBERS = {kind: struct.Struct(f"<{kind}") for kind in "BbHiI"}
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ class _Buffer:
 
     def number(self, kind: str, position: int) -> int:
         """One number of a `struct` kind, little-endian."""
-        self.check(position, struct.calcsize(f"<{kind}"))
-        return int(struct.unpack_from(f"<{kind}", self.content, position)[0])
+        number = _NUMBERS[kind]
+        self.check(position, number.size)
+        return int(number.unpack_from(self.content, position)[0])
 
     def check(self, start: int, size: int) -> None:
         if start < 0 or start + size > len(self.content):

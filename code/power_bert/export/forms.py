@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from power_bert.export.parity import Parity
 
-# By size, the smallest first; int8 is a little larger than dynamic, for the ranges that it stores.
+# By size, the smallest first: int8 stores ranges (MiniLM: 23.43 MB, dynamic 23.39 MB).
 FORMS = ("dynamic", "int8", "float16", "none")
 # Of these forms the first that passes.
 AUTO = "auto"
@@ -16,8 +16,8 @@ LEAST_AGREEMENT = 50.0
 
 _INT8 = ("dynamic", "int8")
 _OTHER_INT8 = {
-    "dynamic": "--quantize int8 (as small; other labels turn, since activations have ranges from the training set)",
-    "int8": "--quantize dynamic (as small and nearer to Keras; slower, since ranges are found when it runs)",
+    "dynamic": "--quantize int8 (as small; activations have ranges from the training set, so other labels turn)",
+    "int8": "--quantize dynamic (as small; activations have the range of each row, which is often nearer to Keras)",
 }
 _JITTER = (
     "train again with RETENTION_JITTER=0.3 (teaches a model to bear that other tokens are kept; costs a training and, "

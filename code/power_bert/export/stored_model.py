@@ -63,9 +63,9 @@ def read_stored_model(path: Path) -> StoredModel:
 def parse_stored_model(content: bytes, path: Path) -> StoredModel:
     """Parse the content of a .tflite file.
 
-    LiteRT's interpreter checks little of a file before it computes with it, so a file from elsewhere is parsed here
-    before it is run. What this checks is the structure that is shown, and the sha256 of the weights of a file of this
-    project; what only the interpreter reads (the options of operators) it does not check.
+    This checks the structure that is shown and, for a file of this project, the sha256 of its weights. What only the
+    interpreter reads, such as the options of operators, is left to the interpreter: a file of another origin that
+    passes here may still crash it, so such a file runs in a process of its own (`benchmark-export`).
 
     Args:
         content: The whole file.

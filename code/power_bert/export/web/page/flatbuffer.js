@@ -3,7 +3,7 @@
 // A DataView throws a RangeError where a damaged file points outside of itself. Tables that refer to the same data over
 // and over, which could fill any memory out of a few megabytes, meet an allowance, as in power_bert.export.flat_tables.
 
-const MOST_BYTES_READ = 64 * 2 ** 20;
+const MOST_BYTES_READ = 32 * 2 ** 20;
 const BYTES_OF_A_TABLE = 256;
 
 export class Table {
