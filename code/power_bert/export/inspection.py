@@ -59,12 +59,12 @@ def _metadata_lines(metadata: ModelMetadata) -> Iterator[str]:
 
 
 def _settings_lines(stored: StoredModel) -> Iterator[str]:
-    settings = stored.settings
-    yield f"task         {settings['task']}{', pairs of texts' if settings['pairs'] else ''}"
+    settings: dict[str, Any] = {"labels": [], "lowercase": True, "dev": {}} | stored.settings
+    yield f"task         {settings.get('task', '?')}{', pairs of texts' if settings.get('pairs') else ''}"
     yield f"labels       {', '.join(settings['labels']) or 'none: a regression'}"
     yield f"lower-case   {'yes' if settings['lowercase'] else 'no'}"
-    yield f"max. length  {settings['max_length']} word pieces"
-    yield f"quantised    {settings['quantization']}"
+    yield f"max. length  {settings.get('max_length', '?')} word pieces"
+    yield f"quantised    {settings.get('quantization', '?')}"
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
         retention = settings.get("retention")

@@ -13,10 +13,11 @@ from power_bert.parsing import parse_json
 _LARGEST_NUMBER = 2**53
 _NUMBER = (int, float)
 _SCORES = {str: (*_NUMBER, None)}
-_AGREEMENT = {"agreement": (*_NUMBER, None), "largest_difference": _NUMBER}
+_AGREEMENT = {"agreement": (*_NUMBER, None), "largest_difference": (*_NUMBER, None)}
 # Key → what its value is: a type, None, alternatives of these (tuple), a list of something ([type]), an object with any
-# keys ({str: type}), or an object with these keys and perhaps others.
-_REQUIRED: dict[str, Any] = {
+# keys ({str: type}), or an object with these keys and perhaps others. Older versions, or models of another kind, do not
+# write all of them.
+_TYPES: dict[str, Any] = {
     "task": str,
     "pairs": bool,
     "labels": [str],
@@ -24,9 +25,6 @@ _REQUIRED: dict[str, Any] = {
     "max_length": int,
     "quantization": str,
     "dev": {str: {"examples": int, "scores": _SCORES, "scores_keras": _SCORES, **_AGREEMENT}},
-}
-# Older versions, or models of another kind, do not write these.
-_OPTIONAL: dict[str, Any] = {
     "regression": bool,
     "lengths": [int],
     "architecture": str,
@@ -48,18 +46,15 @@ def parse_settings(content: bytes, source: str | Path, advice: str) -> dict[str,
         advice: What to do if it is damaged; a sentence.
 
     Raises:
-        UserError: It is not JSON, a setting is missing, or a value has another type than expected. The message names
-            the setting.
+        UserError: It is not JSON, or a value has another type than expected; the message names the setting.
     """
     settings = parse_json(content, source, advice=advice)
     if not isinstance(settings, dict):
         raise UserError(f"{source}: damaged, {shorten(json.dumps(settings))} is no object with settings. {advice}")
-    for key, expected in (_REQUIRED | _OPTIONAL).items():
+    for key, expected in _TYPES.items():
         if key in settings and not _fits(settings[key], expected):
             value = shorten(json.dumps(settings[key], ensure_ascii=False))
             raise UserError(f"{source}: damaged, {key} is {value}, expected {_in_words(expected)}. {advice}")
-        if key not in settings and key in _REQUIRED:
-            raise UserError(f"{source}: damaged, {key} is missing. {advice}")
     return settings
 
 
