@@ -1,6 +1,10 @@
 """Tiny classifiers with random weights, their data, and stored runs made of them."""
 
+import io
 import string
+import struct
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +168,57 @@ def stored_run(make_model: Callable[..., Any], tmp_path_factory: pytest.TempPath
 def tiny_checkpoint(write_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face folder of a BERT with 2 blocks of width 12."""
     return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny", VOCABULARY, 2, 3, 12, 17)
+
+
+def _zipped(model: bytes, files: list[tuple[str, bytes]], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    archive = io.BytesIO(model)
+    with zipfile.ZipFile(archive, "a", method) as written, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a name that stands twice
+        for name, content in files:
+            written.writestr(name, content)
+    return archive.getvalue()
+
+
+def _altered(content: bytes, offset: int, value: int, kind: str = "<I", entry: bytes = b"vocab.txt") -> bytes:
+    """A file with another value in the directory's entry of a member."""
+    place = content.rindex(entry) - 46 + offset
+    return content[:place] + struct.pack(kind, value) + content[place + struct.calcsize(kind) :]
+
+
+@pytest.fixture(scope="session")
+def odd_archives() -> dict[str, Callable[[bytes], bytes]]:
+    """Name → a function from a model to a file with a zip that no exporter writes."""
+    bomb, noise = bytes(16 << 20), np.random.default_rng(0).bytes(1001)
+    files = [("vocab.txt", b"[PAD]\n"), ("labels.txt", b"bad\ngood\n")]
+
+    def of(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Callable[[bytes], bytes]:
+        return lambda model: _zipped(model, list(files), method)
+
+    def altered(offset: int, value: int, kind: str = "<I", *, content: bytes = b"[PAD]\n") -> Callable[[bytes], bytes]:
+        return lambda model: _altered(_zipped(model, [("vocab.txt", content), files[1]]), offset, value, kind)
+
+    def overlapping(model: bytes) -> bytes:
+        content = _zipped(model, [("vocab.txt", b"a" * 50), ("vocab.tx2", b"b" * 50)], zipfile.ZIP_STORED)
+        return _altered(content, 42, len(model) + 10, entry=b"vocab.tx2")
+
+    return {
+        "a bomb": of(("vocab.txt", bomb)),
+        "much in all": altered(24, 65 << 20),
+        "many files": of(*((f"{number}", b"") for number in range(101))),
+        "shorter than it says": altered(24, 1002, content=noise),
+        "longer than it says": altered(24, 1000, content=noise),
+        "a bomb that says to be small": altered(24, 1000, content=bomb),
+        "encrypted": altered(8, 1, "<H"),
+        "lzma": of(*files, method=zipfile.ZIP_LZMA),
+        "bzip2": of(*files, method=zipfile.ZIP_BZIP2),
+        "out of the folder": of(("../vocab.txt", b"a")),
+        "a folder": of(("texts/", b"")),
+        "Windows' folders": of(("C:\\vocab.txt", b"a")),
+        "the folder itself": of((".", b"a")),
+        "a wrong checksum": altered(16, 77),
+        "a header that is elsewhere": altered(42, 2**31 - 1),
+        "overlapping": overlapping,
+        "a name that stands twice": of(files[0], files[0]),
+        "a file that the metadata name is missing": of(files[0]),
+        "zip64": lambda model: _zipped(model, files)[:-6] + b"\xff" * 4 + bytes(2),
+    }

@@ -1,5 +1,6 @@
 """Exports from end to end: what is written, and that nothing is where something is wrong."""
 
+import copy
 import dataclasses
 import io
 from collections.abc import Callable
@@ -88,20 +89,137 @@ def test_the_same_export_gives_the_same_bytes(
 def test_a_file_that_disagrees_is_not_left(
     make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from power_bert.export import exporter
+    from power_bert.export import reference
 
     def wrong(*arguments: Any) -> np.ndarray:
         return 1 - predict(*arguments)
 
-    predict = exporter.predict_with_litert
+    predict = reference.predict_with_litert
     (tmp_path / "model.tflite").write_bytes(b"an older one")
-    monkeypatch.setattr(exporter, "predict_with_litert", wrong)
-    with pytest.raises(UserError, match=r"differs too much from Keras: largest difference .*, allowed 1e-04"):
+    monkeypatch.setattr(reference, "predict_with_litert", wrong)
+    with pytest.raises(UserError, match=r"differs too much from Keras: none, .*largest difference .*, at most 1e-04"):
         run_export(make_model())
-    with pytest.raises(UserError, match=r"0\.00 % equal labels, needed 98\.5 %"):
-        run_export(make_model(), quantize="int8")
+    with pytest.raises(UserError, match=r"label agreement 0\.00 %, at least 98\.5 % needed") as error:
+        run_export(make_model(extraction="hard", retention=(0.6, 0.3)), quantize="int8")
+    for way in (
+        "--quantize dynamic (",
+        "--quantize float16 (twice the size",
+        "--quantize auto",
+        "RETENTION_JITTER=0.3 (",
+    ):
+        assert way in str(error.value)
+    assert "--min-agreement" not in str(error.value)  # nothing was measured that could be accepted
     assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
     assert (tmp_path / "model.tflite").read_bytes() == b"an older one"
+
+
+@pytest.fixture(scope="module")
+def converted() -> dict[Any, Any]:
+    return {}
+
+
+@pytest.fixture
+def quick_convert(converted: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converts once what several tests export: the plain model of `make_model`."""
+    from power_bert.export import candidate
+
+    convert = candidate.convert
+
+    def cached(function: Any, length: int, float16: bool) -> Any:
+        if (length, float16) not in converted:
+            converted[length, float16] = convert(function, length, float16)
+        return copy.deepcopy(converted[length, float16])
+
+    monkeypatch.setattr(candidate, "convert", cached)
+
+
+@pytest.fixture
+def turn_labels(quick_convert: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes files of a form answer differently from Keras for a share of the examples."""
+    from power_bert.export import candidate, reference
+
+    predict, build = reference.predict_with_litert, candidate.build_candidate
+
+    def turn_labels(**shares: float) -> None:
+        form = ""
+
+        def note(plan: Any, its_form: str, console: Any) -> Any:
+            nonlocal form
+            form = its_form
+            return build(plan, its_form, console)
+
+        def turned(*arguments: Any) -> np.ndarray:
+            outputs = predict(*arguments).copy()
+            rows = round(shares.get(form, 0.0) * len(outputs))
+            outputs[:rows] = outputs[:rows, ::-1]
+            return outputs
+
+        monkeypatch.setattr("power_bert.export.exporter.build_candidate", note)
+        monkeypatch.setattr(reference, "predict_with_litert", turned)
+
+    return turn_labels
+
+
+def test_auto_takes_the_smallest_form_that_passes(
+    make_model: Callable[..., Any], run_export: Callable[..., str], turn_labels: Callable[..., None], tmp_path: Path
+) -> None:
+    turn_labels(dynamic=0.25, int8=0.5)
+    said = run_export(make_model(), quantize="auto").splitlines()
+    tried = [line for line in said if line.startswith("tried")]
+    assert [line.split(",")[0].split()[1] for line in tried] == ["dynamic", "int8", "float16"]
+    assert "length 21: refused, label agreement 75.00 %, at least 98.5 % needed" in tried[0] and " MB, " in tried[0]
+    assert "length 21: refused, label agreement 50.00 %" in tried[1] and "Keras matthews" in tried[1]
+    assert "length 21: passes; label agreement 100.00 % on 24 dev examples" in tried[2]
+    assert settings_of(tmp_path / "model.tflite")["quantization"] == "float16"
+
+
+def test_auto_without_any_form_that_passes(
+    make_model: Callable[..., Any], run_export: Callable[..., str], turn_labels: Callable[..., None], tmp_path: Path
+) -> None:
+    turn_labels(dynamic=0.5, int8=0.5, float16=0.5, none=0.25)
+    with pytest.raises(UserError, match="every form of the file differs too much") as error:
+        run_export(make_model(), quantize="auto")
+    assert all(f"{form}, length 21: " in str(error.value) for form in ("dynamic", "int8", "float16", "none"))
+    assert "--min-agreement 75 (accepts what was measured)" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_min_agreement_accepts_what_was_measured(
+    make_model: Callable[..., Any], run_export: Callable[..., str], turn_labels: Callable[..., None], tmp_path: Path
+) -> None:
+    turn_labels(dynamic=0.25)
+    with pytest.raises(UserError, match=r"--min-agreement 75 \(accepts"):
+        run_export(make_model(), quantize="dynamic")
+    with pytest.raises(UserError, match=r"label agreement 75\.00 %, at least 75\.1 % needed"):
+        run_export(make_model(), quantize="dynamic", min_agreement=75.1)
+    assert list(tmp_path.iterdir()) == []
+    run_export(make_model(), quantize="dynamic", min_agreement=75)
+    settings = settings_of(tmp_path / "model.tflite")
+    assert settings["limits"] == {"agreement": 0.75, "points_lost": None, "difference": None}
+    assert settings["dev"]["21"]["agreement"] == 0.75
+
+
+def test_text_from_elsewhere_warns_and_never_refuses(
+    make_model: Callable[..., Any],
+    run_export: Callable[..., str],
+    quick_convert: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    from power_bert.export import reference
+
+    def turned(file: bytes, encoded: Any, *arguments: Any) -> np.ndarray:
+        outputs = predict(file, encoded, *arguments)
+        return outputs if len(encoded) == 24 else outputs[:, ::-1]  # 24 dev examples
+
+    predict = reference.predict_with_litert
+    assert "warning" not in run_export(make_model())
+    monkeypatch.setattr(reference, "predict_with_litert", turned)
+    (tmp_path / "mine.txt").write_text("the cat sat\n\na dog ran\nthe mouse slept\n", encoding="utf-8")
+    said = run_export(make_model(), check_texts=tmp_path / "mine.txt")
+    assert "warning    length 21: label agreement 0.00 % on 3 texts from elsewhere (mine.txt), under 98.5 %" in said
+    elsewhere = settings_of(tmp_path / "model.tflite")["elsewhere"]["21"]
+    assert (elsewhere["texts"], elsewhere["source"], elsewhere["agreement"]) == (3, "mine.txt", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +230,7 @@ def test_a_file_that_disagrees_is_not_left(
         ({"labels": ("one", "two", "three")}, "3 labels .* for a model of 2 classes"),
         ({"labels": ("same", "same")}, "all different"),
         ({"labels": ("one", " ")}, "not empty"),
+        ({"check_texts": Path("none.txt")}, "--check-texts none.txt: cannot be read"),
         ({"name": ""}, "is a folder"),
         ({"name": "file/model.tflite"}, "cannot be written"),
     ],
@@ -124,9 +243,9 @@ def test_bad_input_is_refused_before_the_work(
     options: dict[str, Any],
     complaint: str,
 ) -> None:
-    from power_bert.export import exporter
+    from power_bert.export import candidate
 
-    monkeypatch.setattr(exporter, "convert", None)
+    monkeypatch.setattr(candidate, "convert", None)
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(UserError, match=complaint):
         run_export(make_model(), **options)

@@ -43,7 +43,8 @@ def test_metadata_are_read_as_they_were_written() -> None:
     assert ModelMetadata.from_bytes(METADATA.to_bytes()) == METADATA
     bare = ModelMetadata("n", "", "", "", "", (), ())
     assert ModelMetadata.from_bytes(bare.to_bytes()) == bare
-    assert METADATA.names_files and not bare.names_files
+    assert [file.name for file in METADATA.associated_files] == ["extra.json", "labels.txt", "vocab.txt"]
+    assert bare.associated_files == []
 
 
 def test_metadata_of_another_kind_are_refused() -> None:
@@ -67,6 +68,8 @@ def test_an_exported_file_holds_everything(exported: Path, make_model: Callable[
     assert settings["lowercase"] is True and settings["max_length"] == 21 and settings["task"] == "cola"
     assert settings["retention"] == [0.6, 0.3] and settings["labels"] == ["wrong", "right"]
     assert settings["dev"]["21"]["scores"] == settings["dev"]["21"]["scores_keras"]
+    assert settings["elsewhere"]["21"]["texts"] == 326 and settings["elsewhere"]["21"]["agreement"] == 1.0
+    assert settings["limits"] == {"agreement": 0.985, "points_lost": 0.5, "difference": 1e-4}
 
 
 def test_files_inside_are_stored_and_not_compressed(exported: Path) -> None:
@@ -82,6 +85,7 @@ def test_inspect_shows_it(exported: Path) -> None:
     for text in ("Test", "MIT", "ids  int32 [1, 21]", "lower-case   yes", "0.6,0.3", "vocab.txt", "FULLY_CONNECTED"):
         assert text in shown
     assert "wrong, right" in shown
+    assert "elsewhere    length 21, 326 texts of this project: label agreement 100.00 %" in shown
 
 
 def test_inspect_takes_a_file_of_another_program(make_classifier: Callable[..., Any], tmp_path: Path) -> None:
@@ -145,3 +149,16 @@ def test_signatures_share_their_weights(make_classifier: Callable[..., Any]) -> 
         mask = (ids[:, :length] > 0).astype(np.int32)
         outputs.append(classifier({"token_ids": ids[:, :length], "padding_mask": mask, "segment_ids": 0 * mask}))
     assert np.abs(outputs[0] - outputs[1]).max() < 1e-6
+
+
+@pytest.mark.parametrize("entry", ["two\nlines", "return\r", ""])
+def test_a_vocabulary_that_would_not_be_read_back_is_refused(make_model: Callable[..., Any], entry: str) -> None:
+    from types import SimpleNamespace
+
+    from power_bert.export import description
+
+    model = make_model()
+    tokenizer = SimpleNamespace(vocabulary=["[PAD]", entry])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="entry 1 of vocabulary or labels"):
+        patch.setattr(description, "plain_tokenizer", lambda classifier: tokenizer)
+        description.files_inside(b"", model, (), None, "none")  # type: ignore[arg-type]

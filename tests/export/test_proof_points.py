@@ -54,11 +54,11 @@ def test_from_data_to_files(
 ) -> None:
     from rich.console import Console
 
-    from power_bert.export.parity import TOLERANCES, Tolerance
+    from power_bert.export import parity
     from power_bert.export.proof_points import prove
 
     # After one epoch from random weights every probability is near a half, which 8 bits can turn.
-    monkeypatch.setitem(TOLERANCES, "int8", Tolerance(agreement=0.5))
+    monkeypatch.setattr(parity.Limits, "of", lambda form, least: parity.Limits(agreement=0.5, points_lost=None))
     settings = {
         "task": "cola",
         "data_dir": str(tiny_data / "CoLA"),

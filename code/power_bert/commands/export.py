@@ -14,9 +14,28 @@ def export(
     target: Annotated[str, typer.Argument(help="run folder (OUTPUT_DIR), or a checkpoint with a head", metavar="RUN")],
     out: Annotated[Path, typer.Option(help="the .tflite file")],
     quantize: Annotated[
-        Literal["none", "float16", "dynamic", "int8"],
-        typer.Option(help="weights in float16; in int8; or in int8 with activations calibrated on the training set"),
+        Literal["none", "float16", "dynamic", "int8", "auto"],
+        typer.Option(
+            help="weights in float16; in int8 (dynamic); in int8 with activations calibrated on the training set "
+            "(int8); or the smallest of these forms that agrees with Keras (auto)"
+        ),
     ] = "none",
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            help="smallest label agreement with Keras on the dev set, in percent, in place of all limits; "
+            "default: 98.5, with at most 0.5 points of the dev score lost",
+            min=50,
+            max=100,
+        ),
+    ] = None,
+    check_texts: Annotated[
+        Path | None,
+        typer.Option(
+            help="texts as the model will be used for, one a line, pairs with a tab: label agreement on them is "
+            "reported too, and warns; default: 326 texts of this project"
+        ),
+    ] = None,
     lengths: Annotated[
         str | None, typer.Option(help="word pieces of an input; several: 32,64,128; default: the run's maximum")
     ] = None,
@@ -41,13 +60,17 @@ def export(
 ) -> None:
     """Export a trained model to one .tflite file with vocabulary, labels and metadata for phones and browsers.
 
-    Every file is compared with Keras on the dev set, and appears only if they agree.
+    Every file is compared with Keras on the dev set, and appears only if at least 98.5 % of the labels are equal and
+    the dev score falls by at most 0.5 points; in float32 also only if the probabilities are equal within 0.0001. The
+    label agreement on texts from elsewhere is reported beside it.
 
     Examples:
 
         bash run.sh export checkpoints/runs/mrpc/first --out model.tflite
 
-        bash run.sh export RUN --out model.tflite --quantize int8
+        bash run.sh export RUN --out model.tflite --quantize auto         # the smallest form that passes
+
+        bash run.sh export RUN --out model.tflite --quantize int8 --min-agreement 98 --check-texts mine.txt
 
         bash run.sh export RUN --out model.tflite --lengths 32,64,128     # model-32.tflite, model-64.tflite beside it
 
@@ -72,6 +95,8 @@ def export(
         one_file=one_file,
         seed=seed_of(target) if seed is None else seed,
         labels=parse_labels(labels),
+        min_agreement=min_agreement,
+        check_texts=check_texts,
         description=Description(name, version, author, license_),
     )
     model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)

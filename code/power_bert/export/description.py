@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.export.conversion import OUTPUT_NAME
 from power_bert.export.metadata import (
     TENSOR_AXIS_LABELS,
@@ -24,10 +24,9 @@ from power_bert.export.model_file import (
     SETTINGS_FILE,
     VOCABULARY_FILE,
     add_metadata,
-    append_files,
     pack_model,
 )
-from power_bert.export.parity import Parity
+from power_bert.export.parity import Agreement, Limits, Parity
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.flops import Shape, forward_flops
 from power_bert.model.pretrained import plain_tokenizer
@@ -53,6 +52,21 @@ class Description:
     version: str = "1"
     author: str = ""
     license: str = ""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the check of a file found.
+
+    Attributes:
+        parities: Length → how the file compares with Keras, the longest length first.
+        texts_source: Where the texts from elsewhere come from.
+        limits: What was demanded.
+    """
+
+    parities: Mapping[int, Parity]
+    texts_source: str
+    limits: Limits
 
 
 def class_labels(model: TrainedModel, asked: Sequence[str]) -> tuple[str, ...]:
@@ -82,33 +96,40 @@ def class_labels(model: TrainedModel, asked: Sequence[str]) -> tuple[str, ...]:
     return labels
 
 
-def describe(
-    merged: schema.ModelT,
-    model: TrainedModel,
-    labels: Sequence[str],
-    parities: Mapping[int, Parity],
-    quantization: str,
-    description: Description,
+def pack_described(
+    merged: schema.ModelT, model: TrainedModel, labels: Sequence[str], length: int, description: Description
 ) -> bytes:
-    """The complete .tflite file.
+    """The bytes of a model with its metadata.
 
     Args:
-        merged: the model, one signature a length.
+        merged: the model, one signature a length; the metadata are put into it.
         model: from which it was made.
         labels: names of the classes; empty for a regression.
-        parities: length → what the check found, the longest length first.
-        quantization: as asked.
+        length: the longest one.
         description: what the user says.
     """
-    tokenizer = plain_tokenizer(model.classifier)
-    add_metadata(merged, _metadata(model, bool(labels), max(parities), description))
-    files = {VOCABULARY_FILE: _lines(tokenizer.vocabulary)}
+    add_metadata(merged, _metadata(model, bool(labels), length, description))
+    return pack_model(merged)
+
+
+def files_inside(
+    packed: bytes, model: TrainedModel, labels: Sequence[str], checked: Checked, quantization: str
+) -> dict[str, bytes]:
+    """Name → content of the files that travel with a model: vocabulary, labels and settings.
+
+    Args:
+        packed: the bytes of the model.
+        model: from which it was made.
+        labels: names of the classes; empty for a regression.
+        checked: what the check found.
+        quantization: its form.
+    """
+    files = {VOCABULARY_FILE: _lines(plain_tokenizer(model.classifier).vocabulary)}
     if labels:
         files[LABELS_FILE] = _lines(labels)
-    packed = pack_model(merged)
-    settings = _settings(model, labels, parities, quantization) | {"model_sha256": hashlib.sha256(packed).hexdigest()}
+    settings = _settings(model, labels, checked, quantization) | {"model_sha256": hashlib.sha256(packed).hexdigest()}
     files[SETTINGS_FILE] = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
-    return append_files(packed, files)
+    return files
 
 
 def _metadata(model: TrainedModel, has_labels: bool, length: int, description: Description) -> ModelMetadata:
@@ -135,9 +156,7 @@ def _metadata(model: TrainedModel, has_labels: bool, length: int, description: D
     )
 
 
-def _settings(
-    model: TrainedModel, labels: Sequence[str], parities: Mapping[int, Parity], quantization: str
-) -> dict[str, Any]:
+def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quantization: str) -> dict[str, Any]:
     """What the metadata's schema has no place for."""
     backbone = model.classifier.backbone
     settings: dict[str, Any] = {
@@ -147,8 +166,8 @@ def _settings(
         "pairs": bool(model.task and model.task.is_pair),
         "labels": list(labels),
         "lowercase": plain_tokenizer(model.classifier).lowercase,
-        "max_length": max(parities),
-        "lengths": list(parities),
+        "max_length": max(checked.parities),
+        "lengths": list(checked.parities),
         "quantization": quantization,
         "architecture": type(backbone).__name__,
     }
@@ -160,20 +179,32 @@ def _settings(
                 str(length): forward_flops(
                     Shape.of(backbone.get_config(), model.classifier.num_classes), [length], backbone.retention
                 ).total
-                for length in parities
+                for length in checked.parities
             },
         }
     settings["dev"] = {
         str(length): {
-            "examples": parity.examples,
+            "examples": parity.dev.texts,
             "scores_keras": _defined(parity.keras_scores),
-            "scores": _defined(parity.litert_scores),
-            "agreement": parity.agreement,
-            "largest_difference": parity.difference,
+            "scores": _defined(parity.scores),
+            **_agreement(parity.dev),
         }
-        for length, parity in parities.items()
+        for length, parity in checked.parities.items()
     }
+    settings["elsewhere"] = {
+        str(length): {
+            "texts": parity.elsewhere.texts,
+            "source": checked.texts_source,
+            **_agreement(parity.elsewhere),
+        }
+        for length, parity in checked.parities.items()
+    }
+    settings["limits"] = asdict(checked.limits)
     return settings
+
+
+def _agreement(agreement: Agreement) -> dict[str, float | None]:
+    return _defined({"agreement": agreement.share, "largest_difference": agreement.difference})
 
 
 def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
@@ -182,4 +213,8 @@ def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _lines(values: Sequence[str]) -> bytes:
+    """A value a line; a UserError for one that readers would not get back."""
+    for number, value in enumerate(values):
+        if "\n" in value or value.endswith("\r") or (not value and number == len(values) - 1):
+            raise UserError(f"entry {number} of vocabulary or labels, {shorten(repr(value))}, does not fit on a line")
     return "".join(f"{value}\n" for value in values).encode("utf-8")

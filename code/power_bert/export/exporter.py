@@ -1,36 +1,23 @@
-"""From a trained model to .tflite files that phones and browsers open: convert, quantise, check, describe, write."""
+"""From a trained model to .tflite files that phones and browsers open: convert, quantize, check, describe, write."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
-import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from rich.console import Console
-from scipy.special import softmax
 
 from power_bert.errors import UserError
-from power_bert.export.calibration import calibration_examples, observe
-from power_bert.export.conversion import PRIMARY_SIGNATURE, convert
-from power_bert.export.description import class_labels, describe
-from power_bert.export.inference_graph import inference_function
-from power_bert.export.model_file import pack_model
+from power_bert.export.candidate import Candidate, Plan, build_candidate
+from power_bert.export.description import class_labels
+from power_bert.export.forms import AUTO, FORMS, ways_out
 from power_bert.export.options import ExportOptions
-from power_bert.export.parity import TOLERANCES, Parity, compare, evenly_spaced
-from power_bert.export.quantization import dense_activations, quantize
-from power_bert.export.quantization_report import quantization_report
-from power_bert.export.runtime import predict_with_litert
-from power_bert.export.signatures import merge_signatures
-from power_bert.files import atomic_write_bytes
-from power_bert.model.pretrained import check_max_length, plain_tokenizer
-from power_bert.text.examples import Examples, read_examples
-from power_bert.train.predict import Predictor
-from power_bert.train.rows_progress import rows_progress
+from power_bert.export.parity import MIN_AGREEMENT
+from power_bert.export.reference import CheckSets, Reference
+from power_bert.export.writing import write_files
+from power_bert.model.pretrained import check_max_length
 from power_bert.train.trained_model import TrainedModel, task_and_data
 
 _SHORTEST_LENGTH = 5
@@ -53,7 +40,7 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
             or the target cannot be written.
     """
     started = time.perf_counter()
-    task, data_dir = task_and_data(model)
+    task_and_data(model)
     lengths = _descending_lengths(model, options.lengths)
     labels = class_labels(model, options.labels)
     groups = (
@@ -63,24 +50,55 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
     if keras.backend.backend() != "tensorflow":
         raise UserError("the export runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
     console.print(f"model      {model.source}\nretention  {model.retention}", markup=False)
-    dev = read_examples(task, "dev", data_dir)
-    dev = dev.take(evenly_spaced(len(dev)))
-
-    contents = {}
-    for target, of_file in groups.items():
-        keys = {length: PRIMARY_SIGNATURE if length == of_file[0] else f"length_{length}" for length in of_file}
-        merged = merge_signatures([(keys[length], _build(model, length, options, console)) for length in of_file])
-        plain = pack_model(merged)
-        parities = {length: _check(model, plain, length, keys[length], dev, options, console) for length in of_file}
-        contents[target] = describe(merged, model, labels, parities, options.quantize, options.description)
-    for line in quantization_report(merged, options.quantize):
+    sets = CheckSets.of(model, options.check_texts)
+    references = {length: Reference(model, length, sets) for length in lengths}
+    plan = Plan(model, labels, groups, references, sets.texts_source, options)
+    chosen = _choose(plan, console)
+    for line in (*chosen.report, *_warnings(plan, chosen)):
         console.print(line, markup=False)
-    # The one that was asked for comes last: where it is, all are.
-    for target, content in reversed(contents.items()):
-        _write(target, content)
-        console.print(f"wrote      {target}  {len(content) / 1e6:.1f} MB", markup=False)
+    write_files(chosen.files)
+    for target in reversed(list(chosen.files)):
+        console.print(f"wrote      {target}  {target.stat().st_size / 1e6:.1f} MB", markup=False)
     console.print(f"done in {time.perf_counter() - started:.0f} s", markup=False)
-    return list(contents)
+    return list(chosen.files)
+
+
+def _choose(plan: Plan, console: Console) -> Candidate:
+    """The file in the form that was asked for, or in the smallest form that agrees with Keras.
+
+    Raises:
+        UserError: it, or every form, differs too much.
+    """
+    asked = plan.options.quantize
+    refused = []
+    for form in FORMS if asked == AUTO else (asked,):
+        candidate = build_candidate(plan, form, console)
+        for line in candidate.lines():
+            console.print(line, markup=False)
+        if not candidate.faults:
+            return candidate
+        refused.append(f"{form}, {'; '.join(candidate.faults)}")
+    file = "every form of the file" if asked == AUTO else "the file"
+    raise UserError(
+        f"{file} differs too much from Keras: {'; '.join(refused)}. Nothing was written. "
+        f"{ways_out(asked, candidate.parities, _eliminates(plan.model))}"
+    )
+
+
+def _eliminates(model: TrainedModel) -> bool:
+    return getattr(model.classifier.backbone, "retention", None) is not None
+
+
+def _warnings(plan: Plan, chosen: Candidate) -> list[str]:
+    """Of lengths for which the file answers differently on texts from elsewhere."""
+    return [
+        f"warning    length {length}: {parity.agreement_text(parity.elsewhere)} on {parity.elsewhere.texts} texts from "
+        f"elsewhere ({plan.texts_source}), under {100 * MIN_AGREEMENT:g} %: on texts unlike the dev set the file may "
+        "answer differently from the model more often. Measure it on texts of your own use (--check-texts FILE), "
+        "or take a larger form, which is nearer to the model (--quantize float16)"
+        for length, parity in chosen.parities.items()
+        if not parity.elsewhere.share >= MIN_AGREEMENT
+    ]
 
 
 def _descending_lengths(model: TrainedModel, asked: tuple[int, ...]) -> tuple[int, ...]:
@@ -104,73 +122,3 @@ def _check_writable(targets: list[Path]) -> None:
             raise UserError(f"{target} is a folder; give --out the name of a file, such as {target / 'model.tflite'}")
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise UserError(f"{target} cannot be written: {folder} is not a folder that you may write to; change --out")
-
-
-def _write(target: Path, content: bytes) -> None:
-    try:
-        atomic_write_bytes(target, content)
-    except OSError as error:
-        raise UserError(f"{target} cannot be written ({error.strerror or error}); change --out") from None
-
-
-def _build(model: TrainedModel, length: int, options: ExportOptions, console: Console) -> schema.ModelT:
-    """The model for one length, converted and quantised."""
-    with _stage(console, f"converting for {length} word pieces"):
-        converted = convert(inference_function(model.classifier), length, float16=options.quantize == "float16")
-    if options.quantize == "dynamic":
-        quantize(converted)
-    elif options.quantize == "int8":
-        task, data_dir = task_and_data(model)
-        chosen = calibration_examples(read_examples(task, "train", data_dir), options.seed)
-        encoded = plain_tokenizer(model.classifier).encode(chosen.first, chosen.second, length)
-        with rows_progress(console, f"calibrating for {length} word pieces") as advance:
-            quantize(converted, observe(converted, dense_activations(converted), encoded, advance))
-        console.print(f"calibrated on {len(chosen)} training examples, seed {options.seed}", markup=False)
-    return converted
-
-
-def _check(
-    model: TrainedModel,
-    file: bytes,
-    length: int,
-    signature: str,
-    dev: Examples,
-    options: ExportOptions,
-    console: Console,
-) -> Parity:
-    """Compare one signature of a file with Keras on dev examples.
-
-    Raises:
-        UserError: they differ too much.
-    """
-    task, _ = task_and_data(model)
-    keras_outputs = Predictor(model.classifier, length).outputs(dev)
-    encoded = plain_tokenizer(model.classifier).encode(dev.first, dev.second, length)
-    with rows_progress(console, "comparing with Keras") as advance:
-        outputs = predict_with_litert(file, encoded, signature, advance)
-    keras_outputs = keras_outputs if task.is_regression else softmax(keras_outputs, axis=-1)
-    parity = compare(task, np.asarray(dev.labels), keras_outputs, outputs)
-    console.print(f"parity     length {length}, {parity}", markup=False)
-    if faults := parity.faults(TOLERANCES[options.quantize]):
-        raise UserError(
-            f"the {options.quantize} file for length {length} differs too much from Keras: {'; '.join(faults)}. "
-            f"Nothing was written. {_ADVICE[options.quantize]}"
-        )
-    return parity
-
-
-_ADVICE = {
-    "none": "This should not happen: please report it with the run's config.json",
-    "float16": "Export with --quantize none",
-    "dynamic": "Export with --quantize float16",
-    "int8": "Export with --quantize dynamic or float16",
-}
-
-
-@contextmanager
-def _stage(console: Console, title: str) -> Iterator[None]:
-    """Says what is going on, and afterwards how long it took."""
-    started = time.perf_counter()
-    with console.status(title):
-        yield
-    console.print(f"{title}: {time.perf_counter() - started:.1f} s", markup=False)

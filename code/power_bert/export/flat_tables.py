@@ -6,17 +6,21 @@ A table is a dict from slot (position of the field in the schema) to value: text
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
-from flatbuffers import number_types
-from flatbuffers.table import Table as _FlatTable
 
 _OFFSET_BYTES = 4
 _VTABLE_HEADER_BYTES = 4
 _SLOT_BYTES = 2
+# What may be read of one buffer, in bytes. Every field of a real file is read about once; tables that refer to the
+# same data over and over could fill any memory out of a few megabytes.
+_MOST_BYTES_READ = 32 << 20
+_BYTES_OF_A_TABLE = 256
+_NUMBERS = {kind: struct.Struct(f"<{kind}") for kind in "BbHiI"}
 
 
 @dataclass(frozen=True)
@@ -64,45 +68,94 @@ def _write_list(builder: flatbuffers.Builder, offsets: list[int]) -> int:
     return int(builder.EndVector())
 
 
+class _Buffer:
+    """The bytes of a file, of which nothing outside is read, and not more than an allowance in all."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self._left = content, _MOST_BYTES_READ
+
+    def charge(self, number_bytes: int) -> None:
+        self._left -= number_bytes
+        if self._left < 0:
+            raise ValueError(f"its tables refer to the same data again and again, over {_MOST_BYTES_READ >> 20} MiB")
+
+    def number(self, kind: str, position: int) -> int:
+        """One number of a `struct` kind, little-endian."""
+        number = _NUMBERS[kind]
+        self.check(position, number.size)
+        return int(number.unpack_from(self.content, position)[0])
+
+    def check(self, start: int, size: int) -> None:
+        if start < 0 or start + size > len(self.content):
+            raise ValueError(f"byte {start + size:,} is referred to, and it has {len(self.content):,}")
+
+
 class TableReader:
-    """Reads the fields of a table by slot; absent fields are empty.
+    """Reads the fields of a table by slot; absent fields are empty. Anything damaged raises a ValueError.
 
     Args:
-        buffer: the whole FlatBuffers file.
-        position: where the table starts.
+        buffer: The whole FlatBuffers file.
+        position: Where the table starts.
     """
 
-    def __init__(self, buffer: bytes, position: int) -> None:
-        self._table = _FlatTable(buffer, position)
+    def __init__(self, buffer: _Buffer, position: int) -> None:
+        buffer.charge(_BYTES_OF_A_TABLE)
+        self._buffer, self._position = buffer, position
+        self._vtable = position - buffer.number("i", position)
+        self._vtable_bytes = buffer.number("H", self._vtable)
+        if self._vtable_bytes < _VTABLE_HEADER_BYTES:
+            raise ValueError(f"byte {position:,} is referred to as a table, which it is not")
 
     @classmethod
-    def root(cls, buffer: bytes) -> TableReader:
-        return cls(buffer, _FlatTable(buffer, 0).Get(number_types.UOffsetTFlags, 0))
+    def root(cls, content: bytes) -> TableReader:
+        buffer = _Buffer(content)
+        return cls(buffer, buffer.number("I", 0))
 
-    def _offset(self, slot: int) -> int:
-        """Bytes from the start of the table to the field; 0 where it is absent."""
-        return int(self._table.Offset(_VTABLE_HEADER_BYTES + slot * _SLOT_BYTES))
+    def _find(self, slot: int) -> int:
+        """Where the field is; 0 where it is absent."""
+        entry = _VTABLE_HEADER_BYTES + slot * _SLOT_BYTES
+        if entry >= self._vtable_bytes:
+            return 0
+        offset = self._buffer.number("H", self._vtable + entry)
+        return offset and self._position + offset
+
+    def _follow(self, position: int) -> int:
+        return position + self._buffer.number("I", position)
+
+    def number(self, slot: int, kind: str = "i") -> int:
+        """A number: "B" (uint8), "b" (int8), "i" (int32) or "I" (uint32); 0 where it is absent."""
+        position = self._find(slot)
+        return self._buffer.number(kind, position) if position else 0
+
+    def vector(self, slot: int, element_bytes: int) -> tuple[int, int]:
+        """Where the first element is, and the number of elements; all of them are inside the file."""
+        position = self._find(slot)
+        if not position:
+            return 0, 0
+        start = self._follow(position)
+        count = self._buffer.number("I", start)
+        self._buffer.check(start + _OFFSET_BYTES, count * element_bytes)
+        return start + _OFFSET_BYTES, count
+
+    def data(self, slot: int) -> bytes:
+        """A vector of bytes."""
+        start, count = self.vector(slot, 1)
+        self._buffer.charge(count)
+        return self._buffer.content[start : start + count]
 
     def text(self, slot: int) -> str:
-        offset = self._offset(slot)
-        return str(self._table.String(offset + self._table.Pos), "utf-8") if offset else ""
+        return self.data(slot).decode("utf-8")
 
-    def uint8(self, slot: int) -> int:
-        offset = self._offset(slot)
-        return int(self._table.Get(number_types.Uint8Flags, offset + self._table.Pos)) if offset else 0
+    def int32s(self, slot: int) -> tuple[int, ...]:
+        start, count = self.vector(slot, _OFFSET_BYTES)
+        self._buffer.charge(_OFFSET_BYTES * count)
+        return struct.unpack_from(f"<{count}i", self._buffer.content, start)
 
     def table(self, slot: int) -> TableReader | None:
-        offset = self._offset(slot)
-        if not offset:
-            return None
-        return TableReader(self._table.Bytes, self._table.Indirect(offset + self._table.Pos))
+        position = self._find(slot)
+        return TableReader(self._buffer, self._follow(position)) if position else None
 
     def tables(self, slot: int) -> list[TableReader]:
-        offset = self._offset(slot)
-        if not offset:
-            return []
-        start = self._table.Vector(offset)
-        entries = range(self._table.VectorLen(offset))
-        return [
-            TableReader(self._table.Bytes, self._table.Indirect(start + _OFFSET_BYTES * entry)) for entry in entries
-        ]
+        start, count = self.vector(slot, _OFFSET_BYTES)
+        positions = range(start, start + _OFFSET_BYTES * count, _OFFSET_BYTES)
+        return [TableReader(self._buffer, self._follow(position)) for position in positions]

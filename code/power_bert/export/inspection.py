@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from power_bert.errors import shorten
 from power_bert.export.graph_editor import OPERATOR_NAMES
 from power_bert.export.metadata import FILE_TYPES, ModelMetadata, TensorInfo
+from power_bert.export.stored_graph import StoredGraph, StoredTensor
 from power_bert.export.stored_model import StoredModel, read_stored_model
 from power_bert.model.retention import format_retention
-from power_bert.train.metrics import format_scores
+from power_bert.train.metrics import format_agreement, format_scores
 
-TYPE_NAMES = {number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")}
+_TYPE_NAMES = {number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")}
+# What a file says of itself is shown on one line.
+_LINE_LENGTH = 5000
 
 
 def inspect_file(path: Path) -> list[str]:
@@ -25,6 +29,10 @@ def inspect_file(path: Path) -> list[str]:
         UserError: the file is missing, is no .tflite file or is damaged.
     """
     stored = read_stored_model(path)
+    return [shorten(line, _LINE_LENGTH) for line in _lines(stored)]
+
+
+def _lines(stored: StoredModel) -> list[str]:
     lines = [f"{stored.path}  {stored.size_bytes / 1e6:.1f} MB"]
     if stored.metadata is None:
         lines += ["", "no metadata: MediaPipe cannot open this file"]
@@ -32,10 +40,10 @@ def inspect_file(path: Path) -> list[str]:
         lines += ["", *_metadata_lines(stored.metadata)]
     if stored.settings:
         lines += ["", *_settings_lines(stored)]
-    for subgraph in range(len(stored.model.subgraphs)):
+    for subgraph in range(len(stored.graph.subgraphs)):
         lines += ["", *_signature_lines(stored, subgraph)]
     lines += ["", "files", *_file_lines(stored)]
-    lines += ["", "weights", *_weight_lines(stored.model), "", "operators", *_operator_lines(stored.model)]
+    lines += ["", "weights", *_weight_lines(stored.graph), "", "operators", *_operator_lines(stored.graph)]
     return lines
 
 
@@ -51,26 +59,35 @@ def _metadata_lines(metadata: ModelMetadata) -> Iterator[str]:
 
 
 def _settings_lines(stored: StoredModel) -> Iterator[str]:
-    settings = stored.settings
-    yield f"task         {settings['task']}{', pairs of texts' if settings['pairs'] else ''}"
+    settings: dict[str, Any] = {"labels": [], "lowercase": True, "dev": {}} | stored.settings
+    yield f"task         {settings.get('task', '?')}{', pairs of texts' if settings.get('pairs') else ''}"
     yield f"labels       {', '.join(settings['labels']) or 'none: a regression'}"
     yield f"lower-case   {'yes' if settings['lowercase'] else 'no'}"
-    yield f"max. length  {settings['max_length']} word pieces"
-    yield f"quantised    {settings['quantization']}"
+    yield f"max. length  {settings.get('max_length', '?')} word pieces"
+    yield f"quantised    {settings.get('quantization', '?')}"
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
-        retention = settings["retention"]
+        retention = settings.get("retention")
         yield f"retention    {format_retention(retention) if retention else 'none: nothing is eliminated'}"
     for length, dev in settings["dev"].items():
         yield (
             f"dev set      length {length}, {dev['examples']} examples: {format_scores(dev['scores'])} "
-            f"(Keras {format_scores(dev['scores_keras'])})"
+            f"(Keras {format_scores(dev['scores_keras'])}), {_agreement(dev['agreement'], settings)}"
+        )
+    for length, elsewhere in settings.get("elsewhere", {}).items():
+        yield (
+            f"elsewhere    length {length}, {elsewhere['texts']} texts of {elsewhere['source']}: "
+            f"{_agreement(elsewhere['agreement'], settings)}"
         )
 
 
+def _agreement(agreement: float | None, settings: Mapping[str, Any]) -> str:
+    return format_agreement(agreement, settings.get("regression", False))
+
+
 def _signature_lines(stored: StoredModel, number: int) -> Iterator[str]:
-    subgraph = stored.model.subgraphs[number]
-    keys = [entry.signatureKey.decode() for entry in stored.model.signatureDefs or [] if entry.subgraphIndex == number]
+    subgraph = stored.graph.subgraphs[number]
+    keys = [key for key, of_subgraph in stored.graph.signatures if of_subgraph == number]
     yield f"signature {', '.join(keys) or '(none)'}"
     described = (stored.metadata.inputs, stored.metadata.outputs) if stored.metadata else ((), ())
     for direction, tensors, infos in zip(("in ", "out"), (subgraph.inputs, subgraph.outputs), described, strict=True):
@@ -79,42 +96,37 @@ def _signature_lines(stored: StoredModel, number: int) -> Iterator[str]:
             yield f"  {direction}  {_tensor_line(subgraph.tensors[tensor], info)}"
 
 
-def _tensor_line(tensor: schema.TensorT, info: TensorInfo | None) -> str:
+def _tensor_line(tensor: StoredTensor, info: TensorInfo | None) -> str:
     shape = ", ".join(map(str, tensor.shape))
     described = f"  {info.name}: {info.description}" if info else ""
-    return f"{tensor.name.decode()}  {TYPE_NAMES[tensor.type]} [{shape}]{described}"
+    return f"{tensor.name}  {_type_name(tensor.type)} [{shape}]{described}"
+
+
+def _type_name(number: int) -> str:
+    return _TYPE_NAMES.get(number, f"type {number}")
 
 
 def _file_lines(stored: StoredModel) -> Iterator[str]:
-    types = {}
-    if stored.metadata:
-        tensors = (*stored.metadata.inputs, *stored.metadata.outputs)
-        named = [*stored.metadata.files, *(file for tensor in tensors for file in tensor.files)]
-        named += [stored.metadata.vocabulary] if stored.metadata.vocabulary else []
-        types = {file.name: FILE_TYPES.get(file.type, "unknown") for file in named}
+    named = stored.metadata.associated_files if stored.metadata else []
+    types = {file.name: FILE_TYPES.get(file.type, "unknown") for file in named}
     if not stored.files:
         yield "  none"
     for name, content in stored.files.items():
         yield f"  {name:<16} {len(content):>11,} bytes  {types.get(name, 'not in the metadata')}"
 
 
-def _weight_lines(model: schema.ModelT) -> Iterator[str]:
+def _weight_lines(graph: StoredGraph) -> Iterator[str]:
     """Bytes by type; a buffer that several tensors share counts once."""
-    types = {tensor.buffer: tensor.type for subgraph in model.subgraphs for tensor in subgraph.tensors}
+    types = {tensor.buffer: tensor.type for subgraph in graph.subgraphs for tensor in subgraph.tensors}
     sizes: Counter[str] = Counter()
     for buffer, kind in types.items():
-        data = model.buffers[buffer].data
-        sizes[TYPE_NAMES[kind]] += 0 if data is None else len(np.asarray(data))
+        sizes[_type_name(kind)] += graph.buffer_bytes[buffer]
     for name, size in sizes.most_common():
         if size:
             yield f"  {name:<16} {size:>11,} bytes"
 
 
-def _operator_lines(model: schema.ModelT) -> Iterator[str]:
-    names = [
-        OPERATOR_NAMES[model.operatorCodes[operator.opcodeIndex].builtinCode]
-        for subgraph in model.subgraphs
-        for operator in subgraph.operators
-    ]
-    for name, count in Counter(names).most_common():
-        yield f"  {name:<20} {count:>4}"
+def _operator_lines(graph: StoredGraph) -> Iterator[str]:
+    codes = Counter(code for subgraph in graph.subgraphs for code in subgraph.operators)
+    for code, count in codes.most_common():
+        yield f"  {OPERATOR_NAMES.get(code, f'operator {code}'):<20} {count:>4}"

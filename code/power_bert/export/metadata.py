@@ -84,10 +84,10 @@ class ModelMetadata:
     min_parser_version: str = MIN_PARSER_VERSION
 
     @property
-    def names_files(self) -> bool:
-        """Whether files belong to the model."""
-        tensors = (*self.inputs, *self.outputs)
-        return bool(self.files or self.vocabulary or any(tensor.files for tensor in tensors))
+    def associated_files(self) -> list[AssociatedFile]:
+        """Files that belong to the model or to a tensor."""
+        of_tensors = [file for tensor in (*self.inputs, *self.outputs) for file in tensor.files]
+        return [*self.files, *of_tensors, *([self.vocabulary] if self.vocabulary else [])]
 
     def to_bytes(self) -> bytes:
         """The FlatBuffers table."""
@@ -140,7 +140,7 @@ def _file_table(file: AssociatedFile) -> Table:
 
 
 def _read_file(table: TableReader) -> AssociatedFile:
-    return AssociatedFile(table.text(0), table.text(1), table.uint8(2))
+    return AssociatedFile(table.text(0), table.text(1), table.number(2, "B"))
 
 
 def _tensor_table(tensor: TensorInfo) -> Table:
@@ -155,6 +155,6 @@ def _read_tensor(table: TableReader) -> TensorInfo:
 def _read_vocabulary(process_units: list[TableReader]) -> AssociatedFile | None:
     for unit in process_units:
         options = unit.table(1)
-        if unit.uint8(0) == _BERT_TOKENIZER_OPTIONS and options is not None and options.tables(0):
+        if unit.number(0, "B") == _BERT_TOKENIZER_OPTIONS and options is not None and options.tables(0):
             return _read_file(options.tables(0)[0])
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -18,6 +19,23 @@ _BUFFER_ALIGNMENT = 16
 SETTINGS_FILE = "power_bert.json"
 VOCABULARY_FILE = "vocab.txt"
 LABELS_FILE = "labels.txt"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a .tflite file is made of.
+
+    Attributes:
+        model: The model with its metadata.
+        files: Name → content of the files inside.
+    """
+
+    model: bytes
+    files: Mapping[str, bytes]
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the .tflite file."""
+        return append_files(self.model, self.files)
 
 
 def unpack_model(model: bytes) -> schema.ModelT:

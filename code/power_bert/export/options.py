@@ -17,12 +17,15 @@ class ExportOptions:
     """What is wanted of an export.
 
     Attributes:
-        quantize: a key of `power_bert.export.parity.TOLERANCES`.
+        quantize: one of `power_bert.export.forms.FORMS`, or `AUTO`.
         lengths: word pieces of an input, a file or signature each; empty: the model's maximum length.
         one_file: several lengths as signatures of one file that share the weights, not as sibling files; MediaPipe
             does not open such a file.
         seed: of the choice of the examples that calibrate int8.
         labels: names of the classes in place of the task's; empty keeps those.
+        min_agreement: smallest label agreement with Keras, in percent, in place of all limits; None keeps those.
+        check_texts: file with texts from elsewhere, on which the agreement is measured as well; None takes those of
+            this project.
         description: what the metadata say.
     """
 
@@ -31,6 +34,8 @@ class ExportOptions:
     one_file: bool = False
     seed: int = 0
     labels: tuple[str, ...] = ()
+    min_agreement: float | None = None
+    check_texts: Path | None = None
     description: Description = field(default_factory=Description)
 
 

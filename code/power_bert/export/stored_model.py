@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import struct
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
+from power_bert.export.appended_files import read_appended_files
 from power_bert.export.metadata import METADATA_BUFFER, ModelMetadata
-from power_bert.export.model_file import MODEL_IDENTIFIER, SETTINGS_FILE, unpack_model
+from power_bert.export.model_file import MODEL_IDENTIFIER, SETTINGS_FILE
+from power_bert.export.stored_graph import StoredGraph, read_graph
+from power_bert.export.stored_settings import parse_settings
+from power_bert.parsing import parsing
 
 _REMEDY = "Copy or export it again: bash run.sh export RUN --out model.tflite"
+# Offsets in a FlatBuffers file cannot lead further.
+_MOST_BYTES = (2 << 30) - 1
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class StoredModel:
     Attributes:
         path: where it lies.
         size_bytes: of the whole file.
-        model: operators, tensors and weights.
+        model_bytes: of the model alone, which the files inside follow.
+        graph: signatures, tensors and operators.
         metadata: the standard metadata; None where the file has none.
         files: name → content of the files inside.
         settings: of this project; empty for a file of another program.
@@ -35,7 +36,8 @@ class StoredModel:
 
     path: Path
     size_bytes: int
-    model: schema.ModelT
+    model_bytes: int
+    graph: StoredGraph
     metadata: ModelMetadata | None
     files: dict[str, bytes]
     settings: dict[str, Any]
@@ -48,46 +50,49 @@ def read_stored_model(path: Path) -> StoredModel:
         UserError: the file is missing, is no .tflite file or is damaged.
     """
     try:
+        if not path.is_file() and path.exists():
+            raise UserError(f"{path}: not a file; expected a .tflite file")
+        if path.stat().st_size > _MOST_BYTES:
+            raise UserError(f"{path}: over 2 GiB, which no .tflite file is. {_REMEDY}")
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected a .tflite file") from None
+    return parse_stored_model(content, path)
+
+
+def parse_stored_model(content: bytes, path: Path) -> StoredModel:
+    """Parse the content of a .tflite file.
+
+    This checks the structure that is shown and, for a file of this project, the sha256 of its weights. What only the
+    interpreter reads, such as the options of operators, is left to the interpreter: a file of another origin that
+    passes here may still crash it, so such a file runs in a process of its own (`benchmark-export`).
+
+    Args:
+        content: The whole file.
+        path: Where it lies, for messages.
+
+    Raises:
+        UserError: It is no .tflite file or is damaged.
+    """
     if content[4:8] != MODEL_IDENTIFIER:
         raise UserError(f"{path}: not a .tflite file (it lacks the mark TFL3 at its beginning). {_REMEDY}")
-    try:
-        model = unpack_model(content)
-        metadata = _metadata(model)
-        files, model_size = _files(content)
-        settings = json.loads(files[SETTINGS_FILE]) if SETTINGS_FILE in files else {}
-    # What the schema's generated code raises where offsets lead out of the file.
-    except (
-        struct.error, ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError
-    ) as error:  # fmt: skip
-        raise _damaged(path, f"its tables cannot be read: {error}") from None
-    except zipfile.BadZipFile as error:
-        raise _damaged(path, f"the files at its end cannot be read: {error}") from None
-    if metadata is not None and metadata.names_files and not files:
-        raise _damaged(path, "it is cut off: the files that its metadata name are missing")
+    with parsing(path, "a whole .tflite file", _REMEDY):
+        files, model_bytes = read_appended_files(content)
+        model = content[:model_bytes]
+        graph = read_graph(model)
+        described = graph.metadata.get(METADATA_BUFFER)
+        metadata = None if described is None else ModelMetadata.from_bytes(described)
+    settings = {}
+    if SETTINGS_FILE in files:
+        settings = parse_settings(files[SETTINGS_FILE], f"{path}, {SETTINGS_FILE}", _REMEDY)
+    named = {file.name for file in metadata.associated_files} if metadata else set()
+    if missing := sorted(named - files.keys()):
+        raise _damaged(path, f"cut off: files that its metadata name are missing ({shorten(', '.join(missing))})")
     expected = settings.get("model_sha256")
-    if expected and hashlib.sha256(content[:model_size]).hexdigest() != expected:
+    if expected and hashlib.sha256(model).hexdigest() != expected:
         raise _damaged(path, "its weights are not those that were written (sha256)")
-    return StoredModel(path, len(content), model, metadata, files, settings)
+    return StoredModel(path, len(content), model_bytes, graph, metadata, files, settings)
 
 
 def _damaged(path: Path, what: str) -> UserError:
     return UserError(f"{path}: damaged, {what}. {_REMEDY}")
-
-
-def _metadata(model: schema.ModelT) -> ModelMetadata | None:
-    for entry in model.metadata or []:
-        if entry.name.decode() == METADATA_BUFFER:
-            return ModelMetadata.from_bytes(bytes(model.buffers[entry.buffer].data))
-    return None
-
-
-def _files(content: bytes) -> tuple[dict[str, bytes], int]:
-    """Files in the zip at the end, and where that begins; none where there is no zip."""
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        return {}, len(content)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        begin = min((entry.header_offset for entry in archive.infolist()), default=len(content))
-        return {name: archive.read(name) for name in archive.namelist()}, begin

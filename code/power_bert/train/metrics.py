@@ -57,3 +57,14 @@ def format_score(score: float | None) -> str:
 def format_scores(scores: Mapping[str, float | None]) -> str:
     """Scores in percent, as shown to the user: ``f1 85.62  accuracy 78.43``."""
     return "  ".join(f"{name} {format_score(score)}" for name, score in scores.items())
+
+
+def format_agreement(share: float | None, is_regression: bool) -> str:
+    """How far two models agree, in words: ``label agreement 99.40 %``.
+
+    Args:
+        share: share of equal labels, or, of a regression, the correlation of the scores; None or NaN: undefined.
+        is_regression: whether the models give scores.
+    """
+    value = f"{format_score(share)} %" if is_defined(share) else "undefined"
+    return f"{'correlation of scores' if is_regression else 'label agreement'} {value}"

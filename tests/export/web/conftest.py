@@ -9,9 +9,11 @@ from typing import Any, NoReturn
 
 import pytest
 
+from power_bert.export.web import build
 from power_bert.export.web.build import build_site, packages_are_installed
 
 HERE = Path(__file__).parent
+PAGE = Path(build.__file__).with_name("page")
 PAGE_COMMAND = "bash run.sh web --build"
 DRIVER_COMMAND = "npm ci --prefix tests/export/web/browser"
 # Node.js 20 is the first with all that the page's modules use.
@@ -52,6 +54,19 @@ def run_script(node: str, site: Path) -> Callable[..., str]:
 
     def run(script: str, *arguments: Any) -> str:
         command = [node, str(HERE / script), *map(str, arguments)]
+        ended = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_module(node: str) -> Callable[..., str]:
+    """Runs a script of this folder with the page's own modules, those that need no packages."""
+
+    def run(script: str, *arguments: Any) -> str:
+        command = [node, str(HERE / script), str(PAGE), *map(str, arguments)]
         ended = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout

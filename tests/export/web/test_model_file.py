@@ -1,8 +1,11 @@
 """Tests of the page's reader of model files, on files that hold no operations: only what the reader looks at."""
 
 import dataclasses
+import hashlib
 import io
 import json
+import os
+import random
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
 
 from power_bert.export.metadata import TENSOR_AXIS_LABELS, VOCABULARY, AssociatedFile, ModelMetadata, TensorInfo
 from power_bert.export.model_file import add_metadata, append_files, pack_model
@@ -99,14 +103,14 @@ def _tensor_map(name: str, tensor_index: int) -> schema.TensorMapT:
 
 
 @pytest.fixture
-def inspect(run_script: Callable[..., str], site: Path, tmp_path: Path) -> Inspect:
+def inspect(run_module: Callable[..., str], tmp_path: Path) -> Inspect:
     """What the page reads out of files with these contents."""
 
     def read(*contents: bytes) -> list[dict[str, Any]]:
         paths = [tmp_path / f"model_{index}.tflite" for index in range(len(contents))]
         for path, content in zip(paths, contents, strict=True):
             path.write_bytes(content)
-        return json.loads(run_script("read_model.mjs", site, *paths))
+        return json.loads(run_module("read_model.mjs", *paths))
 
     return read
 
@@ -188,6 +192,136 @@ BAD: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
         ("output is int8", "expected float32"),
     ),
 }
+
+
+def with_settings(**changes: Any) -> bytes:
+    settings = {**json.loads(FILES["power_bert.json"]), **changes}
+    return Model(files={**FILES, "power_bert.json": json.dumps(settings).encode()}).to_bytes()
+
+
+# In the words of the page; the archives are those of the fixture `odd_archives`.
+ODD = {
+    "a bomb": "unpacks",
+    "much in all": "unpack to 68157449 bytes",
+    "many files": "has 101 files",
+    "shorter than it says": "incomplete",
+    "longer than it says": "incomplete",
+    "a bomb that says to be small": "incomplete",
+    "encrypted": '"vocab.txt" in the archive is encrypted',
+    "lzma": "unknown compression (14)",
+    "bzip2": "unknown compression (12)",
+    "out of the folder": '"../vocab.txt" in the archive at its end is no name',
+    "a folder": '"texts/" in the archive at its end is no name',
+    "Windows' folders": "is no name",
+    "the folder itself": "is no name",
+    "a wrong checksum": "(CRC)",
+    "a header that is elsewhere": "damaged",
+    "overlapping": '"vocab.txt" and "vocab.tx2" overlap',
+    "a name that stands twice": "more than once",
+    "a file that the metadata name is missing": "0 labels",
+    "zip64": "zip64",
+}
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "text": ({"task": 3}, "task in power_bert.json is 3, not text"),
+    "flag": ({"pairs": "yes"}, 'pairs in power_bert.json is "yes", not true or false'),
+    "null": ({"lowercase": None}, "lowercase in power_bert.json is null"),
+    "number": ({"max_length": 0.5}, "max_length in power_bert.json is 0.5, not a positive whole number"),
+    "long": ({"task": ["x" * 50] * 99}, "task in power_bert.json is ["),
+    "sha256": ({"model_sha256": "0" * 64}, "its weights are not those that were written"),
+}
+
+
+def test_odd_archives_are_explained(inspect: Inspect, odd_archives: dict[str, Callable[[bytes], bytes]]) -> None:
+    model = Model(files={}).to_bytes()
+    check_errors(inspect(*(odd_archives[name](model) for name in ODD)), list(ODD.items()))
+    assert odd_archives.keys() == ODD.keys()
+
+
+def test_settings_of_the_wrong_type_are_explained(inspect: Inspect) -> None:
+    found = inspect(*(with_settings(**changes) for changes, _ in SETTINGS.values()))
+    check_errors(found, [(name, expected) for name, (_, expected) in SETTINGS.items()])
+
+
+def test_files_that_are_no_text_are_explained(inspect: Inspect) -> None:
+    contents = [Model(files={**FILES, name: b"\xff\xfe"}).to_bytes() for name in FILES]
+    check_errors(inspect(*contents), [(name, f"{name} is not UTF-8") for name in FILES])
+    contents = [Model(files={**FILES, "power_bert.json": content}).to_bytes() for content in (b"[]", b"[" * 100_000)]
+    check_errors(inspect(*contents), [("a list", "holds no settings"), ("deep", "damaged")])
+
+
+def test_a_model_of_the_right_hash_is_read(inspect: Inspect) -> None:
+    digest = hashlib.sha256(Model(files={}).to_bytes()).hexdigest()
+    (model,) = inspect(with_settings(model_sha256=digest))
+    assert model["labels"] == ["bad", "good"]
+
+
+def test_tables_that_refer_to_the_same_data_over_and_over(inspect: Inspect) -> None:
+    """A vector of operators' codes that are all the same one: without a limit, a small file takes any memory."""
+    builder = Builder(1024)
+    builder.StartObject(4)
+    inner = builder.EndObject()
+    builder.StartVector(4, 300_000, 4)
+    for _ in range(300_000):
+        builder.PrependUOffsetTRelative(inner)
+    vector = builder.EndVector()
+    builder.StartObject(2)
+    builder.PrependUOffsetTRelativeSlot(1, vector, 0)
+    builder.Finish(builder.EndObject(), b"TFL3")
+    check_errors(inspect(bytes(builder.Output())), [("a vector", "refer to the same data again and again")])
+
+
+def check_errors(found: list[dict[str, Any]], expected: list[tuple[str, str]]) -> None:
+    for index, (name, part) in enumerate(expected):
+        error = found[index].get("error")
+        assert error is not None, name
+        assert found[index]["kind"] == "ModelFileError" and part in error, f"{name}: {error}"
+        assert error.startswith(f"model_{index}.tflite: ") and len(error) < 650, f"{name}: {error}"
+
+
+@pytest.mark.parametrize("part", ["all", "model", "archive"])
+def test_mutated_files_are_the_same_or_refused(inspect: Inspect, part: str) -> None:
+    """Edits of a file whose hash is inside: what is read is what was written, or an error says what is wrong."""
+    model = Model(files={}).to_bytes()
+    whole = with_settings(model_sha256=hashlib.sha256(model).hexdigest())
+    begin, end = {"all": (0, len(whole)), "model": (8, len(model)), "archive": (len(model), len(whole))}[part]
+    generator = random.Random(part)
+    count = int(os.environ.get("POWER_BERT_MUTATIONS", "100"))
+    mutated = [whole[:begin] + mutate(whole[begin:end], generator) + whole[end:] for _ in range(count)]
+    (same,), found = inspect(whole), inspect(*mutated)
+    for index, (content, model_read) in enumerate(zip(mutated, found, strict=True)):
+        if "error" in model_read:
+            assert model_read["kind"] == "ModelFileError" and len(model_read["error"]) < 650, model_read
+        else:
+            assert model_read == {**same, "fileName": f"model_{index}.tflite", "size": len(content)}
+
+
+@pytest.mark.parametrize("with_signatures", [True, False])
+def test_mutated_models_without_a_hash_are_read_or_refused(inspect: Inspect, with_signatures: bool) -> None:
+    model = Model(files={}, with_signatures=with_signatures).to_bytes()
+    generator = random.Random(with_signatures)
+    count = int(os.environ.get("POWER_BERT_MUTATIONS", "100"))
+    mutated = [append_files(model[:8] + mutate(model[8:], generator), FILES) for _ in range(count)]
+    for model_read in inspect(*mutated):
+        if "error" in model_read:
+            assert model_read["kind"] == "ModelFileError" and len(model_read["error"]) < 650, model_read
+        else:
+            lengths = [signature["length"] for signature in model_read["signatures"]]
+            assert lengths and all(0 < length <= 65536 for length in lengths)
+            assert {signature["numOutputs"] for signature in model_read["signatures"]} == {2}
+
+
+EXTREMES = [b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\x01\0\0\0", b"PK\x05\x06"]
+
+
+def mutate(content: bytes, generator: random.Random) -> bytes:
+    """One to four edits: other bytes, more bytes, fewer bytes, or the end cut off."""
+    for _ in range(generator.randint(1, 4)):
+        place = generator.randint(0, len(content))
+        data = generator.choice([generator.randbytes(generator.randint(1, 8)), *EXTREMES])
+        kind = generator.choices(["replace", "insert", "delete", "cut"], [6, 1, 1, 0.2])[0]
+        rest = content[place if kind == "insert" else place + len(data) :]
+        content = content[:place] + (b"" if kind in ("delete", "cut") else data) + (b"" if kind == "cut" else rest)
+    return content
 
 
 def _without_byte(content: bytes, position: int) -> bytes:

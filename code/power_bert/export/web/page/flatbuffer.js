@@ -1,21 +1,28 @@
 // The little that reading a FlatBuffer takes: https://flatbuffers.dev/internals/
 //
-// A DataView throws a RangeError where a damaged file points outside of itself.
+// A DataView throws a RangeError where a damaged file points outside of itself. Tables that refer to the same data over
+// and over, which could fill any memory out of a few megabytes, meet an allowance, as in power_bert.export.flat_tables.
+
+const MOST_BYTES_READ = 32 * 2 ** 20;
+const BYTES_OF_A_TABLE = 256;
 
 export class Table {
   /**
    * @param {DataView} view The buffer.
    * @param {number} position Where the table begins.
+   * @param {{left: number}} allowance Bytes that may still be read, shared by all tables of a buffer.
    */
-  constructor(view, position) {
+  constructor(view, position, allowance) {
     this.view = view;
     this.position = position;
+    this.allowance = allowance;
+    this.charge(BYTES_OF_A_TABLE);
   }
 
   /** The root table of a buffer. */
   static root(bytes) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    return new Table(view, view.getUint32(0, true));
+    return new Table(view, view.getUint32(0, true), { left: MOST_BYTES_READ });
   }
 
   uint8(field, missing = 0) {
@@ -31,22 +38,20 @@ export class Table {
   /** Text of a field, "" where it is missing. */
   string(field) {
     const bytes = this.bytes(field);
-    return bytes ? new TextDecoder().decode(bytes) : "";
+    if (!bytes) return "";
+    this.charge(bytes.length);
+    return new TextDecoder().decode(bytes);
   }
 
   /** Bytes of a field with a vector of bytes, not copied; null where it is missing. */
   bytes(field) {
-    const vector = this.vector(field);
-    if (!vector) return null;
-    const [start, length] = vector;
-    if (start + length > this.view.byteLength) throw new RangeError("a vector ends outside of the file");
-    return new Uint8Array(this.view.buffer, this.view.byteOffset + start, length);
+    const vector = this.vector(field, 1);
+    return vector && new Uint8Array(this.view.buffer, this.view.byteOffset + vector.start, vector.length);
   }
 
   /** Numbers of a field with a vector of int32; null where it is missing. */
   int32s(field) {
-    const vector = this.vector(field);
-    return vector && elements(vector, (at) => this.view.getInt32(at, true));
+    return this.elements(field, (at) => this.view.getInt32(at, true));
   }
 
   /** Table of a field; null where it is missing. */
@@ -57,8 +62,7 @@ export class Table {
 
   /** Tables of a field with a vector of tables, empty where it is missing. */
   tables(field) {
-    const vector = this.vector(field);
-    return vector ? elements(vector, (at) => this.follow(at)) : [];
+    return this.elements(field, (at) => this.follow(at)) ?? [];
   }
 
   // Position of a field's value; 0 where the field is missing.
@@ -71,21 +75,29 @@ export class Table {
   }
 
   follow(at) {
-    return new Table(this.view, at + this.view.getUint32(at, true));
+    return new Table(this.view, at + this.view.getUint32(at, true), this.allowance);
   }
 
-  // [position of the first element, number of elements]; null where the field is missing.
-  vector(field) {
+  // Elements of 4 bytes of a field with a vector; null where it is missing.
+  elements(field, read) {
+    const vector = this.vector(field, 4);
+    if (!vector) return null;
+    this.charge(4 * vector.length);
+    return Array.from({ length: vector.length }, (_, index) => read(vector.start + 4 * index));
+  }
+
+  // Position of the first element and number of elements, all inside the buffer; null where the field is missing.
+  vector(field, elementSize) {
     const at = this.find(field);
     if (!at) return null;
     const start = at + this.view.getUint32(at, true);
-    return [start + 4, this.view.getUint32(start, true)];
+    const length = this.view.getUint32(start, true);
+    if (start + 4 + length * elementSize > this.view.byteLength) throw new RangeError("a vector ends outside of the file");
+    return { start: start + 4, length };
   }
-}
 
-// All vectors read here have elements of 4 bytes; one after the other, so that a damaged length ends at the file's end.
-function elements([start, length], read) {
-  const values = [];
-  for (let index = 0; index < length; index++) values.push(read(start + 4 * index));
-  return values;
+  charge(bytes) {
+    this.allowance.left -= bytes;
+    if (this.allowance.left < 0) throw new RangeError("its tables refer to the same data again and again");
+  }
 }

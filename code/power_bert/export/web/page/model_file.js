@@ -23,10 +23,28 @@ const ASSOCIATED_FILE = { name: 0, type: 2 };
 const PROCESS_UNIT = { options: 1 };
 const TOKENIZER_OPTIONS = { vocabularyFiles: 0 };
 
+// What only damage or malice exceeds: offsets in a FlatBuffer, tokens of an input, characters of a message.
+const MOST_BYTES = 2 ** 31 - 1;
+const MOST_TOKENS = 65536;
+const LONGEST_MESSAGE = 600;
+// Settings that the page uses → what they must be.
+const SETTINGS = {
+  task: ["text", (value) => typeof value === "string"],
+  pairs: ["true or false", (value) => typeof value === "boolean"],
+  regression: ["true or false", (value) => typeof value === "boolean"],
+  lowercase: ["true or false", (value) => typeof value === "boolean"],
+  max_length: ["a positive whole number", (value) => Number.isSafeInteger(value) && value > 0],
+  model_sha256: ["text", (value) => typeof value === "string"],
+};
+
 const EXPORT_ADVICE = "Export one with: bash run.sh export RUN --out model.tflite";
 
 /** What is wrong with a file, in words for the user. */
-export class ModelFileError extends Error {}
+export class ModelFileError extends Error {
+  constructor(message) {
+    super(message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message);
+  }
+}
 
 /**
  * @typedef {object} Signature One way to call the model.
@@ -70,13 +88,14 @@ export async function readModelFile(bytes, fileName) {
 }
 
 async function read(bytes, fileName) {
+  if (bytes.length > MOST_BYTES) throw new ModelFileError(`${fileName}: over 2 GiB, which no .tflite file is.`);
   if (new TextDecoder("latin1").decode(bytes.subarray(4, 8)) !== "TFL3") {
     throw new ModelFileError(`${fileName}: not a .tflite file. ${EXPORT_ADVICE}`);
   }
   const model = Table.root(bytes);
   checkOperations(model, fileName);
   const metadata = findMetadata(model, fileName);
-  const files = await readAppendedZip(bytes);
+  const { files, start } = await readAppendedZip(bytes);
   if (!files.size) {
     throw new ModelFileError(
       `${fileName}: vocabulary and labels are missing at its end: it was cut off, or another program made it. ` +
@@ -84,6 +103,7 @@ async function read(bytes, fileName) {
     );
   }
   const extra = readExtra(files);
+  await checkWeights(bytes.subarray(0, start), extra.model_sha256);
   const signatures = readSignatures(model, metadata, fileName);
   const labels = extra.regression ? [] : readLabels(metadata, files, signatures, fileName);
   return {
@@ -123,13 +143,48 @@ function findMetadata(model, fileName) {
       `${fileName}: the file has no metadata, so its vocabulary and labels are unknown. ${EXPORT_ADVICE}`,
     );
   }
-  return Table.root(model.tables(MODEL.buffers)[entry.int32(ENTRY.buffer)].bytes(0));
+  const buffer = at(model.tables(MODEL.buffers), entry.int32(ENTRY.buffer), "buffer");
+  const metadata = Table.root(buffer.bytes(0) ?? new Uint8Array());
+  at(metadata.tables(METADATA.subgraphs), 0, "subgraph in the metadata");
+  return metadata;
+}
+
+// An entry of a list by a number that the file gives.
+function at(list, index, what) {
+  if (!(index in list)) throw new Error(`there is no ${what} ${index}`);
+  return list[index];
 }
 
 // What the metadata schema has no field for; a file of another program does not have it.
 function readExtra(files) {
   const content = files.get("power_bert.json");
-  return content ? JSON.parse(new TextDecoder().decode(content)) : {};
+  if (!content) return {};
+  const settings = JSON.parse(decode(content, "power_bert.json"));
+  if (settings === null || typeof settings !== "object" || Array.isArray(settings)) {
+    throw new Error("power_bert.json holds no settings");
+  }
+  for (const [name, [expected, fits]] of Object.entries(SETTINGS)) {
+    if (name in settings && !fits(settings[name])) {
+      throw new Error(`${name} in power_bert.json is ${JSON.stringify(settings[name]).slice(0, 60)}, not ${expected}`);
+    }
+  }
+  return settings;
+}
+
+// The runtime checks little of a file before it computes with it. Browsers hash only on a secure page: https, localhost.
+async function checkWeights(model, expected) {
+  if (expected === undefined || !globalThis.crypto?.subtle) return;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", model));
+  const found = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (found !== expected) throw new Error("its weights are not those that were written (sha256)");
+}
+
+function decode(content, name) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(content);
+  } catch {
+    throw new Error(`${name} is not UTF-8`);
+  }
 }
 
 function readSignatures(model, metadata, fileName) {
@@ -137,7 +192,7 @@ function readSignatures(model, metadata, fileName) {
   const declared = model.tables(MODEL.signatures);
   const signatures = declared.length
     ? declared.map((table) => readSignature(table, subgraphs, metadata, fileName))
-    : [readPlainSubgraph(subgraphs[0], metadata, fileName)];
+    : [readPlainSubgraph(at(subgraphs, 0, "subgraph"), metadata, fileName)];
   return signatures.sort((one, other) => one.length - other.length);
 }
 
@@ -147,28 +202,30 @@ function readSignature(table, subgraphs, metadata, fileName) {
   for (const entry of table.tables(SIGNATURE.inputs)) {
     names.set(entry.int32(TENSOR_MAP.tensor), entry.string(TENSOR_MAP.name));
   }
-  return describe(table.string(SIGNATURE.key), subgraphs[index], index, names, metadata, fileName);
+  return describe(table.string(SIGNATURE.key), at(subgraphs, index, "subgraph"), index, names, metadata, fileName);
 }
 
 function readPlainSubgraph(subgraph, metadata, fileName) {
   const tensors = subgraph.tables(SUBGRAPH.tensors);
-  const names = new Map(subgraph.int32s(SUBGRAPH.inputs).map((index) => [index, tensors[index].string(TENSOR.name)]));
+  const inputs = subgraph.int32s(SUBGRAPH.inputs) ?? [];
+  const names = new Map(inputs.map((index) => [index, at(tensors, index, "tensor").string(TENSOR.name)]));
   return describe("", subgraph, 0, names, metadata, fileName);
 }
 
 function describe(key, subgraph, subgraphIndex, names, metadata, fileName) {
   const tensors = subgraph.tables(SUBGRAPH.tensors);
-  const inputs = subgraph.int32s(SUBGRAPH.inputs);
+  const inputs = subgraph.int32s(SUBGRAPH.inputs) ?? [];
   const roles = inputRoles(metadata, subgraphIndex, inputs.length, fileName);
   const inputNames = Object.fromEntries(inputs.map((tensor, position) => [roles[position], names.get(tensor)]));
-  const lengths = inputs.map((tensor) => inputLength(tensors[tensor], fileName));
+  const lengths = inputs.map((tensor) => inputLength(at(tensors, tensor, "tensor"), fileName));
   if (new Set(lengths).size > 1) {
     throw new ModelFileError(`${fileName}: the inputs have different lengths (${lengths.join(", ")}).`);
   }
-  const output = tensors[subgraph.int32s(SUBGRAPH.outputs)[0]];
+  const output = at(tensors, subgraph.int32s(SUBGRAPH.outputs)?.[0], "tensor");
   if (output.uint8(TENSOR.type) !== FLOAT32) {
     throw new ModelFileError(`${fileName}: the output is ${typeName(output)}; expected float32.`);
   }
+  if (Object.values(inputNames).includes(undefined)) throw new Error("a signature does not name all inputs");
   return { key, length: lengths[0], inputNames, numOutputs: staticShape(output, fileName).at(-1) };
 }
 
@@ -194,6 +251,7 @@ function inputLength(tensor, fileName) {
         "expected int32 [1, length].",
     );
   }
+  if (!(shape[1] > 0 && shape[1] <= MOST_TOKENS)) throw new Error(`an input has ${shape[1]} tokens`);
   return shape[1];
 }
 
@@ -239,6 +297,9 @@ function readLabels(metadata, files, signatures, fileName) {
   );
   const labels = readListed(listed, "labels.txt", files) ?? [];
   const numOutputs = signatures[0].numOutputs;
+  if (signatures.some((signature) => signature.numOutputs !== numOutputs)) {
+    throw new Error("its signatures give different numbers of probabilities");
+  }
   if (labels.length !== numOutputs && !(numOutputs === 1 && !labels.length)) {
     throw new ModelFileError(
       `${fileName}: the file has ${labels.length} labels, but the model gives ${numOutputs} probabilities. ` +
@@ -260,13 +321,13 @@ function associatedFiles(metadata, tensors) {
 // Lines of the first of the listed files; of the file with the usual name where none is listed.
 function readListed(listed, usualName, files) {
   const names = [...listed.map((file) => file.string(ASSOCIATED_FILE.name)), usualName];
-  const content = names.map((name) => files.get(name)).find((bytes) => bytes);
-  return content && readLines(content);
+  const name = names.find((candidate) => files.has(candidate));
+  return name === undefined ? null : readLines(files.get(name), name);
 }
 
 // As power_bert.files.read_lines: only LF or CR LF ends a line; empty lines at the end are left out.
-function readLines(bytes) {
-  const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
+function readLines(bytes, name) {
+  const lines = decode(bytes, name).split(/\r?\n/);
   while (lines.length && !lines.at(-1)) lines.pop();
   return lines;
 }
