@@ -125,7 +125,10 @@ def test_what_elimination_costs_stands_beside_the_score(tmp_path: Path) -> None:
 def test_the_generated_sample_is_no_public_data_set(tmp_path: Path) -> None:
     run_dir = eliminated(tmp_path, "acceptability-sample")
     data, text = front_matter(run_dir), card_of(run_dir)
-    assert data.datasets is data.eval_results is data.model_name is None and "cola" not in text
+    assert data.datasets is None and "cola" not in text
+    assert [(result.dataset_name, result.dataset_type) for result in data.eval_results] == [
+        ("acceptability-sample",) * 2
+    ]
     assert "# PoWER-BERT for acceptability-sample" in text and "generates from a grammar, in the layout of CoLA" in text
 
 

@@ -29,6 +29,11 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list
     ]
 
 
+def count_epochs(epochs: int) -> str:
+    """Name a number of epochs."""
+    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
+
+
 def score_lines(stored: StoredPhase, scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Show the scores of a run.
 
@@ -72,7 +77,7 @@ def _reference_rows(stored: StoredPhase, names: Sequence[str]) -> list[list[str]
     fine_tuned = stored.run_dir.phase(_FINE_TUNE)
     if stored.phase_dir.path.name == _RETRAIN and fine_tuned.is_done:
         first = read_json(fine_tuned.metrics)
-        title = f"dev, after {len(first.get('history', []))} epochs of fine-tuning"
+        title = f"dev, after {count_epochs(len(first.get('history', [])))} of fine-tuning"
         rows.append([title, *(format_score(first["scores"][metric]) for metric in names)])
     return rows
 

@@ -24,6 +24,7 @@ from power_bert.files import atomic_write_text
 from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
 from power_bert.settings import TrainingSettings
 from power_bert.text.custom_task import CUSTOM
+from power_bert.text.labelled_sets import SAMPLE
 from power_bert.train.evaluation import score_test_predictions
 from power_bert.train.metrics import format_score, is_defined
 from power_bert.train.stored_run import StoredPhase, find_stored_phase
@@ -63,9 +64,7 @@ def write_model_card(run_dir: RunDir) -> Path:
     path = phase_dir.model / CARD
     atomic_write_text(
         path,
-        f"---\n{_metadata(settings, phase_dir, {} if not_public else scores)}\n---\n\n"
-        + "\n".join(lines).rstrip()
-        + "\n",
+        f"---\n{_metadata(settings, phase_dir, scores, not not_public)}\n---\n\n" + "\n".join(lines).rstrip() + "\n",
     )
     return path
 
@@ -91,8 +90,10 @@ def _title(settings: TrainingSettings, phase_dir: PhaseDir) -> str:
     return f"{'BERT fine-tuned' if phase_dir.path.name == _FINE_TUNE else 'PoWER-BERT'} for {task}"
 
 
-def _metadata(settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[str, Mapping[str, Any]]) -> str:
-    """The header; `scores` are those on a public data set."""
+def _metadata(
+    settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[str, Mapping[str, Any]], is_public: bool
+) -> str:
+    """The header; scores that are not public ones stand there only under a name that is no public data set's."""
     from huggingface_hub import EvalResult, ModelCardData
 
     task, is_score = settings.task_definition, settings.task_definition.is_regression
@@ -108,7 +109,7 @@ def _metadata(settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[s
         )
         for split, of_split in scores.items()
         for name, value in of_split.items()
-        if is_defined(value)
+        if is_defined(value) and (is_public or settings.task in (CUSTOM, SAMPLE))
     ]
     data = ModelCardData(
         license=origin.license,
@@ -117,7 +118,7 @@ def _metadata(settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[s
         library_name="keras-hub",
         pipeline_tag="text-classification",
         tags=["power-bert", *_tags(settings, phase_dir), *(["regression"] if is_score else [])],
-        datasets=[settings.task] if scores else None,
+        datasets=[settings.task] if is_public else None,
         metrics=list(task.metrics),
         model_name=_title(settings, phase_dir) if results else None,
         eval_results=results or None,

@@ -43,7 +43,7 @@ class Origin:
         where = f"`{self.hub_name}` of the Hugging Face hub" if self.hub_name else f"`{self.name}`"
         if self.license == UNKNOWN_LICENSE:
             return f"Base model: {where}. Its license is not known here; see where it was published."
-        return f"Base model: {where}, license `{self.license}`, which these weights derive from."
+        return f"Base model: {where}, license `{self.license}`. These weights derive from it."
 
 
 def find_origin(settings: TrainingSettings) -> Origin:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from power_bert.analysis.card_scores import count_epochs
 from power_bert.analysis.document import REMEDY, Document
 from power_bert.analysis.elimination_cost import read_differences
 from power_bert.analysis.model_card import CARD
@@ -104,7 +105,7 @@ def _score_rows(run_dir: RunDir) -> list[Row]:
         else:
             rows.append(Row(section, missing, f"{remedy}; with elimination {after}"))
     section, epochs = "Dev score, on the way", len(fine_tuned.items("history"))
-    rows.append(Row(section, f"after {_count_epochs(epochs)} of fine-tuning", _format_part(fine_tuned.part("scores"))))
+    rows.append(Row(section, f"after {count_epochs(epochs)} of fine-tuning", _format_part(fine_tuned.part("scores"))))
     if retrained.values.get("scores_before_training"):
         rows.append(Row(section, "eliminated, not re-trained", _format_part(retrained.part("scores_before_training"))))
     return rows
@@ -113,10 +114,6 @@ def _score_rows(run_dir: RunDir) -> list[Row]:
 def _format_part(scores: Document) -> str:
     """Scores of a metrics.json in percent: `F1 70.00, Accuracy 60.00`."""
     return ", ".join(f"{name.capitalize()} {format_score(scores.score(name))}" for name in scores.values)
-
-
-def _count_epochs(epochs: int) -> str:
-    return f"{epochs} epoch{'' if epochs == 1 else 's'}"
 
 
 def _finished_phases(run_dir: RunDir) -> list[str]:
@@ -172,7 +169,7 @@ def _phase_rows(run_dir: RunDir) -> list[Row]:
     for phase in _finished_phases(run_dir):
         document = Document.read(run_dir.phase(phase).metrics)
         epochs = [Document(document.path, values, "history") for values in document.items("history")]
-        shown = f"{_duration(document.number('seconds'))}, {_count_epochs(len(epochs))}"
+        shown = f"{_duration(document.number('seconds'))}, {count_epochs(len(epochs))}"
         if epochs:
             rate = statistics.median(epoch.number("train_examples_per_second") for epoch in epochs)
             shown += f", {rate:.0f} examples/s in training"
