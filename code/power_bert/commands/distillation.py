@@ -71,7 +71,8 @@ def distill(
         str | None, typer.Option(help="blocks that are compared, student:teacher: 1:3,2:6; default: spread")
     ] = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(help="further texts for the teachers to label: one a line, pairs with a tab; or .csv or .jsonl")
+        Path | None,
+        typer.Option(help="further texts for the teachers to label: one a line, pairs with a tab; or .csv or .jsonl"),
     ] = None,
     augment: Annotated[
         str | None,

@@ -70,7 +70,10 @@ def predict(
         Literal["train", "dev", "test"] | None, typer.Option(help="predict the task's data instead of raw text")
     ] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input", help="raw text, one example a line, pairs with a tab; or .csv or .jsonl; default: stdin")
+        Path | None,
+        typer.Option(
+            "--input", help="raw text, one example a line, pairs with a tab; or .csv or .jsonl; default: stdin"
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="file that appears when complete; default: stdout")] = None,
     form: Annotated[

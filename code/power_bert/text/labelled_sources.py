@@ -71,8 +71,9 @@ def _massive_rows(path: Path, split: Split, chunk_rows: int) -> Iterator[RawRows
         for line in lines:
             line_number += 1
             entry = parse_json(line, path, line_number, "Download the file again.")
-            values = [entry.get(name) if isinstance(entry, dict) else None for name in _MASSIVE_KEYS]
-            if not all(isinstance(value, str) for value in values):
+            found_values = map(entry.get, _MASSIVE_KEYS) if isinstance(entry, dict) else ()
+            values = [value for value in found_values if isinstance(value, str)]
+            if len(values) < len(_MASSIVE_KEYS):
                 raise UserError(
                     f'{path}, line {line_number}: expected an object with "partition", "utt" and "intent", as '
                     "MASSIVE's archive has it; download it again"
