@@ -206,3 +206,10 @@ class TestSubmission:
     def test_no_such_zip(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"nothing\.zip: no such file; expected a submission zip"):
             find_submission_faults(tmp_path / "nothing.zip")
+
+
+def test_a_file_that_unpacks_to_far_too_much_is_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "big.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("WNLI.tsv", b"0" * (64 * 2**20 + 1))
+    lines = [line for found in find_submission_faults(tmp_path / "big.zip") for line in found.lines()]
+    assert "WNLI.tsv: 67108865 bytes; expected 67108864 at most" in lines
