@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.folders import DEFAULT_CHECKPOINT, GLUE_FOLDER, RUNS_FOLDER
 from power_bert.model.checkpoints.location import stored_similarity
 from power_bert.model.retention_choice import resolve_retention_text
@@ -177,7 +177,7 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     types = get_type_hints(Experiment)
     unknown = sorted(set(given) - set(types))
     if unknown:
-        raise UserError(f"unknown settings {', '.join(unknown)}; known are {', '.join(sorted(types))}")
+        raise UserError(f"unknown settings {shorten(', '.join(unknown))}; known are {', '.join(sorted(types))}")
     values = {name: _absolute(name, value) for name, value in given.items() if value not in (None, "", ())}
     if "retention_config" in values:
         values["retention_config"] = resolve_retention_text(values["retention_config"])

@@ -49,7 +49,7 @@ def test_pretraining(folder: Path, data: bytes) -> None:
     path.write_bytes(data)
     values = value_or_user_error(lambda: read_toml(path))
     if values is not None:
-        assert values == tomllib.loads(data.decode("utf-8-sig"))
+        assert values == tomllib.loads(data.decode("utf-8-sig").rstrip("\r\n"))
         settings = value_or_user_error(lambda: resolve_settings(values, "settings.toml"))
         assert settings is None or settings.hidden % settings.num_heads == 0
 

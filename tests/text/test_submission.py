@@ -224,3 +224,9 @@ class TestSubmission:
             assert all(len(line) < 600 for line in listed)
 
         check()
+
+    def test_a_file_that_unpacks_to_far_too_much_is_not_read(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "big.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("WNLI.tsv", b"0" * (64 * 2**20 + 1))
+        lines = [line for found in find_submission_faults(tmp_path / "big.zip") for line in found.lines()]
+        assert any("WNLI.tsv: unpacks to 67,108,865 bytes" in line for line in lines)

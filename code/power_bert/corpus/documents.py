@@ -32,7 +32,9 @@ class DocumentRules:
 
     def __post_init__(self) -> None:
         if self.separator not in SEPARATORS:
-            raise UserError(f"--document-separator {self.separator!r}: expected one of {', '.join(SEPARATORS)}")
+            raise UserError(
+                f"--document-separator {shorten(repr(self.separator))}: expected one of {', '.join(SEPARATORS)}"
+            )
         if self.max_characters < 1:
             raise UserError(f"--max-document-characters {self.max_characters}: expected a number from 1")
 

@@ -111,7 +111,7 @@ def find_labels(data_dir: str | Path, text_columns: tuple[str, ...], label_colum
             )
     if len(found) < 2:
         raise UserError(
-            f"{rows.source}: every row has the label {shorten(repr(next(iter(found))))}. Expected two labels at least to "
+            f"{rows.source}: every row has the label {shorten(repr(*found))}. Expected at least two labels to "
             "tell apart."
         )
     return _in_order(found)

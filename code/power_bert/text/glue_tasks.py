@@ -6,7 +6,7 @@ Source of the defaults: Goyal et al., PoWER-BERT, ICML 2020 (arXiv 2001.08950), 
 
 import difflib
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.text.labelled_sets import LABELLED_TASKS
 from power_bert.text.task import Layout, Split, Task, TaskDefaults
 
@@ -256,4 +256,4 @@ def get_task(name: str) -> Task:
         return known[name]
     close = difflib.get_close_matches(name.lower(), known, n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
-    raise UserError(f"Unknown task {name!r}. {hint}Expected one of: {', '.join(known)}.")
+    raise UserError(f"Unknown task {shorten(repr(name))}. {hint}Expected one of: {', '.join(known)}.")
