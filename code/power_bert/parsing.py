@@ -29,9 +29,11 @@ def parsing(source: str | Path, expected: str, advice: str = "") -> Iterator[Non
     """
     try:
         yield
-    except (UserError, OSError):
+    except UserError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's; libraries raise some without a number for data that they cannot read
         reason = shorten(error) or "no reason given"
         message = f"{source}: damaged, or not {expected} ({type(error).__name__}: {reason})"
         raise UserError(f"{message}{'. ' + advice if advice else ''}") from error

@@ -16,6 +16,7 @@ from power_bert.config import Experiment
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
 from power_bert.model.retention import check_retention, format_retention, parse_retention
+from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.run_dir import PHASES, PhaseDir, read_json, write_json
 from power_bert.train.forward import compiled_forward
 from power_bert.train.metrics import format_scores
@@ -33,7 +34,7 @@ from power_bert.train.training import (
 
 def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
     """The checkpoint that a phase kept; a UserError where it has been deleted."""
-    return PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
+    return load_own_classifier(phase_dir.existing_model())
 
 
 def fine_tune(context: RunContext[Experiment], pretrained: Callable[[], Pretrained]) -> PhaseResult:

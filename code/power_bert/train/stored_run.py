@@ -9,6 +9,7 @@ from power_bert.config import Experiment
 from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
+from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir
 from power_bert.settings import TrainingSettings
 from power_bert.text.task import Task
@@ -77,5 +78,5 @@ def load_stored_run(run_folder: str | Path, phase: str | None = None) -> StoredR
         UserError: the folder holds no run, the phase is not done, or its model is missing or damaged.
     """
     found = find_stored_phase(run_folder, phase)
-    classifier = PowerBertTextClassifier.from_preset(str(found.phase_dir.existing_model()))
+    classifier = load_own_classifier(found.phase_dir.existing_model())
     return StoredRun(found.run_dir, found.experiment, found.phase_dir, classifier)
