@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, option
+from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, Wait, option
 
 
 def export(
@@ -38,6 +38,7 @@ def export(
     version: Annotated[str, typer.Option(help="of the model, for the metadata")] = "1",
     author: Annotated[str, typer.Option(help="for the metadata")] = "",
     license_: Annotated[str, typer.Option("--license", help="for the metadata")] = "",
+    wait: Wait = False,
 ) -> None:
     """Export a trained model to one .tflite file with vocabulary, labels and metadata for phones and browsers.
 
@@ -63,6 +64,7 @@ def export(
     from power_bert.export.description import Description
     from power_bert.export.exporter import export
     from power_bert.export.options import ExportOptions, parse_labels, parse_lengths, seed_of
+    from power_bert.locks import one_writer
     from power_bert.text.glue_tasks import get_task
     from power_bert.train.trained_model import load_trained_model
 
@@ -74,8 +76,9 @@ def export(
         labels=parse_labels(labels),
         description=Description(name, version, author, license_),
     )
-    model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)
-    export(model, out, options, Console(highlight=False, soft_wrap=True))
+    with one_writer(out, wait):
+        model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)
+        export(model, out, options, Console(highlight=False, soft_wrap=True))
 
 
 def inspect(model: Annotated[Path, typer.Argument(help=".tflite file")]) -> None:
@@ -118,6 +121,7 @@ def proof_points(
     max_length: Annotated[int | None, option("MAX_LENGTH", "word pieces at most; empty: the task's value")] = None,
     seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
     timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+    wait: Wait = False,
 ) -> None:
     """Build, export and evaluate a BERT, its int8 file and a BERT-tiny distilled from it, and show what each costs.
 
@@ -138,6 +142,7 @@ def proof_points(
     from rich.console import Console
 
     from power_bert.export.proof_points import proof_text, prove
+    from power_bert.locks import one_writer
 
     settings = {
         "task": task,
@@ -149,5 +154,6 @@ def proof_points(
         "seed": seed,
     }
     console = Console(highlight=False, soft_wrap=True)
-    points = prove(settings, runs or [], out.absolute(), timed_runs, console)
+    with one_writer(out, wait):
+        points = prove(settings, runs or [], out.absolute(), timed_runs, console)
     console.print(f"\n{proof_text(points)}\n{out / 'proof_points.txt'}, .csv, .json", markup=False)

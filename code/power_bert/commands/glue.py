@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from power_bert.commands.options import Wait
+
 if TYPE_CHECKING:
     from power_bert.analysis.glue_results import GlueResult
 
@@ -19,6 +21,7 @@ def glue(
     out: Annotated[
         Path | None, typer.Option(help="folder of the runs and the table; default: checkpoints/runs/glue")
     ] = None,
+    wait: Wait = False,
 ) -> None:
     """Run all GLUE tasks of a folder one after another and end with the GLUE table.
 
@@ -35,12 +38,14 @@ def glue(
 
     from power_bert.analysis.glue_results import complete_results, glue_folder_results
     from power_bert.config import RUNS_FOLDER
+    from power_bert.locks import one_writer
     from power_bert.train.glue import choose_tasks, run_glue
 
     console, folder = Console(highlight=False, soft_wrap=True), (out or RUNS_FOLDER / "glue").absolute()
     chosen = choose_tasks(data_folder.absolute(), tasks.split(",") if tasks else [])
-    errors = run_glue(data_folder.absolute(), chosen, folder, console)
-    _show_table(folder, complete_results(glue_folder_results(folder, errors)))
+    with one_writer(folder, wait):
+        errors = run_glue(data_folder.absolute(), chosen, folder, console)
+        _show_table(folder, complete_results(glue_folder_results(folder, errors)))
     if errors:
         raise typer.Exit(1)
 

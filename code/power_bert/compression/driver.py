@@ -20,6 +20,7 @@ from power_bert.errors import UserError
 from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.files import atomic_write_text
+from power_bert.locks import writes
 from power_bert.run_dir import RunDir, read_json
 from power_bert.text_table import text_table
 from power_bert.train.metrics import format_scores
@@ -32,6 +33,7 @@ _HEADER = ("model", "dev", "zeros", "different values", "MB", "MB zipped")
 _WORDS = 2  # columns at the left that are no numbers
 
 
+@writes(lambda run, changes, *_, **__: changes["output_dir"])
 def compress(
     run: Path,
     changes: Mapping[str, Any],

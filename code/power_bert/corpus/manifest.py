@@ -18,7 +18,7 @@ from power_bert.corpus.records import SMALLEST_LENGTH
 from power_bert.corpus.shards import Shard, disk_errors_explained, shard_path
 from power_bert.corpus.vocabulary_file import check_same_test_split, file_sha256, read_origin
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.files import atomic_write_bytes, atomic_write_text, is_empty
 from power_bert.text.tokenizer import WordPieceTokenizer, is_lowercase
 
 VOCABULARY_FILE = "vocab.txt"
@@ -103,7 +103,7 @@ def start_folder(folder: Path, plan: CorpusPlan, vocabulary_path: Path) -> None:
     path = folder / _PLAN_FILE
     if path.is_file():
         _refuse_other_plan(folder, _read_json(path), plan.to_json())
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise UserError(f"{folder}: is there and no prepared corpus; choose another --out")
     with disk_errors_explained(folder):
         # The plan first: a folder without it is taken for somebody else's.

