@@ -142,6 +142,9 @@ RESUME="${RESUME-1}"
 # === End of the settings ===
 set +a
 
+# Another Python's settings must not reach this project's own environment.
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
 # The folder of this file, also where it is called through a symbolic link.
 script="${BASH_SOURCE[0]}"
 while [[ -L $script ]]; do
@@ -175,7 +178,7 @@ sha256() {
 # First line of the stamp: the requirements' hash and the version of Python.
 fingerprint() {
   local hash version
-  hash="$(cat "$root/requirements.txt" "$root/pyproject.toml" | sha256)"
+  hash="$(cd "$root" && cat requirements.txt requirements.lock tests/requirements.lock pyproject.toml | sha256)"
   version="$("$python" -c 'import sys; print("{}.{}".format(*sys.version_info))' 2>/dev/null || true)"
   printf '%s %s\n' "${hash%% *}" "$version"
 }
@@ -209,7 +212,7 @@ find_python() {
   return 1
 }
 
-# The packages of the extras given, one a line.
+# The packages of the extras given, one a line; those of "test" are locked in tests/requirements.lock.
 extra_requirements() {
   "$python" - "$root/pyproject.toml" "$@" <<'PY'
 import sys
@@ -220,7 +223,7 @@ with open(path, "rb") as file:
     extras = tomllib.load(file)["project"]["optional-dependencies"]
 if unknown := [name for name in wanted if name not in extras]:
     sys.exit(f"run.sh: EXTRAS: {', '.join(unknown)} unknown; there are {', '.join(extras)}")
-print(*sorted({package for name in wanted for package in extras[name]}), sep="\n")
+sys.stdout.writelines(sorted({f"{package}\n" for name in wanted if name != "test" for package in extras[name]}))
 PY
 }
 
@@ -235,6 +238,21 @@ setup_failed() {
   - Python: 3.11, 3.12 or 3.13 with its venv module; used: $("$python" --version 2>&1 || true).
 Then call run.sh again; it goes on with what is missing."
   exit 1
+}
+
+# Installs packages, with uv where it is there; what stands in a lock file is installed in that version, hash for hash.
+install_packages() {
+  if command -v uv >/dev/null &&
+    uv pip install --python "$python" ${force:+--reinstall} "$@" >>"$work/log" 2>&1 </dev/null; then return; fi
+  "$python" -m pip install --no-input --disable-pip-version-check --progress-bar off \
+    ${force:+--force-reinstall} "$@" >>"$work/log" 2>&1 </dev/null
+}
+
+install_locked_packages() {
+  local lock="$root/requirements.lock"
+  if [[ " $* " == *" test "* ]]; then lock="$root/tests/requirements.lock"; fi
+  install_packages --require-hashes -r "$lock" || return
+  if [[ -s $work/extras.txt ]]; then install_packages -r "$root/requirements.txt" -r "$work/extras.txt"; fi
 }
 
 install_environment() {
@@ -255,10 +273,9 @@ install_environment() {
     fail "$venv has $("$python" --version 2>&1): expected 3.11, 3.12 or 3.13; set POWER_BERT_VENV to another folder"
   extra_requirements "$@" >"$work/extras.txt"
   # A killed pip can leave a package half written that it later takes for installed: then write all of them anew.
-  if [[ -e $unfinished ]]; then force="--force-reinstall"; fi
+  if [[ -e $unfinished ]]; then force=1; fi
   : >"$unfinished"
-  if ! "$python" -m pip install --no-input --disable-pip-version-check --progress-bar off ${force:+"$force"} \
-    -r "$root/requirements.txt" -r "$work/extras.txt" >"$work/log" 2>&1 </dev/null; then
+  if ! install_locked_packages "$@"; then
     # It failed before it wrote anything: nothing is half written.
     grep -q "^Installing collected packages" "$work/log" || rm -f "$unfinished"
     setup_failed "pip could not install the requirements" "$work/log"
@@ -277,8 +294,11 @@ prepare_environment() {
   # shellcheck disable=SC2086 # words, separated by spaces or commas
   set -- ${extras//,/ }
   if environment_is_ready "$@"; then return; fi
-  mkdir -p "$(dirname "$venv")"
-  exec 9>"$venv.lock"
+  [[ $venv != *:* ]] || fail "the environment cannot lie in $venv, a path with ':'; set POWER_BERT_VENV to another folder"
+  if ! { mkdir -p "$(dirname "$venv")" && : >>"$venv.lock"; } 2>/dev/null; then
+    fail "the environment $venv cannot be made (no permission to write there); set POWER_BERT_VENV to another folder"
+  fi
+  exec 9>>"$venv.lock"
   if command -v flock >/dev/null && ! flock -n 9; then
     say "Another run.sh is setting up the environment; waiting for it …"
     flock 9
@@ -298,8 +318,10 @@ prepare_environment() {
 
 set_environment() {
   BACKEND="${BACKEND:-tensorflow}"
+  local variable=BACKEND
+  if [[ $BACKEND == "${KERAS_BACKEND-}" ]]; then variable=KERAS_BACKEND; fi
   [[ $BACKEND == tensorflow || $BACKEND == jax ]] ||
-    fail "BACKEND=$BACKEND is unknown: expected tensorflow or jax"
+    fail "$variable=$BACKEND is unknown: expected tensorflow or jax"
   [[ -z $THREADS || $THREADS =~ ^[1-9][0-9]*$ ]] ||
     fail "THREADS=$THREADS: expected a whole number from 1, or nothing for all cores"
   export KERAS_BACKEND="$BACKEND"
@@ -316,8 +338,7 @@ set_environment() {
     malloc="$malloc:glibc.malloc.$setting"
   done
   export GLIBC_TUNABLES="${GLIBC_TUNABLES-${malloc#:}}"
-  # The package is found by its path and not installed: that needs no build, and edits take effect at once.
-  export PYTHONPATH="$root/code${PYTHONPATH:+:$PYTHONPATH}"
+  export POWER_BERT_PROGRAM="bash run.sh"
 }
 
 # The block of settings above: "names", or "help" with their present values and comments.
@@ -371,7 +392,7 @@ The environment:
 HELP
   if environment_is_ready; then
     set_environment
-    exec "$python" -P -m power_bert --help
+    exec "$python" -P "$root/code" --help
   fi
   echo "The program's own commands are listed here once the environment is set up (any other call of run.sh does it)."
 }
@@ -405,11 +426,13 @@ step() {
 case "${1-}" in
   -h | --help | help) show_help ;;
   test) run_tests "${@:2}" ;;
+  [A-Z]*=*) fail "settings stand before the command: $1 bash run.sh" ;;
   *)
     # Options without a command are those of `run`.
     if [[ $# -eq 0 || $1 == -* ]]; then set -- run "$@"; fi
     set_environment
     prepare_environment
-    exec "$python" -P -m power_bert "$@"
+    # The package is found by its path and not installed: that needs no build, and edits take effect at once.
+    exec "$python" -P "$root/code" "$@"
     ;;
 esac

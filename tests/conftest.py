@@ -1,4 +1,4 @@
-"""Fixtures for all tests; the environment variables are set before anything imports keras or tensorflow."""
+"""Fixtures for all tests."""
 
 import os
 import random
@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 import numpy as np
 import pytest
+
+from isolation import TESTS_FOLDER
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,19 +32,21 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def minilm(request: pytest.FixtureRequest) -> Path:
     """Folder of all-MiniLM-L6-v2; only a session with slow tests fetches it where it is absent."""
-    folder = Path(os.environ.get("POWER_BERT_MINILM") or PROJECT_ROOT / "checkpoints" / "all-MiniLM-L6-v2")
-    if (folder / "model.safetensors").is_file():
-        return folder
-    advice = "run `bash run.sh fetch`, or set POWER_BERT_MINILM to its folder"
+    if given := os.environ.get("POWER_BERT_MINILM"):
+        return Path(given)
+    advice = "set POWER_BERT_MINILM to its folder (`bash run.sh fetch` makes one)"
     if not any(item.get_closest_marker("slow") for item in request.session.items):
-        pytest.skip(f"all-MiniLM-L6-v2 is not in {folder}: {advice}")
+        pytest.skip(f"needs all-MiniLM-L6-v2: {advice}")
+    from filelock import FileLock
+
     from power_bert.errors import UserError
     from power_bert.text.download import fetch_minilm
 
     try:
-        return fetch_minilm(folder)
+        with FileLock(TESTS_FOLDER / "all-MiniLM-L6-v2.lock"):
+            return fetch_minilm(TESTS_FOLDER / "all-MiniLM-L6-v2")
     except UserError as error:
-        pytest.skip(f"all-MiniLM-L6-v2 cannot be fetched to {folder}: {advice}; {error}")
+        pytest.skip(f"all-MiniLM-L6-v2 cannot be fetched: {advice}; {error}")
 
 
 @pytest.fixture(scope="session")

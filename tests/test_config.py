@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from power_bert.config import CHOICES, GLUE_FOLDER, RUNS_FOLDER, SAMPLE_FOLDER, Experiment, resolve_experiment
+from power_bert.config import CHOICES, SAMPLE_FOLDER, Experiment, resolve_experiment
 from power_bert.errors import UserError
+from power_bert.folders import GLUE_FOLDER, RUNS_FOLDER
 
 # Goyal et al. 2020: maximum length, LR_BERT, LR_SOFT_EXTRACT, LAMBDA, BATCH_SIZE.
 PAPER = {

@@ -1,6 +1,7 @@
 """Data from outside: every failure names its source."""
 
 import pytest
+
 from power_bert.errors import UserError, shorten
 from power_bert.parsing import parse_json, parsing
 
@@ -40,7 +41,7 @@ def test_any_failure_of_a_parser_becomes_a_user_error() -> None:
 def test_errors_of_the_system_and_of_the_user_pass() -> None:
     with pytest.raises(OSError, match="disk"), parsing("a", "b"):
         raise OSError("disk")
-    with pytest.raises(UserError, match="^mine$"), parsing("a", "b"):
+    with pytest.raises(UserError, match=r"^mine$"), parsing("a", "b"):
         raise UserError("mine")
 
 

@@ -111,11 +111,15 @@ def fresh(tmp_path: Path) -> Project:
     root, stubs = tmp_path / "a project", tmp_path / "stubs"
     for folder in (root, stubs):
         folder.mkdir()
-    for name in ("run.sh", "requirements.txt", "pyproject.toml"):
+    (root / "tests").mkdir()
+    for name in ("run.sh", "requirements.txt", "requirements.lock", "tests/requirements.lock", "pyproject.toml"):
         shutil.copy(PROJECT_ROOT / name, root / name)
     stub = stubs / "python3.11"
     stub.write_text(STUB)
     stub.chmod(0o755)
+    # One that this machine may have is not to be called.
+    (stubs / "uv").write_text("#!/usr/bin/env bash\nexit 1\n")
+    (stubs / "uv").chmod(0o755)
     return Project(root, tmp_path / "log", stubs)
 
 
@@ -138,16 +142,16 @@ def wait_for_pip(project: Project) -> None:
 
 
 def test_no_arguments_means_run(project: Project) -> None:
-    assert project.run().stdout.startswith("[-P][-m][power_bert][run]\n")
+    assert project.run().stdout.startswith(f"[-P][{project.root}/code][run]\n")
 
 
 def test_options_alone_are_those_of_run(project: Project) -> None:
-    assert project.run("--task", "mrpc").stdout.startswith("[-P][-m][power_bert][run][--task][mrpc]\n")
+    assert project.run("--task", "mrpc").stdout.startswith(f"[-P][{project.root}/code][run][--task][mrpc]\n")
 
 
 def test_arguments_pass_unchanged(project: Project) -> None:
     result = project.run("predict", "a b", "", "*", "$HOME", '"')
-    assert result.stdout.startswith('[-P][-m][power_bert][predict][a b][][*][$HOME]["]\n')
+    assert result.stdout.startswith(f'[-P][{project.root}/code][predict][a b][][*][$HOME]["]\n')
 
 
 def test_defaults(project: Project) -> None:
@@ -165,7 +169,6 @@ def test_defaults(project: Project) -> None:
         **{"PRED_GLUE": "1", "EVAL_ONLY": "0", "PREDICT_ONLY": "0", "RESUME": "1"},
     }
     assert (seen["KERAS_BACKEND"], seen["PYTHONUTF8"], seen["TF_CPP_MIN_LOG_LEVEL"]) == ("tensorflow", "1", "3")
-    assert seen["PYTHONPATH"] == str(project.root / "code")
     assert "OMP_NUM_THREADS" not in seen
 
 
@@ -208,6 +211,21 @@ def test_bad_setting_names_itself(project: Project, setting: str, value: str) ->
     assert project.calls("program") == []
 
 
+def test_the_variable_that_was_set_is_named(project: Project) -> None:
+    assert "KERAS_BACKEND=torch is unknown" in project.run(settings={"KERAS_BACKEND": "torch"}).stderr
+
+
+def test_settings_after_the_command_are_refused(project: Project) -> None:
+    result = project.run("EPOCH=3")
+    assert (result.returncode, project.calls("program")) == (1, [])
+    assert "EPOCH=3 bash run.sh" in result.stderr
+
+
+def test_settings_of_another_python_do_not_reach_the_program(project: Project) -> None:
+    seen = variables(project.run(settings={"PYTHONPATH": "/opt/robot", "PYTHONHOME": "/opt/other"}).stdout)
+    assert not {"PYTHONPATH", "PYTHONHOME"} & set(seen)
+
+
 def test_from_another_folder_and_through_links(project: Project, tmp_path: Path) -> None:
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
@@ -216,7 +234,7 @@ def test_from_another_folder_and_through_links(project: Project, tmp_path: Path)
     (elsewhere / "twice").symlink_to("relative")
     for script in (None, *(elsewhere / name for name in ("absolute", "relative", "twice"))):
         result = project.run(folder=elsewhere, script=script)
-        assert variables(result.stdout)["PYTHONPATH"] == str(project.root / "code")
+        assert result.stdout.startswith(f"[-P][{project.root}/code][run]\n")
     assert project.calls("program") == [f"program in {elsewhere}"] * 4
     assert project.calls("pip") == []
 
@@ -234,12 +252,14 @@ class TestEnvironment:
         assert first.stderr.startswith("Setting up the environment in ")
         assert len(first.stderr.splitlines()) == 2
         assert (len(fresh.calls("venv")), len(fresh.calls("pip"))) == (1, 1)
-        assert "requirements.txt" in fresh.calls("pip")[0]
+        assert f"--require-hashes -r {fresh.root}/requirements.lock" in fresh.calls("pip")[0]
         second = fresh.run()
         assert (second.returncode, second.stderr) == (0, "")
         assert (len(fresh.calls("venv")), len(fresh.calls("pip"))) == (1, 1)
 
-    @pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+    @pytest.mark.parametrize(
+        "name", ["requirements.txt", "requirements.lock", "tests/requirements.lock", "pyproject.toml"]
+    )
     def test_changed_requirements_are_installed(self, project: Project, name: str) -> None:
         with (project.root / name).open("a") as file:
             file.write("# changed\n")
@@ -314,10 +334,29 @@ class TestEnvironment:
         assert project.run(settings={"EXTRAS": "jax"}).stderr == ""
         assert project.run().stderr == ""
         assert project.run(settings={"BACKEND": "jax"}).stderr == ""
-        assert len(project.calls("pip")) == 1
+        locked, others = project.calls("pip")
+        assert "tests/requirements.lock" not in locked and "--require-hashes" not in others
         project.run(settings={"EXTRAS": "test"})
         assert project.run(settings={"EXTRAS": "parity test"}).stderr == ""
-        assert len(project.calls("pip")) == 2
+        assert f"-r {project.root}/tests/requirements.lock" in project.calls("pip")[2]
+        assert len(project.calls("pip")) == 4
+
+    def test_uv_where_it_is_there(self, fresh: Project) -> None:
+        uv = fresh.stub_folder / "uv"
+        uv.write_text('#!/usr/bin/env bash\necho "uv $*" >>"$STUB_LOG"\n')
+        uv.chmod(0o755)
+        assert fresh.run().returncode == 0
+        assert fresh.calls("pip") == []
+        (call,) = fresh.calls("uv")
+        assert call.startswith(f"uv pip install --python {fresh.root}/.venv/bin/python --require-hashes -r ")
+
+    @pytest.mark.parametrize("name", ["a:b", "file/venv"])
+    def test_where_no_environment_can_be(self, fresh: Project, tmp_path: Path, name: str) -> None:
+        (tmp_path / "file").write_text("")
+        result = fresh.run(settings={"POWER_BERT_VENV": str(tmp_path / name)})
+        assert result.returncode == 1
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("run.sh: the environment ") and line.endswith("set POWER_BERT_VENV to another folder")
 
     def test_unknown_extra(self, project: Project) -> None:
         result = project.run(settings={"EXTRAS": "parrot"})
@@ -327,7 +366,7 @@ class TestEnvironment:
     def test_jax_backend_brings_jax(self, project: Project) -> None:
         seen = variables(project.run(settings={"BACKEND": "jax"}).stdout)
         assert seen["KERAS_BACKEND"] == "jax"
-        assert len(project.calls("pip")) == 1
+        assert "requirements.txt" in project.calls("pip")[-1]
 
     @pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock (util-linux)")
     def test_two_at_once_install_once(self, fresh: Project) -> None:
@@ -353,7 +392,7 @@ class TestHelp:
         assert not (fresh.root / ".venv").exists()
 
     def test_ends_with_the_program_s_own_help(self, project: Project) -> None:
-        assert "[-P][-m][power_bert][--help]" in project.run("-h").stdout
+        assert f"[-P][{project.root}/code][--help]" in project.run("-h").stdout
 
 
 class TestTests:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import typer
 
@@ -20,7 +19,8 @@ from power_bert.commands import (
     training,
     web,
 )
-from power_bert.errors import UserError
+from power_bert.guard import run_guarded
+from power_bert.surroundings import adapt_environment
 
 COMMANDS = (
     training.run,
@@ -65,18 +65,12 @@ app = typer.Typer(
 for command in COMMANDS:
     app.command()(command)
 
-_INTERRUPTED = 130
-
 
 def main() -> None:
-    """Run the command line; an error that the user can mend is shown without a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:  # typer has caught Ctrl-C
-            print("stopped; what is finished is kept, and the same command goes on from there", file=sys.stderr)
-        raise
+    """Run the command line; see `run_guarded` for how it ends."""
+
+    def program() -> None:
+        adapt_environment()
+        app(prog_name=os.environ.get("POWER_BERT_PROGRAM", "power-bert"))
+
+    run_guarded(program)

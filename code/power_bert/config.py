@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from power_bert.errors import UserError
+from power_bert.folders import DEFAULT_CHECKPOINT, GLUE_FOLDER, RUNS_FOLDER
 from power_bert.model.checkpoints.location import stored_similarity
 from power_bert.model.retention_choice import resolve_retention_text
 from power_bert.settings import (
@@ -30,11 +31,7 @@ from power_bert.text.glue_tasks import get_task
 from power_bert.text.sources import is_tfds
 from power_bert.text.task import Task, TaskDefaults
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_CHECKPOINT = PROJECT_ROOT / "checkpoints" / "all-MiniLM-L6-v2"
-GLUE_FOLDER = PROJECT_ROOT / "glue_data"
 SAMPLE_FOLDER = GLUE_FOLDER / "sample"
-RUNS_FOLDER = PROJECT_ROOT / "checkpoints" / "runs"
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "gate": ("visibility", "scale"),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from power_bert.compression.blocks import SINGLE, parse_block
-from power_bert.config import DEFAULT_CHECKPOINT, PROJECT_ROOT, RUNS_FOLDER, complete_task
+from power_bert.config import complete_task
 from power_bert.errors import UserError
+from power_bert.folders import DEFAULT_CHECKPOINT, RUNS_FOLDER
 from power_bert.model.retention_choice import resolve_retention_text
 from power_bert.model.student_kinds import BERT, StudentDefaults, kind_of, student_defaults
 from power_bert.settings import (
@@ -26,7 +27,6 @@ from power_bert.settings import (
 from power_bert.text.sources import is_tfds
 from power_bert.text.task import Task
 
-LOGITS_FOLDER = PROJECT_ROOT / "checkpoints" / "teacher_logits"
 RANDOM, TEACHER = "random", "teacher"
 AUGMENTATIONS = ("mask", "class", "ngram", "lm")
 CHOICES: dict[str, tuple[str, ...]] = {

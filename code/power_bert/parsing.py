@@ -78,7 +78,7 @@ def parse_json(data: str | bytes, source: str | Path, line: int | None = None, a
 
 
 def _unpaired_surrogate(value: Any) -> str | None:
-    """Return the first surrogate of a parsed value that no partner completes, as `\\udXXX`."""
+    """Return the first surrogate of a parsed value that no partner completes, escaped as in JSON."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

@@ -32,5 +32,10 @@ def import_backend() -> None:
     """Import Keras with its backend: TensorFlow prints lines that no setting of it silences."""
     with native_stderr_held_back():
         import keras_hub  # noqa: F401
+        from keras import config
+    # Whatever another project has set in ~/.keras/keras.json.
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
     # Where one word-vector is left, attention to it is 1, and that is intended.
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")

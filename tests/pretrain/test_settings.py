@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from power_bert.config import PROJECT_ROOT
 from power_bert.errors import UserError
+from power_bert.folders import PACKAGE
 from power_bert.pretrain.settings import PretrainingSettings, read_toml, resolve_settings
 
 
@@ -66,7 +66,7 @@ class TestToml:
             read_toml("absent.toml")
 
     def test_the_shipped_ones_are_valid(self) -> None:
-        shipped = {path.name: read_toml(path) for path in (PROJECT_ROOT / "code" / "configs").glob("*.toml")}
+        shipped = {path.name: read_toml(path) for path in (PACKAGE / "configs").glob("*.toml")}
         pretrainings = {name: values for name, values in shipped.items() if "grid" not in values}
         assert {"bert_tiny.toml", "bert_mini.toml"} <= pretrainings.keys()
         for name, values in pretrainings.items():

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from power_bert.config import PROJECT_ROOT
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.errors import UserError
+from power_bert.folders import PACKAGE
 from power_bert.pretrain.settings import read_toml, resolve_settings
 from power_bert.study.definition import resolve_study
 from power_bert.study.parameters import count_parameters, match_parameters
@@ -79,7 +79,7 @@ def test_bad_definitions(tables: dict[str, Any], message: str) -> None:
 
 
 def test_the_shipped_ones_are_valid() -> None:
-    configs = PROJECT_ROOT / "code" / "configs"
+    configs = PACKAGE / "configs"
     studies = [path for path in configs.glob("*.toml") if "grid" in read_toml(path)]
     assert len(studies) >= 2
     for path in studies:

@@ -199,7 +199,7 @@ class TestWithoutTraining:
     def test_neither_a_run_nor_a_checkpoint_with_a_head(
         self, make_experiment: Callable[..., Experiment], capsys: Any, tmp_path: Path
     ) -> None:
-        from power_bert.config import DEFAULT_CHECKPOINT
+        from power_bert.folders import DEFAULT_CHECKPOINT
 
         with pytest.raises(UserError, match="run holds no run, and CHECKPOINT_PATH names no trained classifier"):
             experiment = make_experiment(tmp_path / "run", checkpoint_path=str(DEFAULT_CHECKPOINT))

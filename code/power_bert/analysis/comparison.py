@@ -19,11 +19,12 @@ from power_bert.analysis.litert_latency import FileLatency, measure_files
 from power_bert.analysis.model_card import FIGURES, shown_setting, without_seed, write_model_card
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.teachers import Teacher, find_teacher
-from power_bert.distill_config import LOGITS_FOLDER, Distillation, Ensemble
+from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
 from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.export.parity import evenly_spaced
+from power_bert.folders import LOGITS_FOLDER
 from power_bert.model.pretrained import check_max_length, plain_tokenizer
 from power_bert.run_dir import PHASES, write_json
 from power_bert.settings import TrainingSettings

@@ -46,7 +46,7 @@ def compress(
 
         bash run.sh compress student_sparse --clusters 16 --out student_both     # what is 0 stays 0
     """
-    from power_bert.distill_config import LOGITS_FOLDER
+    from power_bert.folders import LOGITS_FOLDER
     from power_bert.locks import one_writer
     from power_bert.quiet import import_backend
 

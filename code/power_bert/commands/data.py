@@ -20,7 +20,7 @@ def fetch(
 
         bash run.sh fetch
     """
-    from power_bert.config import DEFAULT_CHECKPOINT
+    from power_bert.folders import DEFAULT_CHECKPOINT
     from power_bert.text.download import fetch_minilm
 
     typer.echo(f"{fetch_minilm(target or DEFAULT_CHECKPOINT)} is complete")
@@ -48,7 +48,7 @@ def download(
     """
     from rich.console import Console
 
-    from power_bert.config import GLUE_FOLDER
+    from power_bert.folders import GLUE_FOLDER
     from power_bert.text.glue_download import download_glue
     from power_bert.text.transfer_progress import transfer_bars
 

@@ -126,7 +126,7 @@ def distill(
         bash run.sh export student --out student.tflite        # evaluate, predict and compare take it, too
     """
     given = dict(locals())  # every option is a setting of the same name, but for a few
-    from power_bert.distill_config import LOGITS_FOLDER, resolve_distillation
+    from power_bert.distill_config import resolve_distillation
     from power_bert.locks import one_writer
     from power_bert.quiet import import_backend
 
@@ -141,6 +141,7 @@ def distill(
         import_backend()
         from power_bert.analysis.model_card import finish_with_card
         from power_bert.distill import driver
+        from power_bert.folders import LOGITS_FOLDER
 
         finish_with_card(driver.distill(resolved, resume, None, pred_glue, logits or LOGITS_FOLDER))
 
@@ -228,7 +229,7 @@ def compare(
     import_backend()
     from power_bert.analysis.comparison import Options, compare_runs
     from power_bert.analysis.comparison_report import comparison_text, write_comparison
-    from power_bert.distill_config import LOGITS_FOLDER
+    from power_bert.folders import LOGITS_FOLDER
 
     console = Console(highlight=False, soft_wrap=True)
     options = Options(split, teacher, length, quantize, threads, timed_runs)

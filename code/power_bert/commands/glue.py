@@ -37,7 +37,7 @@ def glue(
     from rich.console import Console
 
     from power_bert.analysis.glue_results import complete_results, glue_folder_results
-    from power_bert.config import RUNS_FOLDER
+    from power_bert.folders import RUNS_FOLDER
     from power_bert.locks import one_writer
     from power_bert.train.glue import choose_tasks, run_glue
 

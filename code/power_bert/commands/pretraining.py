@@ -85,7 +85,7 @@ def pretrain(
 
 
 def study(
-    definition: Annotated[Path, typer.Argument(help="TOML file; those in code/configs are found by configs/NAME.toml")],
+    definition: Annotated[Path, typer.Argument(help="TOML file; the shipped ones are found by configs/NAME.toml")],
     out: Annotated[Path | None, typer.Option(help="folder of the study; default: checkpoints/studies/NAME")] = None,
     source: Annotated[
         list[str] | None, typer.Option(help="text file, folder or tfds:NAME in place of [corpus] sources; repeatable")
@@ -111,8 +111,8 @@ def study(
     """
     from rich.console import Console
 
-    from power_bert.config import PROJECT_ROOT
     from power_bert.errors import UserError
+    from power_bert.folders import STUDIES_FOLDER
     from power_bert.locks import one_writer
     from power_bert.pretrain.settings import read_toml
     from power_bert.study.definition import resolve_study
@@ -121,7 +121,7 @@ def study(
     from power_bert.study.results import read_results
     from power_bert.study.running import run_study
 
-    folder = StudyDir((out or PROJECT_ROOT / "checkpoints" / "studies" / definition.stem).absolute())
+    folder = StudyDir((out or STUDIES_FOLDER / definition.stem).absolute())
     console = Console(highlight=False, soft_wrap=True)
     values = read_toml(definition)
     if source:

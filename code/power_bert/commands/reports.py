@@ -82,7 +82,7 @@ def benchmark_predicting(
 
     import_backend()
     from power_bert.analysis.predicting_speed import measure_predicting, predicting_table
-    from power_bert.config import DEFAULT_CHECKPOINT
+    from power_bert.folders import DEFAULT_CHECKPOINT
     from power_bert.text.download import fetch_minilm
 
     console = Console()
@@ -108,7 +108,7 @@ def benchmark_reading(
 
     import_backend()
     from power_bert.analysis.reading_speed import measure_reading, reading_table
-    from power_bert.config import DEFAULT_CHECKPOINT
+    from power_bert.folders import DEFAULT_CHECKPOINT
     from power_bert.text.download import fetch_minilm
 
     console = Console()

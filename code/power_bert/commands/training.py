@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, PAPER_DEFAULT, TASK_NAMES, Wait, option, parse_cased
+from power_bert.commands.options import (
+    LABELLED_NAMES,
+    PAPER_DEFAULT,
+    TASK_NAMES,
+    Wait,
+    option,
+    parse_cased,
+    variables_of,
+)
+from power_bert.surroundings import unknown_settings
 
 
 def run(
@@ -106,8 +116,8 @@ def run(
     from power_bert.quiet import import_backend
     from power_bert.train.run_folder import choose_folder, finished_run
 
+    _name_unknown_settings()
     only = eval_only or predict_only
-
     experiment = resolve_experiment(
         {
             "task": task,
@@ -160,3 +170,10 @@ def run(
 
             finish = finish_with_card if fine_tune_only else finish_run
             finish(run_experiment(experiment, resume, predict_test=pred_glue, only_fine_tune=fine_tune_only))
+
+
+def _name_unknown_settings() -> None:
+    """Say which environment variable looks like a setting with a mistake in its name: it has no effect."""
+    settings = variables_of(run) | {"THREADS", "BACKEND", "EXTRAS"}
+    for name, meant in unknown_settings(os.environ, settings).items():
+        typer.echo(f"note: {name} is no setting and has no effect; did you mean {meant}?", err=True)

@@ -15,11 +15,12 @@ from rich.console import Console
 
 from power_bert.compression.weights import SMALLEST_WEIGHT, compressible, measure_compression, zipped_bytes
 from power_bert.distill.driver import distill
-from power_bert.distill_config import LOGITS_FOLDER, Distillation
+from power_bert.distill_config import Distillation
 from power_bert.errors import UserError
 from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.files import atomic_write_text
+from power_bert.folders import LOGITS_FOLDER
 from power_bert.locks import writes
 from power_bert.run_dir import RunDir, read_json
 from power_bert.text_table import text_table

@@ -15,8 +15,9 @@ from power_bert.corpus.document_split import SIDES, DocumentSplit, Side
 from power_bert.corpus.documents import DocumentRules
 from power_bert.corpus.inputs import CorpusInput, describe_input, list_inputs
 from power_bert.corpus.records import SMALLEST_LENGTH
-from power_bert.corpus.shards import Shard, disk_errors_explained, shard_path
+from power_bert.corpus.shards import Shard, shard_path
 from power_bert.corpus.vocabulary_file import check_same_test_split, file_sha256, read_origin
+from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_bytes, atomic_write_text, is_empty
 from power_bert.text.tokenizer import WordPieceTokenizer, is_lowercase

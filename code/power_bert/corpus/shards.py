@@ -7,14 +7,9 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import io
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from power_bert.corpus.document_split import SIDES, Side
+from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_bytes, atomic_write_text
-
-_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -62,29 +56,6 @@ def shard_path(folder: Path, name: str) -> Path:
 
 def _note_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
-
-
-@contextmanager
-def disk_errors_explained(folder: Path) -> Iterator[None]:
-    """A UserError in place of an error about writing in `folder`."""
-    try:
-        yield
-    except Exception as error:
-        if _says_that_the_disk_is_full(error):
-            free = shutil.disk_usage(folder).free / 2**20
-            raise UserError(
-                f"{folder}: the disk is full ({free:.0f} MB free). What is finished is kept: free some space and give "
-                "the same command again."
-            ) from None
-        if isinstance(error, OSError):
-            raise UserError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from None
-        raise
-
-
-def _says_that_the_disk_is_full(error: Exception) -> bool:
-    # The writers of TensorFlow and safetensors raise errors of their own, which only quote the system's.
-    is_system_error = isinstance(error, OSError) and error.errno in _DISK_IS_FULL
-    return is_system_error or any(os.strerror(number) in str(error) for number in _DISK_IS_FULL)
 
 
 def write_shard(folder: Path, shard: Shard, records: np.ndarray) -> Shard:

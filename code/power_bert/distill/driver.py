@@ -28,8 +28,9 @@ from power_bert.distill.student import (
 )
 from power_bert.distill.teachers import Teacher, find_teacher
 from power_bert.distill.transfer_set import TransferSet, collect_texts, make_targets
-from power_bert.distill_config import LOGITS_FOLDER, Distillation
+from power_bert.distill_config import Distillation
 from power_bert.errors import UserError
+from power_bert.folders import LOGITS_FOLDER
 from power_bert.locks import writes
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier

@@ -9,7 +9,7 @@ import keras
 from rich.console import Console
 
 from power_bert.corpus.manifest import Corpus, open_corpus
-from power_bert.corpus.shards import disk_errors_explained
+from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.locks import writes
 from power_bert.pretrain.devices import training_devices

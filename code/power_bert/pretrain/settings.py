@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from power_bert.config import CHOICES, PROJECT_ROOT
+from power_bert.config import CHOICES
 from power_bert.errors import UserError
+from power_bert.folders import PACKAGE
 from power_bert.pretrain.position_start import POSITION_STARTS
 from power_bert.settings import Ranges, check_choices, check_ranges, check_types, settings_to_json
 
@@ -170,15 +171,15 @@ def check_names(given: Mapping[str, Any], where: str = "") -> None:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """The values of a TOML file; a relative path counts from the working folder, then from the project's `code`.
+    """The values of a TOML file; a relative path counts from the working folder, then from the package's own.
 
     Raises:
         UserError: There is no such file, or it is no TOML.
     """
-    found = next((place for place in (Path(path), PROJECT_ROOT / "code" / path) if place.is_file()), None)
+    found = next((place for place in (Path(path), PACKAGE / path) if place.is_file()), None)
     if found is None:
-        shipped = sorted(file.name for file in (PROJECT_ROOT / "code" / "configs").glob("*.toml"))
-        raise UserError(f"{path}: no such file. In {PROJECT_ROOT / 'code' / 'configs'} there are {', '.join(shipped)}")
+        shipped = sorted(f"configs/{file.name}" for file in (PACKAGE / "configs").glob("*.toml"))
+        raise UserError(f"{path}: no such file. With the program come {', '.join(shipped)}")
     try:
         return tomllib.loads(found.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

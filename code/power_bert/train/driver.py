@@ -10,9 +10,10 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from power_bert.config import DEFAULT_CHECKPOINT, SAMPLE_FOLDER, Experiment
+from power_bert.config import SAMPLE_FOLDER, Experiment
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
+from power_bert.folders import DEFAULT_CHECKPOINT
 from power_bert.locks import one_writer, writes
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import Pretrained, check_max_length, load_pretrained

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
+from power_bert.folders import PROGRAM
 from power_bert.locks import writes
 from power_bert.text.examples import has_split
 from power_bert.text.glue_tasks import TASKS, get_task
@@ -91,7 +92,7 @@ def run_as_process(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     Returns:
         Exit status (negative: the signal that ended it) and the last lines that it wrote to stderr.
     """
-    command = [sys.executable, "-P", "-m", "power_bert", *arguments]
+    command = [sys.executable, "-P", *PROGRAM, *arguments]
     last: deque[str] = deque(maxlen=_LINES_KEPT_OF_AN_ERROR)
     with subprocess.Popen(
         command, env=dict(environment), stderr=subprocess.PIPE, text=True, errors="replace", preexec_fn=_end_with_parent

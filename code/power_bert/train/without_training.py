@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from power_bert.config import DEFAULT_CHECKPOINT, Experiment
+from power_bert.config import Experiment
 from power_bert.errors import UserError
+from power_bert.folders import DEFAULT_CHECKPOINT
 from power_bert.locks import writes
 from power_bert.run_dir import RunDir
 from power_bert.text.task_family import predictable_test_sets

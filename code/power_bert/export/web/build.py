@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from power_bert.config import PROJECT_ROOT
 from power_bert.errors import UserError
 from power_bert.files import atomic_directory, atomic_write_text
+from power_bert.folders import BUILD_FOLDER
 
 _SOURCES = Path(__file__).parent
-_BUILD_FOLDER = PROJECT_ROOT / "build" / "web"
+_BUILD_FOLDER = BUILD_FOLDER / "web"
 _PACKAGES = _BUILD_FOLDER / "node_modules"
 _INSTALLED = _BUILD_FOLDER / "installed.txt"
 SITE = _BUILD_FOLDER / "site"

@@ -1,0 +1,6 @@
+"""Runs the program from a checkout: ``python code …`` finds the package whatever PYTHONPATH says."""
+
+from power_bert.cli import main
+
+if __name__ == "__main__":  # worker processes import this module again
+    main()
