@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Collection, Mapping
 from types import UnionType
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 from power_bert.errors import UserError
+from power_bert.parsing import parse_json, parsing
 from power_bert.text.custom_task import CUSTOM, make_custom_task
 from power_bert.text.glue_tasks import get_task
 from power_bert.text.task import Task
@@ -103,7 +103,7 @@ def check_ranges(settings: Any, ranges: Ranges, variable: Variable) -> None:
     """Raises a UserError where a number is out of range; None is in every range."""
     for name, (low, high, shown) in ranges.items():
         value = getattr(settings, name)
-        if value is not None and not (math.isfinite(value) and low <= value <= high):
+        if value is not None and not low <= value <= high:
             raise UserError(f"{variable(name)}={value} is out of range: expected {shown}")
 
 
@@ -116,7 +116,7 @@ def check_choices(settings: Any, choices: Mapping[str, tuple[str, ...]], variabl
             )
 
 
-def settings_from_json(cls: type[Settings], text: str, source: str) -> Settings:
+def settings_from_json(cls: type[Settings], text: str | bytes, source: str) -> Settings:
     """Reads a dataclass of settings; a UserError names `source` where it is damaged or has unknown keys."""
     values = read_settings_values(text, source)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -126,15 +126,16 @@ def settings_from_json(cls: type[Settings], text: str, source: str) -> Settings:
     if missing := [name for name in required if name not in values]:
         raise UserError(f"{source}: settings are missing: {', '.join(missing)}")
     restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return cls(**restored)
+    with parsing(source, "the settings of a run"):
+        try:
+            return cls(**restored)
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
 
 
-def read_settings_values(text: str, source: str) -> dict[str, Any]:
+def read_settings_values(text: str | bytes, source: str) -> dict[str, Any]:
     """The JSON object in `text`; a UserError names `source` where there is none."""
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source}, line {error.lineno}: not valid JSON ({error.msg})") from None
+    values = parse_json(text, source)
     if not isinstance(values, dict):
         raise UserError(f"{source}: not a JSON object with the settings of a run")
     return values

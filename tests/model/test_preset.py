@@ -1,15 +1,15 @@
 """Tests of power_bert.model.preset: a damaged preset is never taken for whole."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from mutations import mutated, mutation_settings
 from power_bert.errors import UserError
 from power_bert.folder_manifest import MANIFEST_FILE
 from power_bert.model.backbone import PowerBertBackbone
@@ -171,49 +171,29 @@ def test_a_hugging_face_head_on_an_encoder_without_a_pooler_is_refused(
         load_trained_classifier(str(folder), 9)
 
 
-EXAMPLES = settings(
-    max_examples=int(os.environ.get("POWER_BERT_MUTATIONS", "5")),
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255), st.sampled_from("=+-")), min_size=1, max_size=4)
-
-
-def mutate(content: bytes, edits: list[tuple[float, int, str]]) -> bytes:
-    """Replace, insert or delete a byte at each place."""
-    mutated = bytearray(content)
-    for place, byte, edit in edits:
-        index = min(int(place * len(mutated)), max(len(mutated) - 1, 0))
-        mutated[index : index + (edit != "+")] = b"" if edit == "-" else bytes([byte])
-    return bytes(mutated)
-
-
 @pytest.mark.parametrize("has_manifest", [True, False])
-@pytest.mark.parametrize("name", [*FILES, MANIFEST_FILE])
-def test_any_damage_is_a_user_error(
-    name: str, has_manifest: bool, student: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_any_damage_is_a_user_error(has_manifest: bool, copied: Path) -> None:
     """With a manifest the right weights or an error; without one at least nothing but a `UserError`."""
-    if name == MANIFEST_FILE and not has_manifest:
-        return
-    folder = shutil.copytree(student, tmp_path_factory.mktemp("damaged") / "model")
-    content, expected = (folder / name).read_bytes(), weights(folder)
+    expected = weights(copied)
+    names = [*FILES, MANIFEST_FILE] if has_manifest else FILES
+    contents = {name: (copied / name).read_bytes() for name in names}
     if not has_manifest:
-        without_manifest(folder)
+        without_manifest(copied)
 
-    @EXAMPLES
-    @given(EDITS)
-    def check(edits: list[tuple[float, int, str]]) -> None:
-        (folder / name).write_bytes(mutate(content, edits))
+    @mutation_settings
+    @given(st.sampled_from(names).flatmap(lambda name: st.tuples(st.just(name), mutated(contents[name]))))
+    def check(damaged: tuple[str, bytes]) -> None:
+        name, content = damaged
+        (copied / name).write_bytes(content)
         try:
-            found = weights(folder)
+            found = weights(copied)
         except UserError as error:
-            assert str(folder) in str(error)
-            return
-        if has_manifest:
-            for loaded, stored in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(loaded, stored)
+            assert str(copied) in str(error)
+        else:
+            if has_manifest:
+                for loaded, stored in zip(found, expected, strict=True):
+                    np.testing.assert_array_equal(loaded, stored)
+        finally:
+            (copied / name).write_bytes(contents[name])
 
     check()

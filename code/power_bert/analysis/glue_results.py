@@ -12,6 +12,7 @@ from power_bert.analysis.timings import Speedups, read_speedups
 from power_bert.errors import UserError
 from power_bert.model.retention import format_retention
 from power_bert.run_dir import PHASES, RunDir
+from power_bert.run_documents import read_retention
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.task import Task
 from power_bert.train.run_folder import phases_of, read_experiment
@@ -79,7 +80,7 @@ def read_result(run_folder: Path) -> GlueResult:
     if unfinished := [name for name in phases_of(experiment) if not run_dir.phase(name).is_done]:
         return GlueResult(task, run_folder, f"not finished: {unfinished[0]} is not done")
     fine_tuned, eliminated = (_scores(run_dir, name) for name in (_FINE_TUNE, _RETRAIN))
-    retention = format_retention(Document.read(run_dir.retention).items("retention"))
+    retention = format_retention(read_retention(run_dir.retention))
     speedups = read_speedups(run_dir.timings) if run_dir.timings.exists() else None
     return GlueResult(task, run_folder, "", fine_tuned, eliminated, retention, speedups)
 

@@ -18,7 +18,8 @@ from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble, is_zero
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
-from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
+from power_bert.run_dir import PHASES, PhaseDir, RunDir
+from power_bert.run_documents import read_card_rows, read_environment, read_metrics, read_object
 from power_bert.settings import TrainingSettings
 from power_bert.spread import show_spread, spread_of
 from power_bert.text.custom_task import CUSTOM
@@ -42,7 +43,7 @@ def write_model_card(run_dir: RunDir) -> Path:
     """
     stored = find_stored_phase(run_dir.path)
     settings, phase_dir = stored.experiment, stored.phase_dir
-    scores = {"dev": read_json(phase_dir.metrics)["scores"]}
+    scores = {"dev": read_metrics(phase_dir.metrics, settings.task_definition.metrics)["scores"]}
     if test := score_test_predictions(settings, phase_dir):
         scores["test"] = test
     lines = [
@@ -132,12 +133,12 @@ def _data(settings: TrainingSettings, run_dir: RunDir) -> list[str]:
     task = settings.task_definition
     labels = "a score" if task.labels is None else f"{len(task.labels)} classes: {', '.join(task.labels)}"
     lines = [f"Task `{settings.task}`, {'pairs of texts' if task.is_pair else 'single texts'}; {labels}.", ""]
-    digests = read_json(run_dir.environment).get("data_sha256", {}) if run_dir.environment.exists() else {}
+    digests = read_environment(run_dir.environment).get("data_sha256", {})
     return lines + (_table(["File", "sha256 or version"], list(digests.items())) if digests else [])
 
 
 def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
-    metrics = read_json(phase_dir.metrics)
+    metrics = read_metrics(phase_dir.metrics)
     lines = []
     for teacher in metrics.get("teachers", []):
         shown = ", ".join(f"{name} {format_score(score)}" for name, score in teacher["scores"].items())
@@ -168,8 +169,8 @@ def _idle_settings(settings: TrainingSettings) -> set[str]:
 
 
 def _retention(phase_dir: PhaseDir) -> str:
-    config = read_json(phase_dir.model / "config.json").get("config", {})
-    retention = config.get("retention")
+    config = read_object(phase_dir.model / "config.json").get("config")
+    retention = config.get("retention") if isinstance(config, dict) else None
     return ", ".join(map(str, retention)) if retention else "nothing is eliminated"
 
 
@@ -188,7 +189,7 @@ def _scores(
     for name in PHASES if isinstance(settings, Experiment) else ():
         phase = run_dir.phase(name)
         if phase.is_done and name not in (_SEARCH, phase_dir.path.name):
-            stored = read_json(phase.metrics)["scores"]
+            stored = read_metrics(phase.metrics, names)["scores"]
             rows.append([f"dev, {name}", *(format_score(stored[metric]) for metric in names)])
     rows += [[split, *(format_score(of_split[metric]) for metric in names)] for split, of_split in scores.items()]
     note = " The dev set has also chosen the epoch that was kept." if _keeps_best_epoch(settings) else ""
@@ -231,7 +232,9 @@ def _other_seeds(run_dir: RunDir, settings: TrainingSettings) -> dict[int, dict[
         try:
             other = find_stored_phase(folder)
             if same_but_seed(other.experiment, settings):
-                found[other.experiment.seed] = read_json(other.phase_dir.metrics)["scores"]
+                found[other.experiment.seed] = read_metrics(other.phase_dir.metrics, settings.task_definition.metrics)[
+                    "scores"
+                ]
         except (UserError, OSError, UnicodeDecodeError):
             continue  # no run, not finished or not to be read
     return found
@@ -253,7 +256,7 @@ def without_seed(settings: TrainingSettings) -> dict[str, Any]:
 def _sizes(run_dir: RunDir, phase_dir: PhaseDir) -> list[str]:
     weights = sum(path.stat().st_size for path in phase_dir.model.glob("*.h5"))
     rows = [["weights on disk", f"{weights / 1e6:.2f} MB"]]
-    metrics = read_json(phase_dir.metrics)
+    metrics = read_metrics(phase_dir.metrics)
     if "parameters" in metrics:
         rows.insert(0, ["parameters", f"{metrics['parameters']:,}"])
     if "seconds" in metrics:
@@ -263,8 +266,8 @@ def _sizes(run_dir: RunDir, phase_dir: PhaseDir) -> list[str]:
         rows.append(["FLOPs against no elimination", f"{faster.flops:.2f} × fewer"])
         rows.append(["time against length-bucketed batches", f"{faster.bucketed:.2f} × faster"])
     figures = phase_dir.path / FIGURES
-    rows += read_json(figures)["card"] if figures.exists() else []
-    machine = read_json(run_dir.environment) if run_dir.environment.exists() else {}
+    rows += read_card_rows(figures) if figures.exists() else []
+    machine = read_environment(run_dir.environment)
     conditions = f"Trained on {machine.get('processor')}, {machine.get('cpu_count')} cores, {machine.get('backend')}."
     lines = [*_table(["What", "Value"], rows), "", *([conditions] if machine else [])]
     if not figures.exists() and not run_dir.timings.exists():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from power_bert.errors import UserError
 from power_bert.model.retention import Retention, format_retention, parse_retention
+from power_bert.run_documents import read_retention
 
 NO_ELIMINATION = "none"
 
@@ -28,18 +28,17 @@ def resolve_retention_text(choice: str) -> str:
     path = Path(choice)
     if path.suffix != ".json" and not path.is_file():
         return "".join(choice.split())
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))["retention"]
-        return format_retention([value if isinstance(value, float) else int(value) for value in values])
-    except OSError as error:
+    if not path.is_file():
         raise UserError(
-            f"RETENTION_CONFIG={choice} cannot be read ({error.strerror}); give a retention.json, or a configuration "
-            "such as 1.0,0.8,0.5"
-        ) from None
-    except (ValueError, KeyError, TypeError):
+            f"RETENTION_CONFIG={choice} cannot be read (no such file); give a retention.json, or a configuration such "
+            "as 1.0,0.8,0.5"
+        )
+    try:
+        return format_retention(read_retention(path))
+    except UserError as error:
         raise UserError(
             f'RETENTION_CONFIG={choice}: expected a JSON file with "retention": [one number a block], as the search '
-            "writes it"
+            f"writes it ({error})"
         ) from None
 
 

@@ -26,7 +26,7 @@ from power_bert.corpus.vocabulary_file import VocabularyOrigin
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text, is_empty
 from power_bert.locks import writes
-from power_bert.run_dir import read_json
+from power_bert.run_documents import read_object
 from power_bert.study.definition import Cell, Study
 from power_bert.study.folder import StudyDir
 from power_bert.study.work import is_done, refuse_other_cell
@@ -127,7 +127,7 @@ def _hours_and_minutes(seconds: float) -> str:
 
 def _start_folder(study: Study, folder: StudyDir) -> None:
     if folder.definition.is_file():
-        old, new = read_json(folder.definition).get("corpus"), json.loads(study.to_json())["corpus"]
+        old, new = read_object(folder.definition).get("corpus"), json.loads(study.to_json())["corpus"]
         if old != new:
             raise UserError(f"{folder.path}: holds a study on another corpus ({old}); choose another --out")
         return
