@@ -318,7 +318,7 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["environment.json", "1_fine_tune/metrics.json"])
     def test_a_damaged_file_of_the_run(self, name: str, copied: Run) -> None:
         (copied.folder.path / name).write_text("{")
-        with pytest.raises(UserError, match=rf"{name}: damaged, not valid JSON"):
+        with pytest.raises(UserError, match=rf"{name}, line 1: not valid JSON"):
             run_quietly(copied.experiment)
 
     def test_a_model_that_was_deleted(self, copied: Run) -> None:

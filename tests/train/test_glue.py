@@ -117,7 +117,9 @@ def test_a_killed_glue_leaves_no_run_behind(environment: dict[str, str], tmp_pat
         "sys.executable = sys.argv[1]; glue.run_as_process([sys.argv[2]], os.environ)"
     )
     # In place of this program: a shell script that says who it is and waits.
-    (tmp_path / "program").write_text('#!/bin/sh\necho $$ > "$4.new"; mv "$4.new" "$4"; exec sleep 600\n')
+    (tmp_path / "program").write_text(
+        '#!/bin/sh\nfor file; do :; done\necho $$ > "$file.new"; mv "$file.new" "$file"; exec sleep 600\n'
+    )
     (tmp_path / "program").chmod(0o755)
     pid_file = tmp_path / "pid"
     parent = subprocess.Popen([sys.executable, "-c", script, tmp_path / "program", pid_file], env=environment)
