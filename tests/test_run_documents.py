@@ -56,7 +56,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 )
 def test_edited_metrics(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = edited(tmp_path / "metrics.json", {**METRICS, **changes})
-    with pytest.raises(UserError, match=rf"metrics\.json: {message}") as caught:
+    with pytest.raises(UserError, match=rf"metrics\.json: damaged: {message}") as caught:
         read_metrics(path, ["matthews"])
     assert len(str(caught.value)) < 400
 
@@ -72,7 +72,7 @@ def test_edited_metrics(tmp_path: Path, changes: dict[str, Any], message: str) -
     ],
 )
 def test_an_edited_retention(tmp_path: Path, content: Any, message: str) -> None:
-    with pytest.raises(UserError, match=rf"retention\.json: {message}"):
+    with pytest.raises(UserError, match=rf"retention\.json: damaged: {message}"):
         read_retention(edited(tmp_path / "retention.json", content))
 
 

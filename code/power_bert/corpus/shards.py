@@ -20,6 +20,9 @@ from power_bert.corpus.document_split import SIDES, Side
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.folder_manifest import file_sha256
+from power_bert.json_form import check_form
+from power_bert.parsing import parse_json, parsing
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,14 @@ class Shard:
     @property
     def side(self) -> Side:
         return "test" if self.name.startswith("test/") else "train"
+
+
+SHARD_FORM = {
+    "name": str,
+    **dict.fromkeys(("documents", "records", "tokens", "unknown"), int),
+    "sha256": str,
+    "text_digest": str,
+}
 
 
 def shard_path(folder: Path, name: str) -> Path:
@@ -77,13 +88,17 @@ def write_shard(folder: Path, shard: Shard, records: np.ndarray) -> Shard:
 
 def finished_shard(folder: Path, name: str, text_digest: str) -> Shard | None:
     """The shard, if an earlier call has finished it with the same text."""
+    path, note = shard_path(folder, name), _note_path(folder, name)
+    if not path.is_file() or not note.is_file():
+        return None
     try:
-        shard = Shard(**json.loads(_note_path(folder, name).read_text(encoding="utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, TypeError):
-        return None
-    if shard.text_digest != text_digest or not shard_path(folder, name).is_file():
-        return None
-    return shard
+        values = parse_json(note.read_bytes(), note)
+        check_form(values, SHARD_FORM, note, "")
+    except UserError:
+        return None  # it is made anew
+    shard = Shard(**{name: values[name] for name in SHARD_FORM})
+    is_whole = shard.text_digest == text_digest and shard.name == name and file_sha256(path) == shard.sha256
+    return shard if is_whole else None
 
 
 def remove_other_shards(folder: Path, shards: list[Shard]) -> None:
@@ -109,7 +124,8 @@ def read_shard(folder: Path, shard: Shard, length: int) -> np.ndarray:
         raise UserError(f"{path}: the shard cannot be read ({error.strerror}); {remedy}") from None
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         raise UserError(f"{path}: the shard is corrupt, its sha256 is not the one in manifest.json; {remedy}")
-    records: Any = np.load(io.BytesIO(data))
+    with parsing(path, "a shard of records"):
+        records: Any = np.load(io.BytesIO(data), allow_pickle=False)
     if records.shape != (shard.records, length):
         raise UserError(f"{path}: has shape {records.shape}, manifest.json says {(shard.records, length)}; {remedy}")
     return np.asarray(records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -13,6 +14,8 @@ from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
+from power_bert.folder_manifest import file_sha256
+from power_bert.parsing import parse_json, parsing
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,6 @@ def _origin_path(vocabulary_path: Path) -> Path:
     return vocabulary_path.with_suffix(".json")
 
 
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path and its rights.") from None
-
-
 def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin) -> None:
     """Writes both files, the vocabulary last."""
     text = "\n".join(tokens) + "\n"
@@ -56,15 +50,15 @@ def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin
 
 def read_origin(path: Path) -> VocabularyOrigin | None:
     """How a vocabulary was trained; None where it has no such file, or another one's."""
-    try:
-        values = json.loads(_origin_path(path).read_text(encoding="utf-8"))
-        if values.pop("vocabulary_sha256") != file_sha256(path):
-            return None
-        return VocabularyOrigin(
-            bool(values["lowercase"]), DocumentRules(**values["rules"]), DocumentSplit(**values["split"])
-        )
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+    origin = _origin_path(path)
+    if not origin.is_file():
         return None
+    with contextlib.suppress(UserError), parsing(origin, "the origin of a vocabulary"):
+        values = parse_json(origin.read_bytes(), origin)
+        if values["vocabulary_sha256"] == file_sha256(path):
+            rules, split = DocumentRules(**values["rules"]), DocumentSplit(**values["split"])
+            return VocabularyOrigin(bool(values["lowercase"]), rules, split)
+    return None
 
 
 def check_same_test_split(
