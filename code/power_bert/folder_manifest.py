@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +43,30 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_folder(folder: Path, hash_all: bool = False) -> int:
+def check_folder(folder: Path) -> None:
+    """Raise a UserError for the first fault of `folder_faults`; large files are not hashed."""
+    for fault in folder_faults(folder, hash_all=False):
+        raise UserError(fault)
+
+
+def folder_faults(folder: Path, hash_all: bool) -> Iterator[str]:
     """Compare the files of a folder with its manifest.
 
     Args:
-        folder: Folder with or without a manifest.
+        folder: Folder with or without a manifest; one without has no faults.
         hash_all: Whether large files are hashed as well; their names and sizes are compared always.
 
-    Returns:
-        How many files the manifest names; 0 where there is none.
+    Yields:
+        Each file that is missing, cut or altered, in a sentence that names it.
 
     Raises:
-        UserError: A file is missing, cut or altered, or the manifest is damaged; the message names the file.
+        UserError: The manifest itself is damaged.
     """
     manifest = folder / MANIFEST_FILE
-    if not manifest.is_file():
-        return 0
-    files = _read_manifest(manifest)
-    for name, (size, sha256) in files.items():
-        _check_file(folder / name, size, sha256, hash_all)
-    return len(files)
+    if manifest.is_file():
+        for name, (size, sha256) in _read_manifest(manifest).items():
+            if fault := _fault_of(folder / name, size, sha256, hash_all):
+                yield fault
 
 
 def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
@@ -75,16 +80,18 @@ def _read_manifest(path: Path) -> dict[str, tuple[int, str]]:
     return files
 
 
-def _check_file(path: Path, size: int, sha256: str, hash_all: bool) -> None:
+def _fault_of(path: Path, size: int, sha256: str, hash_all: bool) -> str:
+    """What is wrong with a file; "" where nothing is."""
     try:
         found = path.stat().st_size
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{path}: missing, although {MANIFEST_FILE} names it ({reason}). {_REMEDY}") from None
+        return f"{path}: missing, although {MANIFEST_FILE} names it ({reason}). {_REMEDY}"
     if found != size:
-        raise UserError(f"{path}: {found} bytes, but {size} were written: cut or altered. {_REMEDY}")
+        return f"{path}: {found} bytes, but {size} were written: cut or altered. {_REMEDY}"
     if (hash_all or size <= _LARGEST_ALWAYS_HASHED) and file_sha256(path) != sha256:
-        raise UserError(
+        return (
             f"{path}: altered since it was written (its sha256 is not the one in {MANIFEST_FILE}). {_REMEDY}; if you "
             f"altered it on purpose, delete {MANIFEST_FILE}"
         )
+    return ""

@@ -94,26 +94,47 @@ def submit(
 
 
 def verify(
-    submission: Annotated[Path, typer.Argument(help="zip to check")],
+    target: Annotated[Path, typer.Argument(help="zip of a submission, or a folder: a run, a model, logits, a corpus")],
 ) -> None:
-    """Check a GLUE submission: files, headers, rows, indices, labels, scores and line ends.
+    """Check a GLUE submission, or everything that this project has written into a folder.
 
-    Lists every fault, the first 20 of each file, with file and line; the exit status is 1 if there are any.
+    Of a submission: files, headers, rows, indices, labels, scores and line ends. Of a folder: the sha256 of every file
+    of its models, cached logits, corpora and .tflite files, and the figures and predictions of its runs. Lists every
+    fault, of a submission the first 20 of each file, with file and line; the exit status is 1 if there are any.
 
-    Example:
+    Examples:
 
         bash run.sh verify submission.zip
+
+        bash run.sh verify RUN                      # or RUN/3_retrain/model, checkpoints/teacher_logits, corpus
     """
+    if target.is_dir():
+        _verify_folder(target)
+        return
     from power_bert.text.submission import find_submission_faults
 
-    faults = find_submission_faults(submission)
+    faults = find_submission_faults(target)
     for found in faults:
         for line in found.lines():
             typer.echo(line)
+    _tell_number(target, sum(found.count for found in faults))
+
+
+def _verify_folder(folder: Path) -> None:
+    from power_bert.analysis.verification import verify_folder
+
+    faults = verify_folder(folder, typer.echo)
+    for fault in faults:
+        typer.echo(fault)
+    _tell_number(folder, len(faults))
+
+
+def _tell_number(target: Path, faults: int) -> None:
+    """Say how many faults there are; with any, end with exit status 1."""
     if faults:
-        typer.echo(f"{submission}: {sum(found.count for found in faults)} faults")
+        typer.echo(f"{target}: {faults} fault{'s' if faults > 1 else ''}")
         raise typer.Exit(1)
-    typer.echo(f"{submission}: no faults")
+    typer.echo(f"{target}: no faults")
 
 
 def _show_table(folder: Path, results: list[GlueResult]) -> None:

@@ -26,6 +26,7 @@ from power_bert.export.quantization import dense_activations, quantize
 from power_bert.export.quantization_report import quantization_report
 from power_bert.export.runtime import predict_with_litert
 from power_bert.export.signatures import merge_signatures
+from power_bert.export.stored_model import read_stored_model
 from power_bert.files import atomic_write_bytes
 from power_bert.locks import writes
 from power_bert.model.pretrained import check_max_length, plain_tokenizer
@@ -109,8 +110,10 @@ def _check_writable(targets: list[Path]) -> None:
 
 
 def _write(target: Path, content: bytes) -> None:
+    """Write a file and read it back: sha256 of the model, checksums of the files inside."""
     try:
         atomic_write_bytes(target, content)
+        read_stored_model(target)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error.strerror or error}); change --out") from None
 
