@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from power_bert.corpus.manifest import open_corpus
@@ -33,7 +34,8 @@ def verify_folder(folder: Path, tell: Callable[[str], None]) -> list[str]:
     Raises:
         UserError: There is nothing in the folder that this project has written with something to compare with.
     """
-    faults, checked = [], 0
+    faults: list[str] = []
+    checked = 0
     for what, check in _checks(folder):
         tell(f"checking {what}")
         checked += 1
@@ -54,16 +56,16 @@ def _checks(folder: Path) -> Iterator[tuple[str, Check]]:
         folders.sort()
         place = Path(root)
         if MANIFEST_FILE in names:
-            yield f"{place}: files", lambda place=place: folder_faults(place, hash_all=True)
+            yield f"{place}: files", partial(folder_faults, place, hash_all=True)
         if {"plan.json", "manifest.json"} <= set(names):
-            yield f"{place}: corpus", lambda place=place: _corpus_faults(place)
+            yield f"{place}: corpus", partial(_corpus_faults, place)
         if "meta.json" in names and any(name.endswith(".npy") for name in names):
-            yield f"{place}: cached logits", lambda place=place: _logits_faults(place)
+            yield f"{place}: cached logits", partial(_logits_faults, place)
         if RunDir(place).holds_run:
-            yield f"{place}: run", lambda place=place: _run_faults(RunDir(place))
+            yield f"{place}: run", partial(_run_faults, RunDir(place))
         for name in sorted(names):
             if name.endswith(".tflite"):
-                yield f"{place / name}", lambda path=place / name: _export_faults(path)
+                yield f"{place / name}", partial(_export_faults, place / name)
 
 
 def _corpus_faults(folder: Path) -> Iterator[str]:
@@ -87,16 +89,16 @@ def _logits_faults(folder: Path) -> Iterator[str]:
 def _run_faults(run_dir: RunDir) -> Iterator[str]:
     """Faults of its settings, and of the figures and predictions of the phases that are done."""
     task = read_settings(run_dir).task_definition
-    checks: list[Callable[[], object]] = [lambda: read_environment(run_dir.environment)]
+    checks: list[Callable[[], object]] = [partial(read_environment, run_dir.environment)]
     for phase_dir in (run_dir.phase(name) for name in (*PHASES, DISTILL)):
         if phase_dir.is_done:
             checks += [
-                lambda phase_dir=phase_dir: read_metrics(phase_dir.metrics, task.metrics),
-                lambda phase_dir=phase_dir: read_predictions(phase_dir.predictions("dev"), task),
+                partial(read_metrics, phase_dir.metrics, task.metrics),
+                partial(read_predictions, phase_dir.predictions("dev"), task),
                 phase_dir.existing_model,
             ]
         if phase_dir.is_done and phase_dir.retention.exists():
-            checks.append(lambda phase_dir=phase_dir: read_retention(phase_dir.retention))
+            checks.append(partial(read_retention, phase_dir.retention))
     for check in checks:
         try:
             check()
