@@ -121,6 +121,10 @@ DROPOUT="${DROPOUT-}"
 # With EVAL_ONLY or PREDICT_ONLY: what the model keeps; none keeps everything. Empty: searched, or as the model has it.
 RETENTION_CONFIG="${RETENTION_CONFIG-}"
 
+# 1: also trains the baseline that elimination is compared with: fine-tuning that goes on, with nothing eliminated, for as
+# many epochs as search and re-training take. Also of a finished run. 0: not.
+BASELINE="${BASELINE-0}"
+
 # Whether phases 1 and 3 write predictions of the test data in GLUE's form: 1 or 0.
 PRED_GLUE="${PRED_GLUE-1}"
 

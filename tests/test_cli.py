@@ -29,7 +29,7 @@ SETTINGS = (
     *("RETENTION_UNIT", "RETENTION_PROFILE", "RETENTION_JITTER"),
     *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
     *("SEARCH_EPOCH", "WARMUP", "WEIGHT_DECAY", "DROPOUT", "RESUME"),
-    *("RETENTION_CONFIG", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
+    *("RETENTION_CONFIG", "BASELINE", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
 )
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase, "the", "cat", "sat", "."]
 
@@ -96,14 +96,14 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, bool]]:
 
     asked: list[tuple[Experiment, bool]] = []
 
-    def run_experiment(experiment: Experiment, resume: bool, predict_test: bool) -> RunDir:
+    def run_experiment(experiment: Experiment, resume: bool, predict_test: bool, baseline: bool) -> RunDir:
         asked.append((experiment, resume))
         return RunDir(Path(experiment.output_dir))
 
     monkeypatch.setattr(power_bert.train.driver, "run_experiment", run_experiment)
     monkeypatch.setattr(power_bert.analysis.report, "finish_run", lambda run_dir: None)
     # Whatever lies in the default run folder of this checkout.
-    monkeypatch.setattr(power_bert.train.run_folder, "finished_run", lambda experiment, predict_test: None)
+    monkeypatch.setattr(power_bert.train.run_folder, "finished_run", lambda experiment, predict_test, baseline: None)
     return asked
 
 
@@ -124,7 +124,13 @@ class TestSettings:
             **{"RETENTION_PROFILE": "free", "RETENTION_JITTER": "0.1"},
             **{"TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
-            **{"RETENTION_CONFIG": "0.9, 0.5", "PRED_GLUE": "0", "EVAL_ONLY": "0", "PREDICT_ONLY": "0"},
+            **{
+                "RETENTION_CONFIG": "0.9, 0.5",
+                "BASELINE": "0",
+                "PRED_GLUE": "0",
+                "EVAL_ONLY": "0",
+                "PREDICT_ONLY": "0",
+            },
         }
         assert set(settings) == set(SETTINGS)
         assert call("run", **settings).code == 0

@@ -11,6 +11,8 @@ import pytest
 from power_bert.config import CHOICES, SAMPLE_FOLDER, Experiment, resolve_experiment
 from power_bert.errors import UserError
 from power_bert.folders import GLUE_FOLDER, RUNS_FOLDER
+from power_bert.text.glue_tasks import get_task
+from power_bert.text.labelled_sets import SAMPLE
 
 # Goyal et al. 2020: maximum length, LR_BERT, LR_SOFT_EXTRACT, LAMBDA, BATCH_SIZE.
 PAPER = {
@@ -36,10 +38,10 @@ def test_defaults_of_a_task_are_the_papers(task: str) -> None:
 
 def test_nothing_given_is_the_embedded_default() -> None:
     experiment = resolve_experiment({})
-    assert (experiment.task, experiment.epochs, experiment.search_epochs, experiment.seed) == ("cola", 3, 3, 0)
-    assert Path(experiment.data_dir).parts[-3:] == ("glue_data", "sample", "CoLA")
+    assert (experiment.task, experiment.epochs, experiment.search_epochs, experiment.seed) == (SAMPLE, 3, 3, 0)
+    assert Path(experiment.data_dir).parts[-3:] == ("glue_data", "sample", "acceptability")
     assert Path(experiment.checkpoint_path).name == "all-MiniLM-L6-v2"
-    assert Path(experiment.output_dir) == RUNS_FOLDER / "cola" / "sample-CoLA-all-MiniLM-L6-v2"
+    assert Path(experiment.output_dir) == RUNS_FOLDER / SAMPLE / "sample-acceptability-all-MiniLM-L6-v2"
     assert experiment.cased is None and experiment.dropout is None
     # The sample is small and must be learnt faster than CoLA.
     assert (experiment.lr_bert, experiment.lr_soft_extract, experiment.regularization) == (1e-4, 3e-3, 7e-3)
@@ -65,10 +67,13 @@ def test_a_given_retention_configuration(tmp_path: Path) -> None:
     assert resolve_experiment({"retention_config": str(path)}).retention_config == "1.0,0.5,0.125"
     path.write_text('{"retention": [64, 8, 1]}')
     assert resolve_experiment({"retention_config": str(path)}).retention_config == "64,8,1"
-    for content in ("[1, 2]", '{"retention": "all"}', '{"masses": [1.0]}', "{"):
+    for content in ("[1, 2]", '{"retention": "all"}', '{"masses": [1.0]}', '{"retention": ["1"]}', '{"retention": []}'):
         path.write_text(content)
         with pytest.raises(UserError, match=r'retention\.json: expected a JSON file with "retention"'):
             resolve_experiment({"retention_config": str(path)})
+    path.write_text('{\n"retention": [1.0')
+    with pytest.raises(UserError, match=r"retention\.json, line 2: not valid JSON.*Expected a JSON file"):
+        resolve_experiment({"retention_config": str(path)})
     for choice, message in (
         ("none", "there is nothing to train without elimination but phase 1"),
         ("/nowhere/retention.json", "cannot be read .*; give a retention.json, or a configuration such as"),
@@ -92,7 +97,7 @@ def test_other_data_or_checkpoint_is_another_run_folder() -> None:
     )
     assert len({default, data, checkpoint, task}) == 4
     assert Path(data).name == "data-CoLA-all-MiniLM-L6-v2"
-    assert Path(checkpoint).name == "sample-CoLA-name"
+    assert Path(checkpoint).name == "sample-acceptability-name"
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
@@ -225,11 +230,27 @@ def test_local_paths_become_absolute_and_names_stay(tmp_path: Path, monkeypatch:
     assert resolve_experiment({"checkpoint_path": "bert_tiny_en_uncased"}).checkpoint_path == "bert_tiny_en_uncased"
 
 
-def test_the_sample_has_rates_of_its_own_however_it_is_named() -> None:
-    named = resolve_experiment({"data_dir": str(SAMPLE_FOLDER / "CoLA")})
-    assert named == resolve_experiment({})
-    assert named.lr_bert == 1e-4
-    assert resolve_experiment({"data_dir": "elsewhere/CoLA"}).lr_bert == 2e-5
+def test_the_sample_is_never_called_cola() -> None:
+    default = resolve_experiment({})
+    for given in (
+        {"task": "cola"},
+        {"task": SAMPLE},
+        {"task": SAMPLE, "data_dir": str(SAMPLE_FOLDER / "acceptability")},
+    ):
+        assert resolve_experiment(given) == default
+    assert default.lr_bert == 1e-4 and default.task_definition.layout("train") == get_task("cola").layout("train")
+    official = resolve_experiment({"data_dir": "elsewhere/CoLA"})
+    assert (official.task, official.lr_bert) == ("cola", 2e-5)
+
+
+def test_the_sample_of_an_earlier_version_gets_its_name() -> None:
+    data_dir = str(SAMPLE_FOLDER / "CoLA")
+    asked = resolve_experiment({"task": "cola", "data_dir": data_dir})
+    assert (asked.task, asked.data_dir) == (SAMPLE, data_dir)
+    stored = json.loads(asked.to_json()) | {"task": "cola"}
+    assert Experiment.from_json(json.dumps(stored), "config.json") == asked
+    elsewhere = json.dumps(stored | {"data_dir": "/data/CoLA"})
+    assert Experiment.from_json(elsewhere, "config.json").task == "cola"
 
 
 class TestCustomTask:
@@ -277,7 +298,9 @@ class TestCustomTask:
             resolve_experiment({"task": "custom", **given})
 
     def test_the_settings_are_of_no_use_to_a_glue_task(self) -> None:
-        with pytest.raises(UserError, match="TEXT_COLUMNS, METRIC: only for TASK=custom, not for TASK=cola"):
+        with pytest.raises(
+            UserError, match="TEXT_COLUMNS, METRIC: only for TASK=custom, not for TASK=acceptability-sample"
+        ):
             resolve_experiment({"text_columns": ("a",), "metric": "accuracy"})
 
     def test_wrong_types_in_a_file(self, data: Path) -> None:

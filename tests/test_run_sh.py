@@ -33,7 +33,7 @@ FURTHER_SETTINGS = (
         "SEARCH_EPOCH",
         "WARMUP",
     ),
-    *("WEIGHT_DECAY", "DROPOUT", "RETENTION_CONFIG", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
+    *("WEIGHT_DECAY", "DROPOUT", "RETENTION_CONFIG", "BASELINE", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
     *("BACKEND", "THREADS", "RESUME"),
 )
 
@@ -166,7 +166,7 @@ def test_defaults(project: Project) -> None:
             "WEIGHT_DECAY": "0.01",
             "BACKEND": "tensorflow",
         },
-        **{"PRED_GLUE": "1", "EVAL_ONLY": "0", "PREDICT_ONLY": "0", "RESUME": "1"},
+        **{"BASELINE": "0", "PRED_GLUE": "1", "EVAL_ONLY": "0", "PREDICT_ONLY": "0", "RESUME": "1"},
     }
     assert (seen["KERAS_BACKEND"], seen["PYTHONUTF8"], seen["TF_CPP_MIN_LOG_LEVEL"]) == ("tensorflow", "1", "3")
     assert "OMP_NUM_THREADS" not in seen

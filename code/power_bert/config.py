@@ -22,12 +22,14 @@ from power_bert.settings import (
     check_ranges,
     check_task,
     check_types,
+    present_task_name,
     settings_from_json,
     settings_to_json,
     task_of,
 )
 from power_bert.text.custom_task import CUSTOM, CUSTOM_DEFAULTS, find_labels, is_score_metric
 from power_bert.text.glue_tasks import get_task
+from power_bert.text.labelled_sets import SAMPLE
 from power_bert.text.sources import is_tfds
 from power_bert.text.task import Task, TaskDefaults
 
@@ -166,10 +168,6 @@ def _variable(name: str) -> str:
     return _VARIABLES.get(name, name.upper())
 
 
-# The embedded sample has less than half of CoLA's sentences: in as many epochs it must learn faster.
-_SAMPLE_DEFAULTS = {"lr_bert": 1e-4, "lr_soft_extract": 3e-3}
-
-
 def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     """The experiment from the values a user gave; None and "" mean not given.
 
@@ -193,8 +191,6 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
         "regularization": task_defaults.regularization,
         "max_length": task_defaults.max_length,
     }
-    if values["data_dir"] == str(SAMPLE_FOLDER / "CoLA"):
-        defaults.update(_SAMPLE_DEFAULTS)
     values = {**defaults, **values}
     values.setdefault("similarity", stored_similarity(values["checkpoint_path"]))
     values.setdefault("search_epochs", values["epochs"])
@@ -204,13 +200,16 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
 
 def complete_task(values: dict[str, Any]) -> TaskDefaults:
     """Fills in what the task and its data leave open; returns the task's defaults."""
-    name = values.setdefault("task", "cola")
+    # `bash run.sh download` puts the official data into GLUE_FOLDER; the sample is the default of `bash run.sh` alone.
+    if values.setdefault("task", "cola") == "cola" and "data_dir" not in values:
+        values["task"] = SAMPLE
+    values["task"] = present_task_name(values)
+    name = values["task"]
     if name == CUSTOM:
         _complete_custom_task(values)
         return CUSTOM_DEFAULTS
     task = get_task(name)
-    # `bash run.sh download` puts the official data there; the sample is the default of `bash run.sh` alone.
-    values.setdefault("data_dir", str((SAMPLE_FOLDER if name == "cola" else GLUE_FOLDER) / task.folder))
+    values.setdefault("data_dir", str((SAMPLE_FOLDER if name == SAMPLE else GLUE_FOLDER) / task.folder))
     return task.defaults
 
 
@@ -244,12 +243,15 @@ _NAMES_OF_ANY_CHECKPOINT = ("bert_model.ckpt", "model")
 
 def default_output_dir(values: Mapping[str, Any]) -> Path:
     """``checkpoints/runs/<task>/<data>-<checkpoint>``."""
-    *folders, checkpoint = str(values["checkpoint_path"]).rstrip("/").split("/")
-    if checkpoint in _NAMES_OF_ANY_CHECKPOINT and folders:
-        checkpoint = folders[-1]
     if is_tfds(values["data_dir"]):
         data = values["data_dir"].translate(str.maketrans(":/", "--"))
     else:
         folder = Path(values["data_dir"]).resolve()
         data = f"{folder.parent.name}-{folder.name}"
-    return RUNS_FOLDER / values["task"] / f"{data}-{checkpoint}"
+    return RUNS_FOLDER / values["task"] / f"{data}-{checkpoint_name(values['checkpoint_path'])}"
+
+
+def checkpoint_name(checkpoint_path: str) -> str:
+    """The last part of a checkpoint's path that tells something."""
+    *folders, name = str(checkpoint_path).rstrip("/").split("/")
+    return folders[-1] if name in _NAMES_OF_ANY_CHECKPOINT and folders else name

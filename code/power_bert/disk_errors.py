@@ -55,7 +55,7 @@ def says_that_the_disk_is_full(error: Exception) -> bool:
     return is_system_error or any(os.strerror(number) in str(error) for number in _DISK_IS_FULL)
 
 
-def _free_space(place: str | bytes | int | Path | None) -> str:
+def _free_space(place: str | bytes | Path | None) -> str:
     """Return the free space where `place` lies, in brackets; nothing where it cannot be known."""
     if place is None:
         return ""

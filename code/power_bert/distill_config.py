@@ -74,7 +74,7 @@ class Distillation:
         attention_weight: of the difference of attention.
         attention_loss: "mse" or "kl".
         layer_map: blocks that are compared, "1:3,2:6" (student:teacher); None spreads the student's over the teacher's.
-        unlabelled: file with a text a line (two with a tab between for pairs) that the teachers label; None has none.
+        unlabelled: file of texts that the teachers label, as `stream_text_file` reads it; None has none.
         augment: kinds of augmentation; empty for none.
         augment_seed: of augmentation alone, so that students from several seeds learn from the same texts, which the
             teachers then label once; None takes `seed`.

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from power_bert.errors import UserError
 
-_BOM = b"\xef\xbb\xbf"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_EXPECTED_UTF_8 = "Expected UTF-8 text; convert it (for example with iconv) or download it again."
 _PARTIAL = "partial"
 _REPLACED = "replaced"
 # Of `power_bert.locks`, where a lock has to lie inside the folder that is locked.
@@ -39,22 +40,27 @@ def read_lines(path: str | Path) -> list[str]:
     return [line for chunk in read_line_chunks(path) for line in chunk]
 
 
-def read_line_chunks(path: str | Path, lines_per_chunk: int = 8192) -> Iterator[list[str]]:
-    """Reads a text file as `read_lines` does, without ever holding all of it.
+def read_line_chunks(
+    path: str | Path, lines_per_chunk: int = 8192, keep_empty_end: bool = False
+) -> Iterator[list[str]]:
+    """Read a text file as `read_lines` does, without ever holding all of it.
+
+    Args:
+        path: The file.
+        lines_per_chunk: Lines yielded at once, usually.
+        keep_empty_end: Whether empty lines at the end are lines too.
 
     Yields:
-        Consecutive lines, one or more; usually `lines_per_chunk` of them.
+        Consecutive lines, one or more.
     """
     line_number, empty_lines = 1, 0
     for raw in _raw_line_chunks(path, lines_per_chunk):
         data = b"".join(raw)
-        if line_number == 1:
-            data = data.removeprefix(_BOM)
-        lines = _decode(path, data, line_number).removesuffix("\n").split("\n")
+        lines = decode_lines(path, data, line_number).removesuffix("\n").split("\n")
         if b"\r" in data:
             lines = [line.removesuffix("\r") for line in lines]
         line_number += len(lines)
-        # Empty lines count only if another line comes after them.
+        # Empty lines wait for the next filled one; those at the end are left out, or come last.
         lines = [""] * empty_lines + lines
         filled = next((index for index in range(len(lines), 0, -1) if lines[index - 1]), 0)
         empty_lines = len(lines) - filled
@@ -62,6 +68,27 @@ def read_line_chunks(path: str | Path, lines_per_chunk: int = 8192) -> Iterator[
             yield lines[:filled]
     if line_number - 1 == empty_lines:
         raise UserError(f"{path}: the file is empty. Expected at least one line; restore it or download it again.")
+    if keep_empty_end and empty_lines:
+        yield [""] * empty_lines
+
+
+def check_first_line(source: str | Path, line: str) -> None:
+    """Check that the first line of a text shows that its lines end in LF, and no zero bytes.
+
+    Args:
+        source: Where the text comes from, for the message.
+        line: What precedes the first LF, or CR LF.
+
+    Raises:
+        UserError: It holds zero bytes, or a CR that no LF follows.
+    """
+    if "\x00" in line:
+        raise UserError(f"{source}, line 1: holds zero bytes, so it is UTF-16 or binary. {_EXPECTED_UTF_8}")
+    if "\r" in line:
+        raise UserError(
+            f"{source}, line 1: holds carriage returns (CR) without a line feed (LF): the line ends are CR alone. "
+            "Convert them to LF, for example with tr '\\r' '\\n'."
+        )
 
 
 def _raw_line_chunks(path: str | Path, lines_per_chunk: int) -> Iterator[list[bytes]]:
@@ -75,14 +102,25 @@ def _raw_line_chunks(path: str | Path, lines_per_chunk: int) -> Iterator[list[by
         ) from error
 
 
-def _decode(path: str | Path, data: bytes, first_line: int) -> str:
+def decode_lines(source: str | Path, data: bytes, first_line: int) -> str:
+    """Decode lines of a UTF-8 text; a byte order mark at the beginning of the text is left out.
+
+    Args:
+        source: Where the text comes from, for the message.
+        data: One or more lines.
+        first_line: Number of the first of them, from 1.
+
+    Raises:
+        UserError: They are not UTF-8; names the line.
+    """
+    if first_line == 1 and data.startswith(_UTF_16_MARKS):
+        raise UserError(f"{source}: begins with the byte order mark of UTF-16. {_EXPECTED_UTF_8}")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        line = first_line + data.count(b"\n", 0, error.start)
+        line = first_line + error.object.count(b"\n", 0, error.start)
         raise UserError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. "
-            "Expected UTF-8 text; convert the file (for example with iconv) or download it again."
+            f"{source}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8. {_EXPECTED_UTF_8}"
         ) from error
 
 

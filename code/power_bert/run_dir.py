@@ -5,6 +5,8 @@
     model/ (keras-hub preset)  predictions_dev.tsv  predictions_test.tsv  metrics.json  DONE
     training_state.npz (until the phase is done)
 2_search also: retention.json (3_retrain where it was given, and there is no 2_search then)
+A phase whose model eliminates also: predictions_dev_nothing_eliminated.tsv, differences.json
+baseline/, where it was asked for, is a phase like the three
 A distilled run has 4_distill in place of the three.
 3_retrain and 1_fine_tune of an MNLI run also: predictions_test_<task>.tsv of the other half and of AX
 """
@@ -24,6 +26,10 @@ from power_bert.parsing import parse_json
 PHASES = ("1_fine_tune", "2_search", "3_retrain")
 # The only phase of a distilled run or of an ensemble.
 DISTILL = "4_distill"
+# Fine-tuning that goes on for as many epochs as search and re-training took: what elimination is compared with.
+BASELINE = "baseline"
+# Predictions of the dev set by the weights of a model that eliminates, with nothing eliminated.
+NOTHING_ELIMINATED = "dev_nothing_eliminated"
 
 
 def read_json(path: Path) -> Any:
@@ -81,6 +87,11 @@ class PhaseDir:
         return self.path / f"predictions_{split}.tsv"
 
     @property
+    def differences(self) -> Path:
+        """What elimination costs, with intervals."""
+        return self.path / "differences.json"
+
+    @property
     def is_done(self) -> bool:
         return (self.path / "DONE").exists()
 
@@ -134,5 +145,5 @@ class RunDir:
         return given if given.exists() else self.phase("2_search").retention
 
     def phase(self, name: str) -> PhaseDir:
-        """`name` is one of PHASES, or DISTILL."""
+        """`name` is one of PHASES, BASELINE or DISTILL."""
         return PhaseDir(self.path / name)

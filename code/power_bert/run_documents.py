@@ -24,6 +24,8 @@ _EPOCH = {
 _METRICS = {
     "scores": _SCORES,
     "history": Maybe([_EPOCH]),
+    "scores_nothing_eliminated": Maybe(_SCORES),
+    "warnings": Maybe([str]),
     "seconds": Maybe(NUMBER),
     "parameters": Maybe(int),
     "teachers": Maybe([{"name": str, "sha256": str, "scores": _SCORES}]),
@@ -60,6 +62,15 @@ def read_retention(path: Path) -> list[int | float]:
     """Read the configuration of a ``retention.json``; errors as of `read_metrics`."""
     retention: list[int | float] = read_object(path, {"retention": [NUMBER]})["retention"]
     return retention
+
+
+def read_preset_retention(path: Path) -> list[int | float] | None:
+    """Read the configuration in the ``config.json`` of a preset; None where its model eliminates nothing."""
+    config = read_object(path, {"config": Maybe(dict)}).get("config", {})
+    retention: list[int | float] | None = config.get("retention")
+    if retention is not None:
+        check_form(retention, [NUMBER], path, _REMEDY, "config.retention")
+    return retention or None
 
 
 def read_card_rows(path: Path) -> list[list[str]]:

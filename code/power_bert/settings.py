@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.parsing import parse_json, parsing
 from power_bert.text.custom_task import CUSTOM, make_custom_task
 from power_bert.text.glue_tasks import get_task
+from power_bert.text.labelled_sets import SAMPLE
 from power_bert.text.task import Task
 
 # Added to the root of the mean squared gradient, as in BERT, where a student or the user wants no other.
@@ -80,6 +82,12 @@ def task_of(settings: TaskSettings) -> Task:
     return make_custom_task(settings.text_columns, settings.label_column, settings.labels, settings.metric)
 
 
+def present_task_name(values: Mapping[str, Any]) -> Any:
+    """The name of the task; earlier versions called the generated sample, which they put into sample/CoLA, cola."""
+    is_sample = values["task"] == "cola" and Path(str(values.get("data_dir"))).parts[-2:] == ("sample", "CoLA")
+    return SAMPLE if is_sample else values["task"]
+
+
 def check_task(settings: TaskSettings, variable: Variable) -> None:
     """The task is known, and the settings of a custom task are there if, and only if, it is one."""
     given = [variable(name) for name in CUSTOM_SETTINGS if getattr(settings, name) is not None]
@@ -96,7 +104,7 @@ def check_types(settings: Any, variable: Variable) -> None:
         fits = isinstance(value, accepted) and not (isinstance(value, bool) and bool not in kinds)
         if not fits or (isinstance(value, tuple) and not all(isinstance(item, str) for item in value)):
             expected = " or ".join(_KINDS[kind] for kind in kinds)
-            raise UserError(f"{variable(name)}={value!r}: expected {expected}")
+            raise UserError(f"{variable(name)}={shorten(repr(value))}: expected {expected}")
 
 
 def check_ranges(settings: Any, ranges: Ranges, variable: Variable) -> None:
@@ -104,16 +112,15 @@ def check_ranges(settings: Any, ranges: Ranges, variable: Variable) -> None:
     for name, (low, high, shown) in ranges.items():
         value = getattr(settings, name)
         if value is not None and not low <= value <= high:
-            raise UserError(f"{variable(name)}={value} is out of range: expected {shown}")
+            raise UserError(f"{variable(name)}={shorten(value)} is out of range: expected {shown}")
 
 
 def check_choices(settings: Any, choices: Mapping[str, tuple[str, ...]], variable: Variable) -> None:
     """Raises a UserError that lists the choices where a value is none of them."""
     for name, known in choices.items():
         if getattr(settings, name) not in known:
-            raise UserError(
-                f"{variable(name)}={getattr(settings, name)!r} is unknown: expected one of {', '.join(known)}"
-            )
+            given = shorten(repr(getattr(settings, name)))
+            raise UserError(f"{variable(name)}={given} is unknown: expected one of {', '.join(known)}")
 
 
 def settings_from_json(cls: type[Settings], text: str | bytes, source: str) -> Settings:
@@ -121,10 +128,13 @@ def settings_from_json(cls: type[Settings], text: str | bytes, source: str) -> S
     values = read_settings_values(text, source)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(fields)):
-        raise UserError(f"{source}: unknown settings {', '.join(unknown)}; known are {', '.join(sorted(fields))}")
+        listed = shorten(", ".join(unknown))
+        raise UserError(f"{source}: unknown settings {listed}; known are {', '.join(sorted(fields))}")
     required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
     if missing := [name for name in required if name not in values]:
         raise UserError(f"{source}: settings are missing: {', '.join(missing)}")
+    if "task" in values:
+        values["task"] = present_task_name(values)
     restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     with parsing(source, "the settings of a run"):
         try:
@@ -159,7 +169,9 @@ def differing_settings(
 
 def list_differences(different: Mapping[str, tuple[Any, Any]]) -> str:
     """For messages: setting → its stored and its present value, as in "epochs: 3 there, 5 now"."""
-    return "; ".join(f"{name}: {old!r} there, {new!r} now" for name, (old, new) in different.items())
+    return "; ".join(
+        f"{name}: {shorten(repr(old))} there, {shorten(repr(new))} now" for name, (old, new) in different.items()
+    )
 
 
 def _kinds(hint: Any) -> tuple[type, ...]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from power_bert.analysis.comparison import Group, RunFigures, Speed
+from power_bert.analysis.comparison import RunFigures, Speed
 from power_bert.analysis.comparison_report import (
     comparison_csv,
     comparison_picture,
     comparison_text,
     write_comparison,
 )
+from power_bert.analysis.contestants import Group
 
 TEACHER = Speed(64, 150.0, 90_000_000, 12.0, 14.0)
 STUDENT = Speed(128, 5000.0, 2_000_000, 0.5, 0.75)

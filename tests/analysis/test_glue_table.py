@@ -12,7 +12,8 @@ from power_bert.analysis.glue_results import average, complete_results, find_run
 from power_bert.analysis.glue_table import glue_csv, glue_text, write_glue_table
 from power_bert.config import resolve_experiment
 from power_bert.errors import UserError
-from power_bert.run_dir import RunDir, write_json
+from power_bert.run_dir import BASELINE, RunDir, write_json
+from power_bert.train.without_elimination import SCORES
 
 Scores = dict[str, float | None]
 
@@ -21,15 +22,19 @@ Scores = dict[str, float | None]
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """A finished run with these scores, in which elimination wins 2.5, 2 and 4 times."""
 
-    def make(task: str, before: Scores, after: Scores, name: str = "", **settings: Any) -> Path:
+    def make(
+        task: str, before: Scores | None, after: Scores, name: str = "", longer: Scores | None = None, **settings: Any
+    ) -> Path:
         run = RunDir(tmp_path / (name or task))
         run.path.mkdir(parents=True)
         given = {"task": task, "data_dir": "/data", "output_dir": str(run.path)} | settings
         run.config.write_text(resolve_experiment(given).to_json(), encoding="utf-8")
-        for phase, scores in (("1_fine_tune", before), ("2_search", after), ("3_retrain", after)):
-            if phase == "2_search" and settings:
+        phases = {"1_fine_tune": before or after, "2_search": after, "3_retrain": after, BASELINE: longer}
+        for phase, scores in phases.items():
+            if scores is None or (phase == "2_search" and settings):
                 continue
-            write_json(run.phase(phase).metrics, {"scores": scores})
+            full = {SCORES: before} if phase == "3_retrain" and before else {}
+            write_json(run.phase(phase).metrics, {"scores": scores, **full})
             run.phase(phase).mark_done()
         write_json(run.phase("3_retrain" if settings else "2_search").retention, {"retention": [0.9, 0.25]})
         seconds = {"fixed_padding": 0.04, "bucketed": 0.02, "bucketed_eliminated": 0.01}
@@ -43,7 +48,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def folder(make_run: Callable[..., Path], tmp_path: Path) -> Path:
     """A folder with runs of CoLA, MRPC, both halves of MNLI, and an STS-B whose predictions are constant."""
-    make_run("cola", {"matthews": 0.5}, {"matthews": 0.46})
+    make_run("cola", {"matthews": 0.5}, {"matthews": 0.46}, longer={"matthews": 0.51})
     make_run("mrpc", {"f1": 0.9, "accuracy": 0.8}, {"f1": 0.88, "accuracy": 0.78})
     make_run("mnli-m", {"accuracy": 0.7}, {"accuracy": 0.6})
     make_run("mnli-mm", {"accuracy": 0.8}, {"accuracy": 0.7})
@@ -57,27 +62,29 @@ def results(folder: Path, errors: dict[str, str] | None = None) -> Any:
 
 def test_average_is_glues(folder: Path) -> None:
     mean = average(results(folder))
-    assert mean.fine_tuned == pytest.approx((0.5 + 0.85 + 0.75) / 3), "MRPC: both metrics; MNLI: both halves, one task"
+    assert mean.full == pytest.approx((0.5 + 0.85 + 0.75) / 3), "MRPC: both metrics; MNLI: both halves, one task"
     assert mean.eliminated == pytest.approx((0.46 + 0.83 + 0.65) / 3)
+    assert mean.baseline is None, "only CoLA has one"
     assert mean.num_tasks == 3 and mean.missing == ("sst-2", "sts-b", "qqp", "qnli", "rte", "wnli")
 
 
 def test_average_of_nothing(tmp_path: Path) -> None:
     mean = average(results(tmp_path))
-    assert (mean.fine_tuned, mean.eliminated, mean.num_tasks) == (None, None, 0)
+    assert (mean.full, mean.eliminated, mean.baseline, mean.num_tasks) == (None, None, None, 0)
     assert "average  0 tasks" in glue_text(results(tmp_path))
 
 
 def test_text(folder: Path, make_run: Callable[..., Path]) -> None:
     (folder / "mnli-m" / "3_retrain" / "DONE").unlink()
     lines = glue_text(results(folder, {"qnli": "train.tsv: no such file"})).splitlines()
-    assert lines[2].split()[:3] == ["task", "metrics", "fine-tuned"]
+    assert lines[2].split()[:8] == ["task", "metrics", "nothing", "eliminated", "eliminated", "as", "many", "epochs"]
     rows = [line.split() for line in lines[3:8]]
-    assert rows[0] == ["cola", "matthews", "50.00", "46.00", "2.50", "×", "2.0", "×", "4.0", "×", "0.9,0.25"]
+    assert rows[0] == ["cola", "matthews", "50.00", "46.00", "51.00", "2.50", "×", "2.0", "×", "4.0", "×", "0.9,0.25"]
     assert rows[1][:7] == ["mrpc", "f1,", "accuracy", "90.00", "/", "80.00", "88.00"]
-    assert rows[2][6:9] == ["undefined", "/", "undefined"]
-    assert rows[4] == ["average", "3", "tasks", "71.67", "66.33"]
-    assert lines[9] == "Not in the average: sst-2, sts-b, qqp, mnli-m, qnli, rte, wnli"
+    assert rows[2][6:10] == ["undefined", "/", "undefined", "-"]
+    assert rows[4] == ["average", "3", "tasks", "71.67", "66.33", "-"]
+    assert lines[8] == "" and lines[9].startswith("nothing eliminated: the weights of the eliminated model")
+    assert lines[11] == "Not in the average: sst-2, sts-b, qqp, mnli-m, qnli, rte, wnli"
     assert "  mnli-m: not finished: 3_retrain is not done" in lines
     assert "  qnli: failed: train.tsv: no such file" in lines and "  rte: no run" in lines
 
@@ -86,12 +93,14 @@ def test_csv(folder: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(glue_csv(results(folder)))))
     by_metric = {(row["task"], row["metric"]): row for row in rows}
     cola = by_metric["cola", "matthews"]
-    assert (float(cola["fine_tuned"]), float(cola["eliminated"])) == (0.5, 0.46)
+    names = ("nothing_eliminated", "eliminated", "as_many_epochs", "after_phase_1")
+    assert [cola[name] for name in names] == ["0.5", "0.46", "0.51", "0.5"]
+    assert by_metric["mrpc", "f1"]["as_many_epochs"] == ""
     figures = [float(cola[name]) for name in ("flops_ratio", "faster_bucketed", "faster_padded")]
     assert figures == [2.5, 2.0, 4.0] and cola["retention"] == "0.9,0.25" and cola["run"] == str(folder / "cola")
     assert by_metric["sts-b", "pearson"]["eliminated"] == "", "undefined"
     assert by_metric["rte", "accuracy"]["problem"] == "no run"
-    assert rows[-1]["task"] == "average" and float(rows[-1]["fine_tuned"]) == pytest.approx(0.7)
+    assert rows[-1]["task"] == "average" and float(rows[-1]["nothing_eliminated"]) == pytest.approx(0.7)
     assert rows[-1]["problem"].startswith("without sst-2, sts-b")
 
 
@@ -108,6 +117,23 @@ def test_a_run_with_a_given_retention_and_no_timings(make_run: Callable[..., Pat
     (run / "timings.json").unlink()
     assert read_result(run).problem == "" and read_result(run).retention == "0.9,0.25"
     assert "not measured" in glue_text([read_result(run)])
+
+
+def test_a_run_of_an_earlier_version_has_no_score_to_compare_with(make_run: Callable[..., Path]) -> None:
+    result = read_result(make_run("cola", None, {"matthews": 0.4}))
+    assert (result.full, result.fine_tuned) == ({}, {"matthews": 0.4}) and average([result]).missing == ("cola",)
+    assert glue_text([result]).splitlines()[3].split()[:4] == ["cola", "matthews", "-", "40.00"]
+
+
+def test_data_with_other_rows_than_glues_are_named(make_run: Callable[..., Path]) -> None:
+    run = make_run("cola", {"matthews": 0.5}, {"matthews": 0.4})
+    path = RunDir(run).phase("3_retrain").predictions("dev")
+    path.write_text("index\tprediction\n" + "".join(f"{index}\t1\n" for index in range(500)), encoding="utf-8")
+    note = "the dev data have 500 rows, and those of cola 1,043"
+    assert read_result(run).note == note and f"Not GLUE's cola: {note}" in glue_text([read_result(run)])
+    assert next(csv.DictReader(io.StringIO(glue_csv([read_result(run)]))))["problem"] == note
+    path.write_text("index\tprediction\n" + "".join(f"{index}\t1\n" for index in range(1043)), encoding="utf-8")
+    assert read_result(run).note == ""
 
 
 class TestBadInput:

@@ -9,7 +9,7 @@ import pytest
 from power_bert.analysis.model_card import write_model_card
 from power_bert.config import resolve_experiment
 from power_bert.distill_config import Ensemble, resolve_distillation
-from power_bert.run_dir import DISTILL, PHASES, RunDir, write_json
+from power_bert.run_dir import BASELINE, DISTILL, NOTHING_ELIMINATED, PHASES, RunDir, write_json
 from power_bert.settings import TrainingSettings
 
 
@@ -86,6 +86,66 @@ def test_what_lies_beside_a_run_does_not_stop_it(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "iterdir", list_all_but_the_parent)
     assert "other seeds" not in card_of(run_dir)
+
+
+def eliminated(folder: Path, task: str, **changes: Any) -> RunDir:
+    """A run whose model eliminates, without weights."""
+    given = {"task": task, "data_dir": str(folder / "data"), "output_dir": str(folder / "run"), **changes}
+    run_dir = finished(resolve_experiment(given), phase=PHASES[2])
+    phase_dir = run_dir.phase(PHASES[2])
+    write_json(phase_dir.metrics, {"scores": {"matthews": 0.5164}, "warnings": ["not converged: matthews …"]})
+    write_json(phase_dir.model / "config.json", {"config": {"retention": [0.5, 0.25]}})
+    return run_dir
+
+
+def front_matter(run_dir: RunDir) -> Any:
+    from huggingface_hub import ModelCard
+
+    return ModelCard.load(write_model_card(run_dir)).data
+
+
+def test_what_elimination_costs_stands_beside_the_score(tmp_path: Path) -> None:
+    run_dir = eliminated(tmp_path, "cola")
+    text = card_of(run_dir)
+    assert "The same weights with nothing eliminated have not been scored. No model was fine-tuned" in text
+    phase = run_dir.phase(PHASES[0])
+    write_json(phase.metrics, {"scores": {"matthews": 0.3938}, "history": [{}] * 3, "warnings": ["not converged"]})
+    phase.mark_done()
+    change = {"before": 0.5483, "after": 0.5164, "low": -0.06, "high": -0.001}
+    differences = {NOTHING_ELIMINATED: {"matthews": change}, BASELINE: {"matthews": change | {"before": 0.6}}}
+    write_json(run_dir.phase(PHASES[2]).differences, differences)
+    text = card_of(run_dir)
+    assert "| dev | 51.64 |\n| dev, same weights, nothing eliminated | 54.83 |\n" in text
+    assert "| elimination's difference from that | −3.19, 95 % interval −6.00 to −0.10 |\n" in text
+    assert "| dev, fine-tuned for as many epochs, nothing eliminated | 60.00 |\n" in text
+    assert "| dev, after 3 epochs of fine-tuning | 39.38 |" in text and "have not been scored" not in text
+    assert "## Warnings\n\n- `1_fine_tune`: not converged\n- `3_retrain`: not converged: matthews …\n" in text
+
+
+def test_the_generated_sample_is_no_public_data_set(tmp_path: Path) -> None:
+    run_dir = eliminated(tmp_path, "acceptability-sample")
+    data, text = front_matter(run_dir), card_of(run_dir)
+    assert data.datasets is data.eval_results is data.model_name is None and "cola" not in text
+    assert "# PoWER-BERT for acceptability-sample" in text and "generates from a grammar, in the layout of CoLA" in text
+
+
+def test_data_with_other_rows_than_the_official_ones_are_not_called_by_their_name(tmp_path: Path) -> None:
+    run_dir = eliminated(tmp_path, "cola")
+    assert front_matter(run_dir).datasets == ["cola"] and "No score here" not in card_of(run_dir)
+    dev = run_dir.phase(PHASES[2]).predictions("dev")
+    dev.write_text("index\tprediction\n0\t1\n", encoding="utf-8")
+    assert front_matter(run_dir).datasets is front_matter(run_dir).eval_results is None
+    assert "No score here is a score on a public data set: the dev data have 1 rows, and those of cola 1,043." in (
+        card_of(run_dir)
+    )
+
+
+def test_license_base_model_and_installation(tmp_path: Path) -> None:
+    run_dir = eliminated(tmp_path, "cola", checkpoint_path="hf://owner/name")
+    data, text = front_matter(run_dir), card_of(run_dir)
+    assert (data.license, data.base_model) == ("unknown", "owner/name")
+    assert "Base model: `owner/name` of the Hugging Face hub. Its license is not known here" in text
+    assert "In a checkout of the project, `pip install .`" in text and "`PYTHONPATH=code`" in text
 
 
 def test_what_kind_of_model_it_is(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Tests of power_bert.analysis.report."""
+"""Tests of power_bert.analysis.report and summary."""
 
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from power_bert.analysis.report import Row, measure_run, summary_rows, summary_table, summary_text
+from power_bert.analysis.report import measure_run
+from power_bert.analysis.summary import Row, summary_rows, summary_table, summary_text
 from power_bert.config import resolve_experiment
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
-from power_bert.run_dir import RunDir, write_json
+from power_bert.run_dir import BASELINE, NOTHING_ELIMINATED, RunDir, write_json
 
 WORDS = ("the", "cat", "sat", "on", "mat", "dog", "ran", ".")
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS)
@@ -29,6 +31,11 @@ def phase_metrics(phase: str, seconds: float, scores: dict[str, float], **more: 
     ]
     values = {"phase": phase, "metric": "f1", "best_epoch": 2, "scores": scores, "history": history}
     return values | {"seconds": seconds, "scores_before_training": None} | more
+
+
+def difference(*values: float | None) -> dict[str, float | None]:
+    """Score without and with elimination, and the interval if there is one."""
+    return dict(itertools.zip_longest(("before", "after", "low", "high"), values))
 
 
 def timing(name: str, seconds: float) -> dict[str, Any]:
@@ -48,6 +55,8 @@ def run_dir(tmp_path: Path) -> RunDir:
     write_json(run.phase("2_search").metrics, phase_metrics("2_search", 123.4, before))
     cut = {"f1": 0.7, "accuracy": 0.6}
     write_json(run.phase("3_retrain").metrics, phase_metrics("3_retrain", 3725.0, after, scores_before_training=cut))
+    changes = {"f1": difference(0.86, 0.84496, -0.03, 0.001), "accuracy": difference(0.801, 0.801)}
+    write_json(run.phase("3_retrain").differences, {NOTHING_ELIMINATED: changes})
     write_json(run.phase("2_search").retention, {"retention": [1.0, 0.6, 0.25], "unit": "fraction"})
     timings = {
         "flops_speedup": 2.514,
@@ -73,18 +82,41 @@ def value_of(rows: list[Row], label: str) -> str:
 class TestSummary:
     def test_scores(self, run_dir: RunDir) -> None:
         rows = summary_rows(run_dir)
-        assert rows[0] == Row("Dev score, 1_fine_tune → 3_retrain", "F1", "85.20 → 84.50 (−0.70)")
-        assert value_of(rows, "Accuracy") == "80.10 → 80.10 (±0.00)"
-        assert value_of(rows, "cut, not yet re-trained") == "F1 70.00, Accuracy 60.00"
+        same, longer = (
+            f"Dev score, {what}: nothing eliminated → with elimination" for what in ("same weights", "as many epochs")
+        )
+        assert rows[:3] == [
+            Row(same, "F1", "86.00 → 84.50 (−1.50, 95 % interval −3.00 to +0.10)"),
+            Row(same, "Accuracy", "80.10 → 80.10 (±0.00)"),
+            Row(
+                longer,
+                "not trained",
+                "BASELINE=1 with the same settings trains it; with elimination F1 84.50, Accuracy 80.10",
+            ),
+        ]
+        assert value_of(rows, "after 3 epochs of fine-tuning") == "F1 85.20, Accuracy 80.10"
+        assert value_of(rows, "eliminated, not re-trained") == "F1 70.00, Accuracy 60.00"
+
+    def test_as_many_epochs(self, run_dir: RunDir) -> None:
+        metrics = phase_metrics("baseline", 50.0, {"f1": 0.87}, warnings=["not converged: f1 …"])
+        write_json(run_dir.phase(BASELINE).metrics, metrics)
+        change = {"f1": {"before": 0.87, "after": 0.845, "low": -0.03, "high": -0.01}}
+        write_json(run_dir.phase("3_retrain").differences, {BASELINE: change})
+        rows = summary_rows(run_dir)
+        assert [row.label for row in rows[:2]] == ["not scored", "F1"]
+        assert rows[1].value == "87.00 → 84.50 (−2.50, 95 % interval −3.00 to −1.00)"
+        assert Row("Warnings", "baseline", "not converged: f1 …") in rows
+        assert Row("Time", "baseline", "50.0 s, 3 epochs, 100 examples/s in training") in rows
 
     def test_an_undefined_score(self, run_dir: RunDir) -> None:
         path = run_dir.phase("3_retrain").metrics
         values = json.loads(path.read_text(encoding="utf-8"))
-        values["scores"]["f1"] = values["scores_before_training"]["accuracy"] = float("nan")
+        values["scores_before_training"]["accuracy"] = float("nan")
         write_json(path, values)
+        write_json(run_dir.phase("3_retrain").differences, {NOTHING_ELIMINATED: {"f1": difference(0.852, None)}})
         rows = summary_rows(run_dir)
         assert value_of(rows, "F1") == "85.20 → undefined"
-        assert value_of(rows, "cut, not yet re-trained") == "F1 70.00, Accuracy undefined"
+        assert value_of(rows, "eliminated, not re-trained") == "F1 70.00, Accuracy undefined"
 
     def test_retention(self, run_dir: RunDir) -> None:
         shown = value_of(summary_rows(run_dir), "kept after block 1 … 3")
@@ -133,6 +165,11 @@ class TestSummary:
         if content is not None:
             path.write_text(content, encoding="utf-8")
         with pytest.raises(UserError, match=name):
+            summary_rows(run_dir)
+
+    def test_damaged_differences(self, run_dir: RunDir) -> None:
+        write_json(run_dir.phase("3_retrain").differences, {NOTHING_ELIMINATED: {"f1": {"before": "high"}}})
+        with pytest.raises(UserError, match=r"differences\.json: dev_nothing_eliminated\.f1\.before is 'high'"):
             summary_rows(run_dir)
 
     def test_wrong_value(self, run_dir: RunDir) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 
+from mutations import mutated, mutation_settings
+from power_bert import archives
 from power_bert.corpus.documents import DocumentRules, read_documents, split_documents
 from power_bert.corpus.inputs import list_inputs
 from power_bert.errors import UserError
@@ -70,6 +73,35 @@ class TestBadFiles:
         path.write_bytes(content)
         with pytest.raises(UserError, match=f"{path}.*{message}"):
             documents_of(path)
+
+    def test_a_gzip_file_that_unpacks_to_far_more_than_text_does(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archives, "_SMALL_BYTES", 2**20)
+        path = tmp_path / "bomb.txt.gz"
+        path.write_bytes(gzip.compress((b"word " * 100 + b"\n\n") * 2**12))
+        with pytest.raises(UserError, match=rf"{path}: unpacks to more than [\d,]+ bytes, which no text does"):
+            documents_of(path)
+
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_mutations(self, packed: bool, tmp_path: Path) -> None:
+        original = gzip.compress(TEXT.encode(), mtime=0) if packed else TEXT.encode()
+        path = tmp_path / "text"
+
+        @mutation_settings
+        @given(mutated(original))
+        def check(data: bytes) -> None:
+            path.write_bytes(data)
+            try:
+                found = documents_of(path)
+            except UserError as error:
+                assert str(path) in str(error) and len(str(error)) < 600
+                return
+            if data.startswith(b"\x1f\x8b"):
+                assert found == DOCUMENTS or not packed, "a gzip file is whole or refused"
+            assert all(document and "\x00" not in document for document in found)
+
+        check()
 
     def test_a_line_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("power_bert.corpus.documents._MAX_LINE_BYTES", 100)

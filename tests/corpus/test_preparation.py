@@ -206,7 +206,9 @@ class TestDamage:
     @pytest.mark.parametrize("content", ["{", "[]", "{}"])
     def test_damaged_description(self, name: str, content: str, corpus: Corpus) -> None:
         (corpus.folder / name).write_text(content)
-        with pytest.raises(UserError, match=f"{corpus.folder}.*damaged"):
+        with pytest.raises(
+            UserError, match=f"{corpus.folder / name}(, line 1)?: (damaged|not valid JSON).*prepare the corpus anew"
+        ):
             open_corpus(corpus.folder)
 
     @pytest.mark.parametrize(

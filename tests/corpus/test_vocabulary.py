@@ -86,6 +86,27 @@ def test_a_prepared_corpus_brings_its_own_split(
     assert stored is not None and stored.split == plan.split and stored.rules == plan.rules
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-20],
+        lambda text: text.replace('"test_share": 0.25', '"test_share": "a quarter"'),
+        lambda text: text.replace('"rules"', '"rulez"'),
+        lambda text: text.replace('"empty-line"', '"page"'),
+        lambda text: "[" * 10_000,
+    ],
+)
+def test_a_damaged_origin_is_no_missing_one(damage: Callable[[str], str], tmp_path: Path, text_file: Path) -> None:
+    path = tmp_path / "vocab.txt"
+    train_vocabulary_file([str(text_file)], path, 60, origin(test_share=0.25), lambda: None)
+    note = tmp_path / "vocab.json"
+    note.write_text(damage(note.read_text()))
+    with pytest.raises(UserError, match=rf"{note}|--document-separator 'page'"):
+        read_origin(path)
+    note.write_text('{"the": 0, "cat": 1}')  # as other tokenizers have it
+    assert read_origin(path) is None
+
+
 def test_origin_of_another_vocabulary_is_none(tmp_path: Path, text_file: Path) -> None:
     path = tmp_path / "new.txt"
     train_vocabulary_file([str(text_file)], path, 60, origin(lowercase=False), lambda: None)

@@ -92,13 +92,12 @@ def test_one_that_cannot_be_exported_does_not_stop_the_others(
 
 
 def test_what_differs_in_the_seed_alone_is_one_group(make_settings: Callable[..., Any], tmp_path: Path) -> None:
-    from power_bert.analysis.comparison import name_groups
+    from power_bert.analysis.contestants import Contestant, name_groups
     from power_bert.run_dir import RunDir
-    from power_bert.train.stored_run import StoredPhase
 
-    def phase(name: str, **changes: Any) -> StoredPhase:
+    def phase(name: str, **changes: Any) -> Contestant:
         run_dir = RunDir(tmp_path / name)
-        return StoredPhase(run_dir, make_settings(run_dir.path, **changes), run_dir.phase(DISTILL))
+        return Contestant(run_dir, make_settings(run_dir.path, **changes), run_dir.phase(DISTILL))
 
     stored = [
         *(phase(f"a{seed}", seed=seed) for seed in (0, 1)),

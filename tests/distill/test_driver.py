@@ -31,6 +31,7 @@ def test_what_a_run_leaves_and_a_second_student_asks_no_teacher(run_tiny: Callab
     assert len(phase.predictions("test").read_text().splitlines()) == 10
     assert len(first.run_dir.metrics_csv.read_text().splitlines()) == 4
     assert f"teacher forwards: {metrics['teacher_forwards']} examples" in first.output
+    assert " labels (training / dev examples): " in first.output
     second = run_tiny("second", student="mlp", student_options=("hidden_dims=(6, 5)",), augment=("mask", "ngram"),
                       augment_copies=1)  # fmt: skip
     assert "teacher forwards: 0 (cached)" in second.output

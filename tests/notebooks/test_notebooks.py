@@ -1,12 +1,13 @@
 """The notebooks run from beginning to end, in their order, on small slices of real data."""
 
 import json
-import tarfile
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from power_bert.text.task import SPLITS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = PROJECT_ROOT / "notebooks"
@@ -26,13 +27,15 @@ def head(source: Path, target: Path, lines: int) -> None:
 
 
 def newsgroups_slice(archive: Path, target: Path) -> None:
-    """Every 40th document of the archive."""
-    target.parent.mkdir(parents=True)
-    with tarfile.open(archive, "r:gz") as whole, tarfile.open(target, "w:gz") as part:
-        documents = (member for member in whole if member.isfile())
-        for number, member in enumerate(documents):
-            if number % 40 == 0:
-                part.addfile(member, whole.extractfile(member))
+    """Every 40th document of each split of the archive, as JSON lines."""
+    from power_bert.text.newsgroups import read_documents
+
+    target.mkdir(parents=True)
+    for split in SPLITS:
+        rows = [
+            {"text": text, "label": group} for group, _, text in islice(read_documents(archive, split), 0, None, 40)
+        ]
+        (target / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
 
 
 def execute(name: str, parameters: dict[str, Any]) -> list[Any]:
@@ -79,7 +82,7 @@ def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path,
 
 @pytest.mark.slow
 def test_newsgroups(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
-    newsgroups_slice(shared_data / "20news-bydate.tar.gz", tmp_path / "data" / "20news-bydate.tar.gz")
+    newsgroups_slice(shared_data / "20news-bydate.tar.gz", tmp_path / "data")
     parameters = {
         **{"DATA_DIR": str(tmp_path / "data"), "CHECKPOINT": str(minilm), "RUNS": str(tmp_path / "runs")},
         **{"LOGITS": str(tmp_path / "logits"), "TEACHER_SETTINGS": {**TINY_TEACHER, "max_length": 32}},

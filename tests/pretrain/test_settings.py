@@ -55,10 +55,19 @@ class TestToml:
         expected = {"similarity": "cosine", "learning_rate": 1e-3, "whole_words": True}
         assert read_toml("mine.toml") == read_toml(tmp_path / "mine.toml") == expected
 
-    @pytest.mark.parametrize("content", [b"layers = ", b"\xff"])
-    def test_damaged(self, content: bytes, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"layers = ", r": damaged, or not valid TOML \(TOMLDecodeError: Invalid value"),
+            (b"a = 1\nb = '\xff'", ", line 2: byte 0xff is not UTF-8"),
+            ("layers = 1\n".encode("utf-16"), ": begins with the byte order mark of UTF-16"),
+            (b"a = " + b"[" * 5000, ": damaged, or not valid TOML .RecursionError"),
+            (b"a = 0x" + b"f" * 5000, ": damaged, or not valid TOML .ValueError"),
+        ],
+    )
+    def test_damaged(self, content: bytes, message: str, tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_bytes(content)
-        with pytest.raises(UserError, match=r"bad\.toml: no valid TOML"):
+        with pytest.raises(UserError, match=r"bad\.toml" + message):
             read_toml(tmp_path / "bad.toml")
 
     def test_absent(self) -> None:

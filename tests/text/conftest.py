@@ -1,5 +1,6 @@
 """A file server on this machine that behaves well or badly."""
 
+import contextlib
 import http.server
 import re
 import threading
@@ -16,6 +17,7 @@ class FileServer:
         asked: Name and Range header of each request.
         break_after: Bytes after which a connection breaks; None never breaks.
         with_ranges: Whether ranges are understood.
+        says_length: Whether answers have a Content-Length.
     """
 
     def __init__(self) -> None:
@@ -23,8 +25,11 @@ class FileServer:
         self.asked: list[tuple[str, str | None]] = []
         self.break_after: int | None = None
         self.with_ranges = True
+        self.says_length = True
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        # Ends soon after it is asked to.
+        arguments = {"poll_interval": 0.02}
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs=arguments, daemon=True)
 
     @property
     def url(self) -> str:
@@ -60,10 +65,12 @@ class FileServer:
                 self.send_response(206 if start else 200)
                 if start:
                     self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-                self.send_header("Content-Length", str(len(content) - start))
+                if owner.says_length:
+                    self.send_header("Content-Length", str(len(content) - start))
                 self.end_headers()
                 end = None if owner.break_after is None else start + owner.break_after
-                self.wfile.write(content[start:end])
+                with contextlib.suppress(ConnectionError):  # the client has enough
+                    self.wfile.write(content[start:end])
 
             def log_message(self, *_: object) -> None:
                 pass

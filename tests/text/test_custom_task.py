@@ -8,7 +8,7 @@ import pytest
 
 from power_bert.errors import UserError
 from power_bert.text.custom_task import find_labels, make_custom_task
-from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples
+from power_bert.text.examples import count_examples, data_fingerprint, has_split, read_examples, stream_examples
 from power_bert.text.task import SPLITS
 
 TOPICS = make_custom_task(("text",), "topic", ("art", "sport"), "accuracy")
@@ -90,6 +90,70 @@ class TestFiles:
         put(tmp_path, f"test.{ending}", content({"text": "x", "topic": "sport"}))
         assert read_examples(TOPICS, "test", tmp_path).labels == np.array([1])
 
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("test.csv", "text,topic,idx\nx,-1,0\ny,-1,1\n"),
+            ("test.csv", "text,topic\nx,\ny,\n"),
+            ("test.tsv", "text\ttopic\nx\t-1.0\ny\t-1\n"),
+            ("test.jsonl", '{"text": "x", "topic": -1}\n{"text": "y", "topic": null}\n'),
+        ],
+    )
+    def test_hidden_test_labels_are_none(self, tmp_path: Path, name: str, content: str) -> None:
+        put(tmp_path, name, content)
+        examples = read_examples(TOPICS, "test", tmp_path)
+        assert (examples.first, examples.labels) == (["x", "y"], None)
+        scores = make_custom_task(("text",), "topic", None, "pearson")
+        assert read_examples(scores, "test", tmp_path).labels is None
+
+    def test_minus_one_can_be_a_label(self, tmp_path: Path) -> None:
+        put(tmp_path, "test.csv", "text,topic\nx,-1\ny,-1\n")
+        labels = read_examples(make_custom_task(("text",), "topic", ("-1", "1"), "accuracy"), "test", tmp_path).labels
+        assert labels is not None and labels.tolist() == [0, 0]
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("x,-1\ny,art\n", "line 2: unknown label '-1'"),
+            ("x,-1\ny,-1\nz,art\n", "line 4: label 'art', but the rows before it have none"),
+        ],
+    )
+    def test_test_labels_that_are_hidden_in_part(self, tmp_path: Path, rows: str, message: str) -> None:
+        put(tmp_path, "test.csv", "text,topic\n" + rows)
+        with pytest.raises(UserError, match=message):
+            list(stream_examples(TOPICS, "test", tmp_path, chunk_rows=2))
+        put(tmp_path, "dev.csv", "text,topic\nx,-1\n")
+        with pytest.raises(UserError, match=r"dev\.csv, line 2: unknown label '-1'"):
+            read_examples(TOPICS, "dev", tmp_path)
+
+    @pytest.mark.parametrize("name", ["test.tsv", "test.csv"])
+    def test_an_empty_line_of_one_column_is_an_empty_text(self, tmp_path: Path, name: str) -> None:
+        put(tmp_path, name, "text\ngood film\n\nbad film\n\n\n")
+        assert read_examples(TOPICS, "test", tmp_path).first == ["good film", "", "bad film", "", ""]
+        assert [len(chunk) for chunk in stream_examples(TOPICS, "test", tmp_path, chunk_rows=2)] != []
+        put(tmp_path, name, "text\ttopic\na\tart\n\n\n".replace("\t", "," if name.endswith("csv") else "\t"))
+        assert read_examples(TOPICS, "test", tmp_path).first == ["a"], "with several columns it is no row"
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("test.tsv", "index\ttext\n9\tx\n8\ty\n"),
+            ("test.csv", "text,index\nx,1\n"),
+            ("test.jsonl", '{"text": "x", "index": "a7"}\n'),
+        ],
+    )
+    def test_an_index_that_predictions_would_not_carry(self, tmp_path: Path, name: str, content: str) -> None:
+        put(tmp_path, name, content)
+        with pytest.raises(UserError, match=r"'index' is '(9|1|a7)', expected 0\. Predictions are numbered.*or rename"):
+            read_examples(TOPICS, "test", tmp_path)
+        put(tmp_path, name, content.replace("index", "id"))
+        assert read_examples(TOPICS, "test", tmp_path).first[0] == "x"
+
+    @pytest.mark.parametrize("ending", ["\n", "\r\n"])
+    def test_line_ends_may_be_mixed(self, tmp_path: Path, ending: str) -> None:
+        put(tmp_path, "train.tsv", f"text\ttopic{ending}a\tart\r\nb\tsport\nc\tart{ending}")
+        assert read_examples(TOPICS, "train", tmp_path).first == ["a", "b", "c"]
+
     def test_dev_may_be_called_validation_and_test_may_be_absent(self, tmp_path: Path) -> None:
         put(tmp_path, "train.tsv", "text\ttopic\na\tart\n")
         put(tmp_path, "validation.jsonl", '{"text": "b", "topic": "art"}\n')
@@ -132,12 +196,49 @@ class TestFiles:
             ("train.jsonl", '{"text": "a", "topic": null}\n', r"line 1: 'topic' is null\. Expected a text or a number"),
             ("train.jsonl", '{"text": "a", "topic": ""}\n', r"line 1: unknown label ''"),
             ("train.tsv", "text\ttopic\na\tart\tb\n", r"line 2: expected 2 columns separated by tabs, found 3"),
+            ("train.tsv", "text \ttopic\na\tart\n", r"no column named 'text'.* has: 'text ', 'topic'"),
+            ("train.tsv", "\ufeff\ufefftext\ttopic\na\tart\n", r"no column named 'text'.* has: '\\ufefftext', 'topic'"),
+            ("train.csv", "text,topic,text\na,art,b\n", r"line 1: more than one column named 'text'"),
+            ("train.tsv", "text\ttopic\ra\tart\rb\tart", r"tsv, line 1: holds carriage returns .*CR alone\. Convert"),
+            ("train.csv", "text,topic\ra,art\rb,art", r"csv, line 1: holds carriage returns .*CR alone\. Convert"),
+            ("train.jsonl", '{"text": "a"}\r{"text": "a"}', r"jsonl, line 1: holds carriage returns .*CR alone\. Conv"),
+            ("train.tsv", "text\ttopic\na\tart\rb\tart\rc\tart", r"line 2: .*found 4\. It holds carriage returns: if"),
+            (
+                "train.jsonl",
+                '{"text": "\\ud83d", "topic": "art"}',
+                r"line 1: not valid JSON \(unpaired surrogate \\ud83d",
+            ),
+            ("train.jsonl", '{"text": "", "topic": %s}' % ("9" * 5000), r"line 1: not valid JSON \(a number of thousa"),
+            ("train.jsonl", '{"text": %s' % ("[" * 5000), r"line 1: not valid JSON \(nested too deeply\)"),
         ],
     )
     def test_bad_files(self, tmp_path: Path, name: str, content: str, message: str) -> None:
         put(tmp_path, name, content)
         with pytest.raises(UserError, match=message):
             read_examples(TOPICS, "train", tmp_path)
+
+    def test_utf_16(self, tmp_path: Path) -> None:
+        for encoding, message in (("utf-16", "begins with the byte order mark of UTF-16"), ("utf-16-le", "zero bytes")):
+            (tmp_path / "train.csv").write_bytes("text,topic\na,art\n".encode(encoding))
+            with pytest.raises(UserError, match=rf"train\.csv.* {message}.* Expected UTF-8 text; convert it"):
+                read_examples(TOPICS, "train", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("train.tsv", "\t".join(f"column {number}" for number in range(50_000)) + "\n"),
+            ("train.tsv", "text\ttopic\na\t" + "x" * 400_000 + "\n"),
+            ("train.jsonl", json.dumps({f"key {number}": 0 for number in range(50_000)})),
+            ("train.jsonl", json.dumps({"text": list(range(100_000)), "topic": "art"})),
+            ("train.jsonl", json.dumps({"text": "a", "topic": "x" * 400_000})),
+            ("train.jsonl", json.dumps(list(range(100_000)))),
+        ],
+    )
+    def test_messages_quote_little(self, tmp_path: Path, name: str, content: str) -> None:
+        put(tmp_path, name, content)
+        with pytest.raises(UserError) as caught:
+            read_examples(TOPICS, "train", tmp_path)
+        assert "line " in str(caught.value) and len(str(caught.value)) < 700
 
     @pytest.mark.parametrize("score", ["", "high", "nan", "NaN", "Infinity"])
     def test_bad_scores(self, tmp_path: Path, score: str) -> None:
@@ -155,6 +256,15 @@ class TestFindLabels:
         assert self.labels(tmp_path, "sport", "art", "sport") == ("art", "sport")
         assert self.labels(tmp_path, "10", "9", "0", "10") == ("0", "9", "10")
         assert self.labels(tmp_path, "10", "9", "none") == ("10", "9", "none")
+
+    def test_the_order_is_always_the_same(self, tmp_path: Path) -> None:
+        assert self.labels(tmp_path, "1", "01", "001") == ("001", "01", "1")
+        assert self.labels(tmp_path, "9" * 5000, "1") == ("1", "9" * 5000), "too long for a number"
+
+    def test_a_label_with_a_line_end_is_named(self, tmp_path: Path) -> None:
+        put(tmp_path, "train.csv", 'text,topic\na,art\n"b\nc","spo\nrt"\n')
+        with pytest.raises(UserError, match=r"train\.csv, line 3: the label 'spo\\nrt' holds a tab or a line end"):
+            find_labels(tmp_path, ("text",), "topic")
 
     def test_only_the_training_data_count(self, tmp_path: Path) -> None:
         put(tmp_path, "dev.tsv", "text\ttopic\na\tmusic\n")

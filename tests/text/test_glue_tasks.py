@@ -104,6 +104,7 @@ def test_unknown_task_suggests_the_closest(name: str, closest: str) -> None:
 
 def test_unknown_task_with_nothing_close() -> None:
     with pytest.raises(
-        UserError, match=r"Unknown task ''\. Expected one of: cola, sst-2, .*ax, emotion, .*20newsgroups\."
+        UserError,
+        match=r"Unknown task ''\. Expected one of: cola, sst-2, .*ax, emotion, .*20newsgroups, acceptability-sample\.",
     ):
         get_task("")

@@ -64,6 +64,8 @@ def test_the_first_line_decides_where_nobody_says(data: bytes, is_pair: bool) ->
         (b"a\tb\tc\n", True, "input.txt, line 1: 2 tabs"),
         (b"a\tb\none\n", None, "input.txt, line 2: 0 tabs"),
         (b"one\ncaf\xe9\n", False, "input.txt, line 2: byte 0xe9 is not UTF-8"),
+        (b"one\rtwo\rthree\r", False, "input.txt, line 1: holds carriage returns"),
+        ("one\n".encode("utf-16"), False, "input.txt: begins with the byte order mark of UTF-16"),
     ],
 )
 def test_bad_lines_are_named(data: bytes, is_pair: bool | None, message: str) -> None:

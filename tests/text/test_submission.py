@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
+from mutations import mutated, mutation_settings
 from power_bert.errors import UserError
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.prediction_faults import MAX_LISTED, FaultList, find_prediction_faults
@@ -206,3 +208,19 @@ class TestSubmission:
     def test_no_such_zip(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"nothing\.zip: no such file; expected a submission zip"):
             find_submission_faults(tmp_path / "nothing.zip")
+
+    def test_mutations(self, tmp_path: Path) -> None:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("WNLI.tsv", b"".join(GOOD))
+        path = tmp_path / "mutated.zip"
+
+        @mutation_settings
+        @given(mutated(buffer.getvalue()))
+        def check(data: bytes) -> None:
+            path.write_bytes(data)
+            listed = [line for faults in find_submission_faults(path) for line in faults.lines()]
+            assert any("is missing" in line or "no zip file" in line for line in listed)
+            assert all(len(line) < 600 for line in listed)
+
+        check()

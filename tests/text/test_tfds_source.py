@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
 
+from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.errors import UserError
 from power_bert.text.custom_task import find_labels, make_custom_task
 from power_bert.text.examples import data_fingerprint, has_split, read_examples, stream_examples
@@ -15,6 +17,7 @@ from power_bert.text.task import Split, Task
 
 NAMES = {"sst-2": "sst2", "sts-b": "stsb", "mnli-m": "mnli", "mnli-mm": "mnli"}
 
+ANY_TASK = make_custom_task(("sentence",), "label", ("0", "1"), "accuracy")
 QUICK = ("cola", "sts-b", "mnli-m")
 
 
@@ -65,10 +68,17 @@ class TestGlue:
             read_examples(TASKS["wnli"], "train", "tfds:glue/rte")
         assert not has_split(TASKS["ax"], "test", "tfds:glue/mnli")
 
+    @mutation_settings
+    @given(mutated(b"glue/cola:2.0.0"))
+    def test_damaged_names(self, data: bytes) -> None:
+        name = data.decode("latin-1")
+        if not name.startswith("huggingface:"):  # that asks the network
+            value_or_user_error(lambda: read_examples(ANY_TASK, "dev", f"tfds:{name}"))
+
     @pytest.mark.parametrize("name", ["glue/colla", "no_such_set"])
     def test_no_such_data_set(self, name: str) -> None:
         with pytest.raises(UserError, match=f"^DATA_DIR=tfds:{name}: no such data set.*such as tfds:glue/cola"):
-            read_examples(make_custom_task(("sentence",), "label", ("0", "1"), "accuracy"), "train", f"tfds:{name}")
+            read_examples(ANY_TASK, "train", f"tfds:{name}")
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +144,45 @@ class TestOwnDataSet:
         with pytest.raises(UserError, match=r"tfds:power_bert_wine, train, example 2: unknown label 'fine'"):
             read_examples(task, "train", wine)
 
+    def test_a_feature_that_is_no_text(self, wine: str) -> None:
+        task = make_custom_task(("price",), "grade", ("poor", "fair", "fine"), "accuracy")
+        with pytest.raises(UserError, match=r"wine, train: damaged, or not a data set with UTF-8 texts in price"):
+            read_examples(task, "train", wine)
+
     def test_no_such_feature(self, wine: str) -> None:
         with pytest.raises(UserError, match=r"no feature named 'text'; there are .*note.* Set TEXT_COLUMNS"):
             read_examples(make_custom_task(("text",), "grade", ("0", "1"), "accuracy"), "train", wine)
+
+
+class TestDamage:
+    @pytest.fixture
+    def shard(self, wine: str, tfds: Any) -> Iterator[Path]:
+        """The file of the training split, as it was again afterwards."""
+        builder = tfds.builder(wine.removeprefix("tfds:"))
+        builder.download_and_prepare()
+        (path,) = Path(builder.data_dir).glob("*-train.tfrecord*")
+        content = path.read_bytes()
+        yield path
+        path.write_bytes(content)
+
+    def read(self, wine: str) -> int:
+        return len(read_examples(make_custom_task(("note",), "price", None, "pearson"), "train", wine))
+
+    def test_a_damaged_file(self, wine: str, shard: Path) -> None:
+        data = shard.read_bytes()
+        shard.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+        with pytest.raises(
+            UserError, match=r"DATA_DIR=tfds:power_bert_wine: damaged, .*train.*Delete .* prepared again"
+        ):
+            self.read(wine)
+
+    def test_a_file_cut_off_between_two_examples(self, wine: str, shard: Path) -> None:
+        assert self.read(wine) == 60
+        data = shard.read_bytes()
+        length = int.from_bytes(data[:8], "little") + 16  # length, its checksum, the example, its checksum
+        shard.write_bytes(data[:length])
+        with pytest.raises(UserError, match=r"tfds:power_bert_wine: damaged, .*expected to contain 60 "):
+            self.read(wine)
 
 
 def test_no_network(tfds: Any, monkeypatch: pytest.MonkeyPatch) -> None:

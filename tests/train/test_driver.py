@@ -21,13 +21,18 @@ from sklearn import metrics
 
 from power_bert.config import Experiment
 from power_bert.errors import UserError
-from power_bert.run_dir import PHASES, RunDir, read_json, write_json
+from power_bert.model.pretrained import rebuild_classifier
+from power_bert.run_dir import BASELINE, NOTHING_ELIMINATED, PHASES, RunDir, read_json, write_json
 from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import get_task
-from power_bert.train import driver
+from power_bert.train import driver, phases
 from power_bert.train.driver import run_experiment
+from power_bert.train.metrics import compute_scores
 from power_bert.train.phases import load_model
-from power_bert.train.run_folder import check_run_dir
+from power_bert.train.predict import Predictor
+from power_bert.train.run_folder import baseline_epochs, check_run_dir, finished_run
+from power_bert.train.stored_run import find_stored_phase
+from power_bert.train.without_elimination import SCORES, add_missing_scores
 
 TASKS = ("cola", "mrpc", "sts-b")
 EPOCHS = 3
@@ -102,7 +107,7 @@ class TestArtifacts:
         assert files == {
             "1_fine_tune": common | {"predictions_test.tsv"},
             "2_search": common | {"retention.json"},
-            "3_retrain": common | {"predictions_test.tsv"},
+            "3_retrain": common | {"predictions_test.tsv", "predictions_dev_nothing_eliminated.tsv"},
         }, "no state to resume from, no candidate, no temporary file is left"
         names = {"config.json", "environment.json", "log.txt", "metrics.csv", "tensorboard", *PHASES}
         assert {entry.name for entry in run.folder.path.iterdir()} == names
@@ -128,6 +133,7 @@ class TestArtifacts:
         retention = read_json(run.folder.phase("2_search").retention)["retention"]
         assert f"retention configuration {retention[0]}" in log
         assert "40 training, 12 dev and 9 test examples" in log
+        assert "2 labels (training / dev examples): '0' " in log
         # A slow machine also shows progress lines ("… left 12 s"), which the log leaves out.
         said = [line for line in run.output.splitlines() if line and not re.search(r" left \d+ s$", line)]
         assert all(line in log for line in said), "what the user saw is in the log"
@@ -214,8 +220,86 @@ class TestScores:
         assert before["1_fine_tune"] is None and before["2_search"] is None
         assert list(before["3_retrain"]) == list(get_task(run.experiment.task).metrics)
 
+    def test_the_same_weights_are_scored_with_nothing_eliminated(self, run: Run) -> None:
+        phase = run.folder.phase("3_retrain")
+        full, found = (
+            rebuild_classifier(load_model(phase), extraction=None),
+            predictions(phase.predictions(NOTHING_ELIMINATED)),
+        )
+        task = get_task(run.experiment.task)
+        examples = read_examples(task, "dev", run.data)
+        outputs = Predictor(full, run.experiment.max_length).predictions(task, [examples])
+        assert found == pytest.approx(np.concatenate(list(outputs)), abs=1e-3)
+        scores = compute_scores(task.metrics, run.labels(), found)
+        assert read_json(phase.metrics)["scores_nothing_eliminated"] == pytest.approx(scores, nan_ok=True)
+        assert all("scores_nothing_eliminated" not in read_json(run.folder.phase(name).metrics) for name in PHASES[:2])
+
     def test_the_search_ends_with_its_last_epoch(self, run: Run) -> None:
         assert read_json(run.folder.phase("2_search").metrics)["best_epoch"] == EPOCHS
+
+
+class TestBaseline:
+    def test_it_trains_the_fine_tuned_weights_on_for_as_many_epochs(
+        self, copied: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only how it is trained: a whole training is `test_a_finished_run_gets_one_when_asked`."""
+        asked: list[tuple[Any, Any]] = []
+
+        def train(context: Any, model: Any, phase_dir: Any, plan: Any) -> dict[str, Any]:
+            asked.append((model, plan))
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(phases, "train", train)
+        with pytest.raises(KeyboardInterrupt):
+            run_experiment(copied.experiment, console=Console(quiet=True), baseline=True)
+        ((model, plan),) = asked
+        assert (plan.epochs, plan.keep, model.backbone.extraction) == (2 * EPOCHS, "best", None)
+        for ours, theirs in zip(model.weights, load_model(copied.folder.phase("1_fine_tune")).weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert baseline_epochs(dataclasses.replace(copied.experiment, retention_config="0.5,0.25")) == EPOCHS
+
+    def test_a_finished_run_gets_one_when_asked(self, copied: Run, fits: list[str]) -> None:
+        settings, kept = copied.folder.config.read_bytes(), contents(copied.folder.phase("3_retrain").path)
+        copied.folder.summary.write_text("old", encoding="utf-8")
+        assert finished_run(copied.experiment, True) and not finished_run(copied.experiment, True, baseline=True)
+        run_experiment(copied.experiment, console=Console(quiet=True), baseline=True)
+        metrics, phase = read_json(copied.folder.phase(BASELINE).metrics), copied.folder.phase(BASELINE)
+        assert len(fits) == 1 and len(metrics["history"]) == 2 * EPOCHS and phase.is_done
+        found = predictions(phase.predictions("dev"))
+        expected = compute_scores(["matthews"], copied.labels(), found)
+        assert metrics["scores"] == pytest.approx(expected) and load_model(phase).backbone.extraction is None
+        assert copied.folder.config.read_bytes() == settings and contents(copied.folder.phase("3_retrain").path) == kept
+        rows = list(csv.DictReader(io.StringIO(copied.folder.metrics_csv.read_text(encoding="utf-8"))))
+        names = [row["phase"] for row in rows]
+        assert names == [name for name in PHASES for _ in range(EPOCHS)] + [BASELINE] * 2 * EPOCHS
+        assert finished_run(copied.experiment, True, baseline=True)
+
+
+class TestRunOfAnEarlierVersion:
+    """Its model was not scored with nothing eliminated."""
+
+    @pytest.fixture
+    def older(self, copied: Run) -> RunDir:
+        phase = copied.folder.phase("3_retrain")
+        copied.folder.summary.write_text("old", encoding="utf-8")
+        phase.predictions(NOTHING_ELIMINATED).unlink()
+        values = read_json(phase.metrics)
+        write_json(phase.metrics, {name: value for name, value in values.items() if name not in (SCORES, "warnings")})
+        return copied.folder
+
+    def test_it_is_not_finished(self, older: RunDir) -> None:
+        experiment = Experiment.from_json(older.config.read_text(encoding="utf-8"), "config.json")
+        assert finished_run(experiment, True) is None
+
+    def test_it_is_scored_later(self, older: RunDir, finished: Callable[..., Run]) -> None:
+        add_missing_scores(find_stored_phase(older.path), Console(quiet=True))
+        phase, expected = older.phase("3_retrain"), finished("cola").folder.phase("3_retrain")
+        file = phase.predictions(NOTHING_ELIMINATED)
+        assert file.read_bytes() == expected.predictions(NOTHING_ELIMINATED).read_bytes()
+        assert read_json(phase.metrics)[SCORES] == read_json(expected.metrics)[SCORES]
+        before = file.stat().st_mtime_ns
+        add_missing_scores(find_stored_phase(older.path), Console(quiet=True))
+        assert file.stat().st_mtime_ns == before
 
 
 @pytest.fixture

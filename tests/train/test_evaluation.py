@@ -1,5 +1,6 @@
 """Tests of power_bert.train.evaluation, prediction_output and without_training, on a finished run."""
 
+import dataclasses
 import io
 import json
 import sys
@@ -152,6 +153,14 @@ class TestPredictRawTexts:
         with pytest.raises(UserError, match=r"cannot be written .*; give another --output"):
             predict_raw_texts(model, tmp_path / "input.txt", "tsv", tmp_path / "input.txt" / "out", QUIET)
 
+    def test_a_table_is_read_by_the_columns_of_the_task(self, model: Any, tmp_path: Path) -> None:
+        model = dataclasses.replace(model, task=get_task("sst-2"))
+        (tmp_path / "input.jsonl").write_text('{"sentence": "dog", "label": 0}\n{"sentence": "the cat"}\n')
+        predict_raw_texts(model, tmp_path / "input.jsonl", "tsv", tmp_path / "out.tsv", QUIET)
+        assert (tmp_path / "out.tsv").read_text().splitlines() == self.predict(model, "dog\nthe cat\n", "tsv", tmp_path)
+        with pytest.raises(UserError, match=r"input\.jsonl: a table, but without a task .* Give --task"):
+            predict_raw_texts(dataclasses.replace(model, task=None), tmp_path / "input.jsonl", "tsv", None, QUIET)
+
     def test_a_device_is_written_to_and_not_replaced(self, model: Any, tmp_path: Path) -> None:
         (tmp_path / "input.txt").write_text("dog\n")
         predict_raw_texts(model, tmp_path / "input.txt", "tsv", Path("/dev/null"), QUIET)
@@ -167,7 +176,8 @@ class TestWithoutTraining:
     def test_the_run_in_output_dir(self, cola_run: Any, capsys: Any) -> None:
         lines = self.use(cola_run.experiment, capsys, evaluates=True)
         score = read_json(cola_run.folder / "3_retrain" / "metrics.json")["scores"]["matthews"]
-        assert lines[-1] == f"scores     matthews {100 * score:.2f}"
+        assert lines[3] == f"scores     matthews {100 * score:.2f}"
+        assert lines[-2].startswith("same weights, nothing eliminated  matthews ")
         lines = self.use(cola_run.experiment, capsys, evaluates=True, retention_choice="none")
         assert lines[2] == "retention  none: nothing is eliminated (as asked)"
 

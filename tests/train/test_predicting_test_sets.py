@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from power_bert.analysis.report import finish_run, summary_rows
+from power_bert.analysis.report import finish_run
+from power_bert.analysis.summary import summary_rows
 from power_bert.config import Experiment
 from power_bert.errors import UserError
 from power_bert.run_dir import RunDir, read_json

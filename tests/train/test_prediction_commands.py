@@ -1,5 +1,6 @@
 """Tests of power_bert.commands.prediction and of EVAL_ONLY and PREDICT_ONLY, on a finished run."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ def call(*arguments: object, stdin: bytes = b"", **settings: str) -> str:
 
 def test_evaluate(cola_run: Any) -> None:
     score = read_json(cola_run.folder / "3_retrain" / "metrics.json")["scores"]["matthews"]
-    assert f"scores     matthews {100 * score:.2f}\n" in call("evaluate", cola_run.folder)
+    full = read_json(cola_run.folder / "3_retrain" / "metrics.json")["scores_nothing_eliminated"]["matthews"]
+    output = call("evaluate", cola_run.folder)
+    assert f"scores     matthews {100 * score:.2f}\n" in output
+    assert f"same weights, nothing eliminated  matthews {100 * full:.2f}\n" in output
+    assert re.search(r"^elimination changes matthews by \S+, 95 % interval \S+ to \S+$", output, re.MULTILINE)
+    for option in ("--no-against-full", "--phase=1_fine_tune"):
+        assert "nothing eliminated  matthews" not in call("evaluate", cola_run.folder, option)
     settings = {"RETENTION_CONFIG": "0.5,0.25"}
     assert "retention  0.5,0.25 (as asked)\n" in call("evaluate", cola_run.folder, **settings)
 
@@ -43,6 +50,8 @@ def test_options_that_exclude_each_other(cola_run: Any) -> None:
 
 def test_variables_of_run_sh(cola_run: Any, tmp_path: Path) -> None:
     settings = {"TASK": "cola", "OUTPUT_DIR": str(cola_run.folder), "RETENTION_CONFIG": "none", "EVAL_ONLY": "1"}
-    assert "retention  none: nothing is eliminated (as asked)\n" in call("run", **settings)
+    output = call("run", **settings)
+    # TASK=cola without DATA_DIR is the sample where a run is trained, and the run's own task here.
+    assert "retention  none: nothing is eliminated (as asked)\n" in output and "data       cola dev, 12" in output
     with pytest.raises(UserError, match=r"a run of cola, which cannot predict mrpc; .*\(TASK=cola\)"):
         call("run", **settings | {"TASK": "mrpc"})

@@ -6,28 +6,26 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 from scipy.special import softmax
 
 from power_bert.analysis.agreement import equal_labels, expected_calibration_error, mean_cosine
-from power_bert.analysis.gains import ALONE
+from power_bert.analysis.contestants import Group, name_groups, with_references
 from power_bert.analysis.latency import measure_interleaved
 from power_bert.analysis.litert_latency import FileLatency, measure_files
-from power_bert.analysis.model_card import FIGURES, shown_setting, without_seed, write_model_card
+from power_bert.analysis.model_card import FIGURES, write_model_card
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.teachers import Teacher, find_teacher
-from power_bert.distill_config import Distillation, Ensemble
+from power_bert.distill_config import Distillation
 from power_bert.errors import UserError
 from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.export.parity import evenly_spaced
 from power_bert.folders import LOGITS_FOLDER
 from power_bert.model.pretrained import check_max_length, plain_tokenizer
-from power_bert.run_dir import PHASES, write_json
-from power_bert.settings import TrainingSettings
+from power_bert.run_dir import write_json
 from power_bert.text.batches import Batch, evaluation_batches
 from power_bert.text.examples import Examples, read_examples, scored_split
 from power_bert.text.task import Split
@@ -35,7 +33,7 @@ from power_bert.train.forward import Forward, compiled_forward
 from power_bert.train.metrics import compute_scores, metrics_to_compare
 from power_bert.train.predict import Predictor, to_predictions
 from power_bert.train.stored_run import StoredPhase, find_stored_phase
-from power_bert.train.trained_model import TrainedModel, load_trained_model
+from power_bert.train.trained_model import TrainedModel
 
 _THROUGHPUT_EXAMPLES = 500
 _THROUGHPUT_BATCH = 32
@@ -84,23 +82,6 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Group:
-    """What runs that differ in the seed alone have in common.
-
-    Attributes:
-        model: the student or kind of model, such as "bilstm".
-        way: how it was trained: ALONE, or such as "1 teacher, augmented"; empty where there is one way only.
-    """
-
-    model: str
-    way: str
-
-    @property
-    def name(self) -> str:
-        return _joined(self.model, self.way)
-
-
-@dataclass(frozen=True)
 class RunFigures:
     """One run.
 
@@ -136,7 +117,7 @@ class RunFigures:
 def compare_runs(
     folders: Sequence[Path], options: Options, console: Console, logits_folder: Path = LOGITS_FOLDER
 ) -> list[RunFigures]:
-    """Score and time runs of one task; also leaves the figures in each run, for its model card.
+    """Score and time runs of one task, and their references; also leaves the figures in each run, for its model card.
 
     Args:
         folders: finished runs of any kind.
@@ -159,62 +140,22 @@ def compare_runs(
     if teacher is not None:
         console.print(f"teacher    {teacher.name}", markup=False)
         taught = LogitCache(logits_folder, console).logits(teacher, examples, f"{split} of {task.name}")
-    groups = name_groups(stored)
+    contestants = [contestant for phase in stored for contestant in with_references(phase)]
+    groups = name_groups(contestants)
     # Of all runs, only the first of each group stays in memory.
-    firsts = {group: phase for group, phase in reversed(list(zip(groups, stored, strict=True)))}
-    models = {group: load_trained_model(str(firsts[group].run_dir.path)) for group in dict.fromkeys(groups)}
+    firsts = {group: phase for group, phase in reversed(list(zip(groups, contestants, strict=True)))}
+    models = {group: firsts[group].load() for group in dict.fromkeys(groups)}
     speeds = _speeds(models, options, examples, console)
     figures = []
-    for phase, group in zip(stored, groups, strict=True):
-        console.print(f"scoring    {phase.run_dir.path}", markup=False)
-        model = models[group] if phase is firsts[group] else load_trained_model(str(phase.run_dir.path))
+    for phase, group in zip(contestants, groups, strict=True):
+        console.print(f"scoring    {phase.run_dir.path} ({group.name})", markup=False)
+        model = models[group] if phase is firsts[group] else phase.load()
         is_teacher = teacher is not None and phase.phase_dir.model.resolve() == teacher.folder.resolve()
         figures.append(_figures(phase, group, model, split, examples, taught, speeds[group], is_teacher))
-    for phase, figure in zip(stored, figures, strict=True):
-        _leave_for_card(phase, figure, options)
+    for phase, figure in zip(contestants, figures, strict=True):
+        if not phase.is_reference:
+            _leave_for_card(phase, figure, options)
     return figures
-
-
-def name_groups(stored: Sequence[StoredPhase]) -> list[Group]:
-    """The group of each run, the same for runs that differ in the seed alone, and for no others."""
-    keys = [
-        repr((type(phase.experiment).__name__, phase.phase_dir.path.name, without_seed(phase.experiment)))
-        for phase in stored
-    ]
-    alike: dict[Group, dict[str, dict[str, Any]]] = {}
-    for key, phase in zip(keys, stored, strict=True):
-        alike.setdefault(_short_name(phase), {})[key] = without_seed(phase.experiment)
-    names = {}
-    for group, settings in alike.items():
-        endings = _differences(list(settings.values()))
-        for number, (key, ending) in enumerate(zip(settings, endings, strict=True), start=1):
-            still_alike = endings.count(ending) > 1  # folders are shown by their last name
-            names[key] = Group(group.model, _joined(group.way, ending, f"recipe {number}" if still_alike else ""))
-    return [names[key] for key in keys]
-
-
-def _short_name(phase: StoredPhase) -> Group:
-    """The group, as far as one run alone tells."""
-    settings: TrainingSettings = phase.experiment
-    if isinstance(settings, Ensemble):
-        return Group(f"ensemble of {len(settings.members)}", "")
-    if isinstance(settings, Distillation):
-        if not settings.teachers:
-            return Group(settings.student, ALONE)
-        taught = f"{len(settings.teachers)} teacher{'s' if settings.teachers[1:] else ''}"
-        extras = ["augmented" if settings.augment else "", "more texts" if settings.unlabelled else ""]
-        return Group(settings.student, _joined(taught, *extras))
-    return Group("BERT" if phase.phase_dir.path.name == PHASES[0] else "PoWER-BERT", "")
-
-
-def _differences(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What each has that not all have: "epochs 8"; empty where there is one alone."""
-    different = [name for name in recipes[0] if any(recipe.get(name) != recipes[0][name] for recipe in recipes)]
-    return [_joined(*(f"{name} {shown_setting(recipe[name])}" for name in different)) for recipe in recipes]
-
-
-def _joined(*parts: str) -> str:
-    return ", ".join(filter(None, parts))
 
 
 def _check_same_task(stored: Sequence[StoredPhase]) -> None:

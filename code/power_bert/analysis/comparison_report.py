@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from power_bert.analysis.comparison import Group, RunFigures
+from power_bert.analysis.comparison import RunFigures
+from power_bert.analysis.contestants import Group
 from power_bert.analysis.gains import DEV_NOTE
 from power_bert.files import atomic_write_bytes, atomic_write_text
 from power_bert.spread import or_empty, percent, show_spread, spread_of

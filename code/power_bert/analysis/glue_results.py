@@ -5,17 +5,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 
 from power_bert.analysis.document import Document
+from power_bert.analysis.public_data import why_not_public
 from power_bert.analysis.timings import Speedups, read_speedups
 from power_bert.errors import UserError
 from power_bert.model.retention import format_retention
-from power_bert.run_dir import PHASES, RunDir
-from power_bert.run_documents import read_retention
+from power_bert.run_dir import BASELINE, PHASES, PhaseDir, RunDir
+from power_bert.run_documents import read_metrics, read_retention
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.task import Task
 from power_bert.train.run_folder import phases_of, read_experiment
+from power_bert.train.without_elimination import SCORES
 
 _FINE_TUNE, _, _RETRAIN = PHASES
 
@@ -28,8 +31,12 @@ class GlueResult:
         task: of GLUE.
         run: its run folder; None where there is none.
         problem: why the figures are missing; "" where they are there.
-        fine_tuned: metric → dev score (a fraction) after phase 1; None where it is undefined.
-        eliminated: the same after phase 3.
+        full: metric → dev score (a fraction) of the model of phase 3 with nothing eliminated; None where it is
+            undefined, empty where it was not scored.
+        eliminated: the same with elimination.
+        baseline: the same of a model that was fine-tuned for as many epochs; empty where there is none.
+        fine_tuned: the same after phase 1 alone.
+        note: why these are no scores on GLUE's data; "" where nothing speaks against it.
         retention: configuration, as text.
         speedups: what elimination has won; None where it was not measured.
     """
@@ -37,16 +44,17 @@ class GlueResult:
     task: Task
     run: Path | None = None
     problem: str = ""
-    fine_tuned: Mapping[str, float | None] = field(default_factory=dict)
+    full: Mapping[str, float | None] = field(default_factory=dict)
     eliminated: Mapping[str, float | None] = field(default_factory=dict)
+    baseline: Mapping[str, float | None] = field(default_factory=dict)
+    fine_tuned: Mapping[str, float | None] = field(default_factory=dict)
+    note: str = ""
     retention: str = ""
     speedups: Speedups | None = None
 
     def score(self, scores: Mapping[str, float | None]) -> float | None:
         """GLUE's score of a task: the mean of its metrics; None where one is undefined or missing."""
-        values = [scores.get(name) for name in self.task.metrics]
-        known = [value for value in values if value is not None]
-        return statistics.fmean(known) if len(known) == len(values) else None
+        return _mean([scores.get(name) for name in self.task.metrics])
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,16 @@ class GlueAverage:
     """The mean over the tasks of GLUE that have scores.
 
     Attributes:
-        fine_tuned: mean score (a fraction); None where no task has one.
-        eliminated: the same after phase 3.
+        full: mean score (a fraction) with nothing eliminated; None where no task has one.
+        eliminated: the same with elimination.
+        baseline: the same of the models that were fine-tuned for as many epochs; None where one of the tasks has none.
         num_tasks: tasks in it, MNLI being one.
         missing: names of the tasks that are not in it.
     """
 
-    fine_tuned: float | None
+    full: float | None
     eliminated: float | None
+    baseline: float | None
     num_tasks: int
     missing: tuple[str, ...]
 
@@ -79,10 +89,20 @@ def read_result(run_folder: Path) -> GlueResult:
     task = TASKS[experiment.task]
     if unfinished := [name for name in phases_of(experiment) if not run_dir.phase(name).is_done]:
         return GlueResult(task, run_folder, f"not finished: {unfinished[0]} is not done")
-    fine_tuned, eliminated = (_scores(run_dir, name) for name in (_FINE_TUNE, _RETRAIN))
+    retrain, baseline = run_dir.phase(_RETRAIN), run_dir.phase(BASELINE)
     retention = format_retention(read_retention(run_dir.retention))
     speedups = read_speedups(run_dir.timings) if run_dir.timings.exists() else None
-    return GlueResult(task, run_folder, "", fine_tuned, eliminated, retention, speedups)
+    return GlueResult(
+        task,
+        run_folder,
+        full=_scores(retrain, SCORES) if SCORES in read_metrics(retrain.metrics) else {},
+        eliminated=_scores(retrain),
+        baseline=_scores(baseline) if baseline.is_done else {},
+        fine_tuned=_scores(run_dir.phase(_FINE_TUNE)),
+        note=why_not_public(task, retrain),
+        retention=retention,
+        speedups=speedups,
+    )
 
 
 def find_runs(folders: Iterable[Path]) -> list[Path]:
@@ -131,23 +151,30 @@ def complete_results(results: Iterable[GlueResult]) -> list[GlueResult]:
 
 def average(results: Sequence[GlueResult]) -> GlueAverage:
     """GLUE's average (Wang et al. 2019): a task counts with the mean of its metrics, MNLI's halves as one task."""
-    pairs: dict[str, list[tuple[float, float]]] = {}
+    families: dict[str, list[GlueResult]] = {}
     missing = []
     for result in results:
-        before, after = result.score(result.fine_tuned), result.score(result.eliminated)
-        if before is None or after is None:
+        if None in (result.score(result.full), result.score(result.eliminated)):
             missing.append(result.task.name)
         else:
-            pairs.setdefault(result.task.family, []).append((before, after))
-    means = [tuple(map(statistics.fmean, zip(*scores, strict=True))) for scores in pairs.values()]
-    fine_tuned, eliminated = map(statistics.fmean, zip(*means, strict=True)) if means else (None, None)
-    return GlueAverage(fine_tuned, eliminated, len(pairs), tuple(missing))
+            families.setdefault(result.task.family, []).append(result)
+    full, eliminated, baseline = (
+        _mean([_mean([result.score(scores(result)) for result in family]) for family in families.values()])
+        for scores in (attrgetter("full"), attrgetter("eliminated"), attrgetter("baseline"))
+    )
+    return GlueAverage(full, eliminated, baseline, len(families), tuple(missing))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean; None where there are none, or one of them is None."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def _runs_in(folder: Path) -> list[Path]:
     return sorted(config.parent for config in folder.glob("*/config.json") if RunDir(config.parent).holds_run)
 
 
-def _scores(run_dir: RunDir, phase: str) -> dict[str, float | None]:
-    scores = Document.read(run_dir.phase(phase).metrics).part("scores")
+def _scores(phase_dir: PhaseDir, entry: str = "scores") -> dict[str, float | None]:
+    scores = Document.read(phase_dir.metrics).part(entry)
     return {name: scores.score(name) for name in scores.values}

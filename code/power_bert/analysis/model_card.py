@@ -13,25 +13,26 @@ from typing import Any
 
 from rich.console import Console
 
+from power_bert.analysis.card_scores import markdown_table, score_lines, warning_lines
+from power_bert.analysis.elimination_cost import measure_differences
+from power_bert.analysis.model_origin import find_origin
+from power_bert.analysis.public_data import why_not_public
 from power_bert.analysis.timings import read_speedups
 from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble, is_zero
-from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.run_dir import PHASES, PhaseDir, RunDir
-from power_bert.run_documents import read_card_rows, read_environment, read_metrics, read_object
+from power_bert.run_documents import read_card_rows, read_environment, read_metrics
 from power_bert.settings import TrainingSettings
-from power_bert.spread import show_spread, spread_of
 from power_bert.text.custom_task import CUSTOM
 from power_bert.train.evaluation import score_test_predictions
 from power_bert.train.metrics import format_score, is_defined
-from power_bert.train.run_folder import is_set_aside
-from power_bert.train.stored_run import find_stored_phase
+from power_bert.train.stored_run import StoredPhase, find_stored_phase
 
 CARD = "README.md"
 # What compare measures of a run; the card quotes it.
 FIGURES = "figures.json"
-_FINE_TUNE, _SEARCH, _ = PHASES
+_FINE_TUNE, *_ = PHASES
 _INNER_WEIGHTS = ("hidden_weight", "cosine_weight", "attention_weight")
 
 
@@ -46,19 +47,26 @@ def write_model_card(run_dir: RunDir) -> Path:
     scores = {"dev": read_metrics(phase_dir.metrics, settings.task_definition.metrics)["scores"]}
     if test := score_test_predictions(settings, phase_dir):
         scores["test"] = test
+    not_public = why_not_public(settings.task_definition, phase_dir)
+    warnings = warning_lines(stored)
     lines = [
         f"# {_title(settings, phase_dir)}",
         "",
-        *_section("Data", _data(settings, run_dir)),
-        *_section("Recipe", _recipe(settings, phase_dir)),
-        *_section("Scores", _scores(run_dir, settings, phase_dir, scores)),
+        *_section("Data", _data(settings, run_dir, not_public)),
+        *_section("Origin", [find_origin(settings).sentence()]),
+        *_section("Recipe", _recipe(stored)),
+        *(_section("Warnings", warnings) if warnings else []),
+        *_section("Scores", score_lines(stored, scores)),
         *_section("Size and time", _sizes(run_dir, phase_dir)),
         *_section("Limits", _limits(settings)),
         *_section("Use", _use(phase_dir)),
     ]
     path = phase_dir.model / CARD
     atomic_write_text(
-        path, f"---\n{_metadata(settings, phase_dir, scores)}\n---\n\n" + "\n".join(lines).rstrip() + "\n"
+        path,
+        f"---\n{_metadata(settings, phase_dir, {} if not_public else scores)}\n---\n\n"
+        + "\n".join(lines).rstrip()
+        + "\n",
     )
     return path
 
@@ -66,20 +74,13 @@ def write_model_card(run_dir: RunDir) -> Path:
 def finish_with_card(run_dir: RunDir, console: Console | None = None) -> None:
     """Write the card of a run, and say where things lie."""
     console = console or Console(highlight=False, soft_wrap=True)
+    measure_differences(run_dir, console)
     card = write_model_card(run_dir)
     console.print(f"model       {card.parent}\nmodel card  {card}\nlog         {run_dir.log}", markup=False)
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
     return [f"## {title}", "", *lines, ""]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    return [
-        f"| {' | '.join(header)} |",
-        f"|{'---|' * len(header)}",
-        *(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows),
-    ]
 
 
 def _title(settings: TrainingSettings, phase_dir: PhaseDir) -> str:
@@ -92,9 +93,11 @@ def _title(settings: TrainingSettings, phase_dir: PhaseDir) -> str:
 
 
 def _metadata(settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """The header; `scores` are those on a public data set."""
     from huggingface_hub import EvalResult, ModelCardData
 
     task, is_score = settings.task_definition, settings.task_definition.is_regression
+    origin = find_origin(settings)
     results = [
         EvalResult(
             task_type="text-classification",
@@ -109,11 +112,13 @@ def _metadata(settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[s
         if is_defined(value)
     ]
     data = ModelCardData(
+        license=origin.license,
+        base_model=origin.hub_name or None,
         language=None if settings.task == CUSTOM else "en",
         library_name="keras-hub",
         pipeline_tag="text-classification",
         tags=["power-bert", *_tags(settings, phase_dir), *(["regression"] if is_score else [])],
-        datasets=None if settings.task == CUSTOM else [settings.task],
+        datasets=[settings.task] if scores else None,
         metrics=list(task.metrics),
         model_name=_title(settings, phase_dir) if results else None,
         eval_results=results or None,
@@ -129,15 +134,18 @@ def _tags(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
     return ["bert" if phase_dir.path.name == _FINE_TUNE else "word-vector elimination"]
 
 
-def _data(settings: TrainingSettings, run_dir: RunDir) -> list[str]:
+def _data(settings: TrainingSettings, run_dir: RunDir, not_public: str) -> list[str]:
     task = settings.task_definition
     labels = "a score" if task.labels is None else f"{len(task.labels)} classes: {', '.join(task.labels)}"
     lines = [f"Task `{settings.task}`, {'pairs of texts' if task.is_pair else 'single texts'}; {labels}.", ""]
+    if not_public:
+        lines += [f"No score here is a score on a public data set: {not_public}.", ""]
     digests = read_environment(run_dir.environment).get("data_sha256", {})
-    return lines + (_table(["File", "sha256 or version"], list(digests.items())) if digests else [])
+    return lines + (markdown_table(["File", "sha256 or version"], list(digests.items())) if digests else [])
 
 
-def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
+def _recipe(stored: StoredPhase) -> list[str]:
+    settings, phase_dir = stored.experiment, stored.phase_dir
     metrics = read_metrics(phase_dir.metrics)
     lines = []
     for teacher in metrics.get("teachers", []):
@@ -146,7 +154,8 @@ def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
     if parts := metrics.get("transfer_examples"):
         lines.append(f"Learnt from {', '.join(f'{count} {name}' for name, count in parts.items())} texts.")
     if phase_dir.retention.exists() or isinstance(settings, Experiment):
-        lines.append(f"Retention configuration: {_retention(phase_dir)}.")
+        shown = ", ".join(map(str, stored.retention)) if stored.retention else "nothing is eliminated"
+        lines.append(f"Retention configuration: {shown}.")
     left_out = {"task", "data_dir", "output_dir", "labels", "kind", *_idle_settings(settings)}
     values = {
         field.name: getattr(settings, field.name)
@@ -154,7 +163,7 @@ def _recipe(settings: TrainingSettings, phase_dir: PhaseDir) -> list[str]:
         if field.name not in left_out
     }
     rows = [(name, shown_setting(value)) for name, value in values.items() if value not in (None, (), "")]
-    return [*lines, *([""] if lines else []), *_table(["Setting", "Value"], rows)]
+    return [*lines, *([""] if lines else []), *markdown_table(["Setting", "Value"], rows)]
 
 
 def _idle_settings(settings: TrainingSettings) -> set[str]:
@@ -168,89 +177,11 @@ def _idle_settings(settings: TrainingSettings) -> set[str]:
     return idle if settings.teachers else idle | {"alpha", "temperature", "loss", "weighting"}
 
 
-def _retention(phase_dir: PhaseDir) -> str:
-    config = read_object(phase_dir.model / "config.json").get("config")
-    retention = config.get("retention") if isinstance(config, dict) else None
-    return ", ".join(map(str, retention)) if retention else "nothing is eliminated"
-
-
 def shown_setting(value: Any) -> str:
     """A setting, without the folders of the machine that it was given on."""
     if isinstance(value, tuple):
         return ", ".join(shown_setting(part) for part in value)
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else str(value)
-
-
-def _scores(
-    run_dir: RunDir, settings: TrainingSettings, phase_dir: PhaseDir, scores: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
-    names = list(settings.task_definition.metrics)
-    rows: list[list[str]] = []
-    for name in PHASES if isinstance(settings, Experiment) else ():
-        phase = run_dir.phase(name)
-        if phase.is_done and name not in (_SEARCH, phase_dir.path.name):
-            stored = read_metrics(phase.metrics, names)["scores"]
-            rows.append([f"dev, {name}", *(format_score(stored[metric]) for metric in names)])
-    rows += [[split, *(format_score(of_split[metric]) for metric in names)] for split, of_split in scores.items()]
-    note = " The dev set has also chosen the epoch that was kept." if _keeps_best_epoch(settings) else ""
-    lines = [
-        f"In percent, seed {settings.seed}.{note}",
-        "",
-        *_table(["Split", *names], rows),
-    ]
-    of_seeds = {**_other_seeds(run_dir, settings), settings.seed: scores["dev"]}
-    if len(of_seeds) > 1:
-        by_metric = [[of_seed[metric] for of_seed in of_seeds.values()] for metric in names]
-        spreads = [spread_of(100 * score if is_defined(score) else None for score in column) for column in by_metric]
-        shown = [show_spread(spread, "{:.2f}") for spread in spreads]
-        rows = [
-            [str(seed), *(format_score(of_seed[metric]) for metric in names)]
-            for seed, of_seed in sorted(of_seeds.items())
-        ]
-        lines += ["", "The same recipe from other seeds, dev:", ""]
-        lines += _table(["Seed", *names], [*rows, ["mean ± deviation", *shown]])
-    return lines
-
-
-def _keeps_best_epoch(settings: TrainingSettings) -> bool:
-    """Whether dev scores chose among epochs; an ensemble has none, and pruning and clustering keep the last."""
-    if isinstance(settings, Distillation):
-        return not settings.sparsity and not settings.clusters
-    return not isinstance(settings, Ensemble)
-
-
-def _other_seeds(run_dir: RunDir, settings: TrainingSettings) -> dict[int, dict[str, Any]]:
-    """Seed → dev scores of the finished runs beside this one that differ in the seed alone."""
-    try:
-        folders = sorted(path for path in run_dir.path.parent.iterdir() if path != run_dir.path)
-    except OSError:
-        return {}  # what lies beside a run is no reason for it to fail
-    found = {}
-    for folder in folders:
-        if is_set_aside(folder):
-            continue
-        try:
-            other = find_stored_phase(folder)
-            if same_but_seed(other.experiment, settings):
-                found[other.experiment.seed] = read_metrics(other.phase_dir.metrics, settings.task_definition.metrics)[
-                    "scores"
-                ]
-        except (UserError, OSError, UnicodeDecodeError):
-            continue  # no run, not finished or not to be read
-    return found
-
-
-def same_but_seed(one: TrainingSettings, other: TrainingSettings) -> bool:
-    """Whether two runs have the same settings apart from the seed and the folder."""
-    if type(one) is not type(other):
-        return False
-    return without_seed(one) == without_seed(other)
-
-
-def without_seed(settings: TrainingSettings) -> dict[str, Any]:
-    """The settings but for the seed and the folder."""
-    values = dataclasses.asdict(settings)  # type: ignore[call-overload]
-    return {name: value for name, value in values.items() if name not in ("seed", "output_dir")}
 
 
 def _sizes(run_dir: RunDir, phase_dir: PhaseDir) -> list[str]:
@@ -269,7 +200,7 @@ def _sizes(run_dir: RunDir, phase_dir: PhaseDir) -> list[str]:
     rows += read_card_rows(figures) if figures.exists() else []
     machine = read_environment(run_dir.environment)
     conditions = f"Trained on {machine.get('processor')}, {machine.get('cpu_count')} cores, {machine.get('backend')}."
-    lines = [*_table(["What", "Value"], rows), "", *([conditions] if machine else [])]
+    lines = [*markdown_table(["What", "Value"], rows), "", *([conditions] if machine else [])]
     if not figures.exists() and not run_dir.timings.exists():
         lines.append("Latency has not been measured; `bash run.sh compare RUN` does.")
     return lines
@@ -289,6 +220,10 @@ def _limits(settings: TrainingSettings) -> list[str]:
 
 def _use(phase_dir: PhaseDir) -> list[str]:
     return [
+        "The classes are those of the package `power_bert`, the project that wrote this card; keras-hub alone does not "
+        "know them. In a checkout of the project, `pip install .` installs it with Keras, keras-hub and TensorFlow; "
+        "where these are installed (`pip install -r requirements.txt`), `PYTHONPATH=code` does as well.",
+        "",
         "```python",
         "from power_bert.model.classifier import PowerBertTextClassifier",
         "",

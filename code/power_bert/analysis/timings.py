@@ -11,6 +11,9 @@ from power_bert.errors import UserError
 FIXED_PADDING = "fixed_padding"
 BUCKETED = "bucketed"
 BUCKETED_ELIMINATED = "bucketed_eliminated"
+# Counted, not timed.
+UNPADDED = "unpadded"
+UNPADDED_ELIMINATED = "unpadded_eliminated"
 
 
 @dataclass(frozen=True)

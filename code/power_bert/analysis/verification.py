@@ -12,7 +12,7 @@ from power_bert.corpus.shards import read_shard
 from power_bert.distill.cached_logits import CachedLogits
 from power_bert.errors import UserError
 from power_bert.folder_manifest import MANIFEST_FILE, folder_faults
-from power_bert.run_dir import DISTILL, PHASES, RunDir
+from power_bert.run_dir import BASELINE, DISTILL, PHASES, RunDir
 from power_bert.run_documents import read_environment, read_metrics, read_retention
 from power_bert.text.predictions import read_predictions
 from power_bert.train.run_folder import read_settings
@@ -90,7 +90,7 @@ def _run_faults(run_dir: RunDir) -> Iterator[str]:
     """Faults of its settings, and of the figures and predictions of the phases that are done."""
     task = read_settings(run_dir).task_definition
     checks: list[Callable[[], object]] = [partial(read_environment, run_dir.environment)]
-    for phase_dir in (run_dir.phase(name) for name in (*PHASES, DISTILL)):
+    for phase_dir in (run_dir.phase(name) for name in (*PHASES, BASELINE, DISTILL)):
         if phase_dir.is_done:
             checks += [
                 partial(read_metrics, phase_dir.metrics, task.metrics),

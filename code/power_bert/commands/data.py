@@ -14,7 +14,7 @@ from power_bert.commands.options import TASK_NAMES, Wait
 def fetch(
     target: Annotated[Path | None, typer.Argument(help="folder; default: checkpoints/all-MiniLM-L6-v2")] = None,
 ) -> None:
-    """Fetch the default pretrained encoder, all-MiniLM-L6-v2 (90 MB), and check its sha256.
+    """Fetch the default pretrained encoder, all-MiniLM-L6-v2 (90 MB), and check the sha256 of each file.
 
     Example:
 
@@ -23,7 +23,7 @@ def fetch(
     from power_bert.folders import DEFAULT_CHECKPOINT
     from power_bert.text.download import fetch_minilm
 
-    typer.echo(f"{fetch_minilm(target or DEFAULT_CHECKPOINT)} is complete")
+    typer.echo(f"{fetch_minilm(target or DEFAULT_CHECKPOINT, typer.echo)} is complete")
 
 
 def download(
@@ -34,7 +34,8 @@ def download(
 ) -> None:
     """Fetch official data sets, check them and unpack them, one folder a task; what is there is kept.
 
-    An interrupted download goes on where it stopped.
+    An interrupted download goes on where it stopped. Files from a server are checked by sha256, and all by their rows;
+    a file that is refused is renamed (NAME.refused-…), so that the next call fetches it anew.
 
     Examples:
 
@@ -59,18 +60,19 @@ def download(
 
 
 def sample(
-    target: Annotated[Path | None, typer.Argument(help="folder; default: glue_data/sample/CoLA")] = None,
+    target: Annotated[Path | None, typer.Argument(help="folder; default: glue_data/sample/acceptability")] = None,
     seed: Annotated[int, typer.Option(help="another seed gives other sentences")] = 0,
 ) -> None:
-    """Generate the embedded data set: acceptability of sentences, in CoLA's layout.
+    """Generate the embedded data set, acceptability-sample: made-up sentences in CoLA's layout, which are not CoLA.
 
     Example:
 
-        bash run.sh sample /tmp/CoLA --seed 1
+        bash run.sh sample /tmp/sample --seed 1        # then TASK=acceptability-sample DATA_DIR=/tmp/sample bash run.sh
     """
     from power_bert.config import SAMPLE_FOLDER
+    from power_bert.text.labelled_sets import LABELLED_TASKS, SAMPLE
     from power_bert.text.sample_cola import write_sample
 
-    folder = target or SAMPLE_FOLDER / "CoLA"
+    folder = target or SAMPLE_FOLDER / LABELLED_TASKS[SAMPLE].folder
     write_sample(folder, seed=seed)
     typer.echo(f"wrote {folder}")

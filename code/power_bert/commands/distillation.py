@@ -71,7 +71,8 @@ def distill(
         str | None, typer.Option(help="blocks that are compared, student:teacher: 1:3,2:6; default: spread")
     ] = None,
     unlabelled: Annotated[
-        Path | None, typer.Option(help="file with further texts for the teachers to label, one a line; pairs: a tab")
+        Path | None,
+        typer.Option(help="further texts for the teachers to label: one a line, pairs with a tab; or .csv or .jsonl"),
     ] = None,
     augment: Annotated[
         str | None,
@@ -263,7 +264,7 @@ def linear_baselines(
 
     values: dict[str, Any] = {"task": task, **({"data_dir": data_dir} if data_dir else {})}
     complete_task(values)
-    definition = get_task(task)
+    definition = get_task(values["task"])
     scored = split or scored_split(definition, values["data_dir"])
     scores = score_linear_baselines(definition, values["data_dir"], scored, train_examples)
     typer.echo(baselines_text(scores, scored), nl=False)
@@ -289,7 +290,7 @@ def measure_distillation(
     ] = None,
     unlabelled: Annotated[
         list[str] | None,
-        typer.Option(help="TASK=FILE: texts without labels, one a line, for the way unlabelled; several times"),
+        typer.Option(help="TASK=FILE: texts without labels (as distill has it), for the way unlabelled; several times"),
     ] = None,
     teacher_epochs: Annotated[int, typer.Option(help="of fine-tuning a teacher", min=1)] = 3,
     teacher_lr_bert: Annotated[float, typer.Option(help="likewise: its learning rate")] = 1e-4,

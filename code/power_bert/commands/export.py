@@ -46,7 +46,7 @@ def export(
 
     Examples:
 
-        bash run.sh export checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2 --out model.tflite
+        bash run.sh export checkpoints/runs/mrpc/first --out model.tflite
 
         bash run.sh export RUN --out model.tflite --quantize int8
 
@@ -141,7 +141,7 @@ def proof_points(
     import_backend()
     from rich.console import Console
 
-    from power_bert.export.proof_points import proof_text, prove
+    from power_bert.export.proof_points import prove
     from power_bert.locks import one_writer
 
     settings = {
@@ -155,5 +155,6 @@ def proof_points(
     }
     console = Console(highlight=False, soft_wrap=True)
     with one_writer(out, wait):
-        points = prove(settings, runs or [], out.absolute(), timed_runs, console)
-    console.print(f"\n{proof_text(points)}\n{out / 'proof_points.txt'}, .csv, .json", markup=False)
+        prove(settings, runs or [], out.absolute(), timed_runs, console)
+    text = out / "proof_points.txt"
+    console.print(f"\n{text.read_text(encoding='utf-8')}\n{text}, .csv, .json", markup=False)

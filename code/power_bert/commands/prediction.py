@@ -17,7 +17,7 @@ _RETENTION = option(
     "what each block keeps: 64,48,… (word-vectors), 1.0,0.8,… (shares), a retention.json, or none (everything); "
     "default: as the run or checkpoint has it",
 )
-_PHASE = typer.Option(help="1_fine_tune, 3_retrain or 4_distill of a run; default: the last that is done")
+_PHASE = typer.Option(help="1_fine_tune, 3_retrain, baseline or 4_distill of a run; default: its final model")
 _MAX_LENGTH = typer.Option(help="word pieces of an example at most; default: the run's", min=5, max=4096)
 
 
@@ -30,13 +30,18 @@ def evaluate(
     phase: Annotated[str | None, _PHASE] = None,
     max_length: Annotated[int | None, _MAX_LENGTH] = None,
     output: Annotated[Path | None, typer.Option(help="file that keeps the predictions")] = None,
+    against_full: Annotated[
+        bool, typer.Option(help="also score the same weights with nothing eliminated, where the model eliminates")
+    ] = True,
     report: Annotated[bool, typer.Option("--report", help="also precision, recall and F1 of each class")] = False,
 ) -> None:
     """Score a trained model, with the retention configuration of its run, another one, or without elimination.
 
+    A model that eliminates is also scored with nothing eliminated, and the difference is shown with a 95 % interval.
+
     Examples:
 
-        bash run.sh evaluate checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+        bash run.sh evaluate checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
 
         bash run.sh evaluate RUN --retention-config 1.0,0.8,0.6,0.4,0.2,0.1
 
@@ -52,13 +57,14 @@ def evaluate(
     from rich.console import Console
 
     from power_bert.text.glue_tasks import get_task
-    from power_bert.train.evaluation import evaluate
+    from power_bert.train.evaluation import evaluate, lines_against_full
     from power_bert.train.trained_model import load_trained_model
 
     task_asked = get_task(task) if task else None
     model = load_trained_model(target, task_asked, data_dir, retention_config, phase, max_length)
-    evaluation = evaluate(model, split, Console(stderr=True), output)
-    for line in evaluation.lines():
+    console = Console(stderr=True)
+    evaluation = evaluate(model, split, console, output)
+    for line in [*evaluation.lines(), *(lines_against_full(evaluation, console) if against_full else [])]:
         typer.echo(line)
     if report and evaluation.report:
         typer.echo(f"\n{evaluation.report}", nl=False)
@@ -70,7 +76,10 @@ def predict(
         Literal["train", "dev", "test"] | None, typer.Option(help="predict the task's data instead of raw text")
     ] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input", help="raw text, one example a line, pairs with a tab; default: stdin")
+        Path | None,
+        typer.Option(
+            "--input", help="raw text, one example a line, pairs with a tab; or .csv or .jsonl; default: stdin"
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="file that appears when complete; default: stdout")] = None,
     form: Annotated[
@@ -87,7 +96,7 @@ def predict(
 
     Examples:
 
-        echo "The boys near the girl laughs." | bash run.sh predict checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+        echo "The boys near the girl laughs." | bash run.sh predict checkpoints/runs/cola/first
 
         bash run.sh predict RUN --input sentences.txt --output labels.tsv
 

@@ -13,7 +13,7 @@ def summary(run_folder: Annotated[Path, typer.Argument(help="run folder (OUTPUT_
 
     Example:
 
-        bash run.sh summary checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+        bash run.sh summary checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
     """
     from power_bert.quiet import import_backend
 
@@ -31,7 +31,7 @@ def benchmark(
 
     Example:
 
-        bash run.sh benchmark checkpoints/runs/cola/sample-CoLA-all-MiniLM-L6-v2
+        bash run.sh benchmark checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
     """
     from power_bert.quiet import import_backend
 

@@ -90,6 +90,14 @@ def run(
     fine_tune_only: Annotated[
         bool, typer.Option("--fine-tune-only", help="phase 1 alone: a BERT without elimination, such as a teacher")
     ] = False,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline/--no-baseline",
+            envvar="BASELINE",
+            help="also fine-tune on for as many epochs as phases 2 and 3 took, nothing eliminated, to compare with",
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", envvar="RESUME", help="go on with an interrupted run, or start anew")
     ] = True,
@@ -108,6 +116,8 @@ def run(
         bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
 
         bash run.sh run --task emotion --fine-tune-only --output-dir teacher   # for bash run.sh distill
+
+        BASELINE=1 bash run.sh          # also for a run that is finished: what as many epochs score without elimination
 
         EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh   # what is trained already, cut otherwise
     """
@@ -159,7 +169,7 @@ def run(
         from power_bert.train.without_training import use_trained
 
         use_trained(experiment, data_dir, output_dir, retention_config, eval_only, predict_only, max_length)
-    elif resume and not fine_tune_only and (finished := finished_run(experiment, pred_glue)):
+    elif resume and not fine_tune_only and (finished := finished_run(experiment, pred_glue, baseline)):
         typer.echo(f"everything is done already\n\n{finished.summary.read_text(encoding='utf-8')}", nl=False)
     else:
         with one_writer(experiment.output_dir, wait):
@@ -168,8 +178,10 @@ def run(
             from power_bert.analysis.report import finish_run
             from power_bert.train.driver import run_experiment
 
-            finish = finish_with_card if fine_tune_only else finish_run
-            finish(run_experiment(experiment, resume, predict_test=pred_glue, only_fine_tune=fine_tune_only))
+            if fine_tune_only:
+                finish_with_card(run_experiment(experiment, resume, predict_test=pred_glue, only_fine_tune=True))
+            else:
+                finish_run(run_experiment(experiment, resume, predict_test=pred_glue, baseline=baseline))
 
 
 def _name_unknown_settings() -> None:

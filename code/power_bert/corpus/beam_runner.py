@@ -23,6 +23,7 @@ from power_bert.corpus.manifest import CorpusPlan
 from power_bert.corpus.shards import Shard
 from power_bert.errors import UserError
 from power_bert.files import read_lines
+from power_bert.parsing import parse_json
 
 # The job notes its shards there, a line each.
 _NOTES = "beam"
@@ -59,7 +60,7 @@ def write_shards_with_beam(plan: CorpusPlan, folder: Path, options: Sequence[str
         )
     lines = [line for path in notes.glob("*") if path.stat().st_size for line in read_lines(path)]
     shutil.rmtree(notes)
-    yield from (Shard(**json.loads(line)) for line in lines)
+    yield from (Shard.from_json(parse_json(line, notes), notes) for line in lines)
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from power_bert.errors import UserError
+from power_bert.archives import CheckedGzip
+from power_bert.errors import UserError, shorten
 
 SEPARATORS = ("empty-line", "line", "file")
 # A text has no such line; a binary file has, and would be held in memory whole.
@@ -70,17 +70,23 @@ def _lines(path: Path) -> Iterator[str]:
             while raw := file.readline(_MAX_LINE_BYTES):
                 number += 1
                 yield _decode(path, number, raw.removeprefix(_BOM) if number == 1 else raw).strip()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: damaged after line {number} ({error}). Restore the file or pack it again.") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}). Check the path and its rights.") from None
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+            raise UserError(
+                f"{path}: cannot be read ({error.strerror or error}). Check the path and its rights."
+            ) from None
+        raise UserError(
+            f"{path}: damaged after line {number} ({shorten(error)}). Restore the file or pack it again."
+        ) from None
 
 
 def _open(path: Path) -> BinaryIO:
     # By its first bytes, so that the name does not matter.
     with open(path, "rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
-    return cast(BinaryIO, gzip.open(path, "rb")) if is_gzip else open(path, "rb")
+    return cast(BinaryIO, CheckedGzip(path)) if is_gzip else open(path, "rb")
 
 
 def _decode(path: Path, number: int, raw: bytes) -> str:

@@ -9,12 +9,14 @@ from typing import Any
 
 from power_bert.corpus.documents import DocumentRules, read_documents, split_documents
 from power_bert.errors import UserError
+from power_bert.parsing import parsing
 
 TFDS_PREFIX = "tfds:"
 _ENDINGS = (".txt", ".txt.gz")
 # Small files share an input up to this size, so that a corpus of many files does not become as many shards.
 _INPUT_BYTES = 4 * 2**20
 _TFDS_EXAMPLES = 100_000
+_TFDS_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,15 @@ class TfdsInput:
 
     def documents(self, rules: DocumentRules) -> Iterator[str]:
         """The documents in all texts of all examples."""
-        import tensorflow_datasets as tfds
+        from power_bert.text.tfds_source import read_tfds
 
         builder = _open(self.name)
         texts = _text_features(self.name, builder)
-        data = builder.as_dataset(
-            split=f"train[{self.start}:{'' if self.stop is None else self.stop}]", shuffle_files=False
-        )
-        for example in tfds.as_numpy(data):
-            lines = "\n".join(example[name].decode("utf-8") for name in texts).split("\n")
-            yield from split_documents((line.strip() for line in lines), rules)
+        where = f"{TFDS_PREFIX}{self.name}"
+        split = f"train[{self.start}:{'' if self.stop is None else self.stop}]"
+        for batch in read_tfds(builder, split, where, _TFDS_BATCH):
+            for example in zip(*(batch[name] for name in texts), strict=True):
+                yield from split_documents(_lines_of(example, where), rules)
 
 
 CorpusInput = FileInput | TfdsInput
@@ -127,6 +128,12 @@ def _open(name: str) -> Any:
     from power_bert.text.tfds_source import open_tfds
 
     return open_tfds(name, f"{TFDS_PREFIX}{name}")
+
+
+def _lines_of(texts: Sequence[bytes], where: str) -> Iterator[str]:
+    with parsing(where, "UTF-8 text"):
+        lines = b"\n".join(texts).decode("utf-8").split("\n")
+    return (line.strip() for line in lines)
 
 
 def _text_features(name: str, builder: Any) -> list[str]:

@@ -15,7 +15,7 @@ from power_bert.corpus.document_split import SIDES, DocumentSplit, Side
 from power_bert.corpus.documents import DocumentRules
 from power_bert.corpus.inputs import CorpusInput, describe_input, list_inputs
 from power_bert.corpus.records import SMALLEST_LENGTH
-from power_bert.corpus.shards import SHARD_FORM, Shard, shard_path
+from power_bert.corpus.shards import Shard, shard_path
 from power_bert.corpus.vocabulary_file import check_same_test_split, read_origin
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
@@ -37,7 +37,7 @@ _PLAN: dict[str, Any] = {
     "lowercase": bool,
     "length": int,
 }
-_MANIFEST = {"plan_sha256": Maybe(str), "totals": Each(Each(int)), "shards": [SHARD_FORM]}
+_MANIFEST = {"plan_sha256": Maybe(str), "totals": Each(Each(int)), "shards": [dict]}
 _REMEDY = "restore it, or prepare the corpus anew"
 
 
@@ -250,7 +250,7 @@ def stored_corpus(folder: Path) -> Corpus | None:
     if not (folder / _MANIFEST_FILE).is_file():
         return None
     plan, manifest = _read_json(folder / _PLAN_FILE, _PLAN), _read_json(folder / _MANIFEST_FILE, _MANIFEST)
-    shards = tuple(Shard(**{name: values[name] for name in SHARD_FORM}) for values in manifest["shards"])
+    shards = tuple(Shard.from_json(values, folder / _MANIFEST_FILE) for values in manifest["shards"])
     corpus = Corpus(folder, plan["length"], plan["lowercase"], shards, plan)
     if {side: corpus.totals(side) for side in SIDES} != manifest["totals"]:
         raise UserError(f"{folder / _MANIFEST_FILE}: damaged (totals are not those of the shards); {_REMEDY}")

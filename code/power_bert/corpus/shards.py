@@ -47,6 +47,16 @@ class Shard:
     sha256: str
     text_digest: str
 
+    @classmethod
+    def from_json(cls, values: Any, source: Path) -> Shard:
+        """Read what `dataclasses.asdict` made of a shard.
+
+        Raises:
+            UserError: A value is missing or of another type; names the source.
+        """
+        check_form(values, SHARD_FORM, source, "prepare the corpus anew")
+        return cls(**{name: values[name] for name in SHARD_FORM})
+
     @property
     def side(self) -> Side:
         return "test" if self.name.startswith("test/") else "train"
@@ -92,11 +102,9 @@ def finished_shard(folder: Path, name: str, text_digest: str) -> Shard | None:
     if not path.is_file() or not note.is_file():
         return None
     try:
-        values = parse_json(note.read_bytes(), note)
-        check_form(values, SHARD_FORM, note, "")
+        shard = Shard.from_json(parse_json(note.read_bytes(), note), note)
     except UserError:
         return None  # it is made anew
-    shard = Shard(**{name: values[name] for name in SHARD_FORM})
     is_whole = shard.text_digest == text_digest and shard.name == name and file_sha256(path) == shard.sha256
     return shard if is_whole else None
 
@@ -124,7 +132,7 @@ def read_shard(folder: Path, shard: Shard, length: int) -> np.ndarray:
         raise UserError(f"{path}: the shard cannot be read ({error.strerror}); {remedy}") from None
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         raise UserError(f"{path}: the shard is corrupt, its sha256 is not the one in manifest.json; {remedy}")
-    with parsing(path, "a shard of records"):
+    with parsing(path, "a shard", remedy):
         records: Any = np.load(io.BytesIO(data), allow_pickle=False)
     if records.shape != (shard.records, length):
         raise UserError(f"{path}: has shape {records.shape}, manifest.json says {(shard.records, length)}; {remedy}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -49,16 +48,22 @@ def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin
 
 
 def read_origin(path: Path) -> VocabularyOrigin | None:
-    """How a vocabulary was trained; None where it has no such file, or another one's."""
-    origin = _origin_path(path)
-    if not origin.is_file():
+    """Read how a vocabulary was trained; None where it has no such file, or another one's.
+
+    Raises:
+        UserError: The file beside the vocabulary is damaged.
+    """
+    origin_path = _origin_path(path)
+    if not origin_path.is_file():
         return None
-    with contextlib.suppress(UserError), parsing(origin, "the origin of a vocabulary"):
-        values = parse_json(origin.read_bytes(), origin)
-        if values["vocabulary_sha256"] == file_sha256(path):
-            rules, split = DocumentRules(**values["rules"]), DocumentSplit(**values["split"])
-            return VocabularyOrigin(bool(values["lowercase"]), rules, split)
-    return None
+    advice = f"Without it nothing is known of the test documents of {path.name}: restore it, or delete it to go on"
+    values = parse_json(origin_path.read_bytes(), origin_path, advice=advice)
+    if not isinstance(values, dict) or values.pop("vocabulary_sha256", None) != file_sha256(path):
+        return None
+    with parsing(origin_path, "the origin of a vocabulary", advice):
+        return VocabularyOrigin(
+            bool(values["lowercase"]), DocumentRules(**values["rules"]), DocumentSplit(**values["split"])
+        )
 
 
 def check_same_test_split(

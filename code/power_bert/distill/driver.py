@@ -38,6 +38,7 @@ from power_bert.model.pretrained import plain_tokenizer
 from power_bert.run_dir import DISTILL, RunDir, write_json
 from power_bert.run_documents import read_environment
 from power_bert.text.examples import Examples, read_examples, read_training_examples
+from power_bert.text.label_counts import describe_labels
 from power_bert.train.driver import check_test_data, prepare_checkpoint, prepare_sample, write_run_description
 from power_bert.train.environment import make_deterministic
 from power_bert.train.metrics import compute_scores, format_scores
@@ -48,6 +49,7 @@ from power_bert.train.reporting import Reporter
 from power_bert.train.run_folder import check_run_dir, set_aside
 from power_bert.train.stored_run import load_stored_run
 from power_bert.train.training import RunContext, Split, TrainingPlan, compile_with_adamw, train
+from power_bert.train.without_elimination import score_without_elimination
 
 _TITLE = "distill"
 _FORWARDS = "teacher_forwards"
@@ -216,7 +218,9 @@ def _train(settings: Distillation, lessons: _Lessons, run_dir: RunDir, reporter:
         lessons.compression or (lambda done, total: []),
     )
     outcome = train(context, model, phase_dir, plan)
-    finish_phase(context, phase_dir, _TITLE, outcome, started, _figures(lessons))
+    eliminates = lessons.student.backbone.extraction == "hard"
+    further = score_without_elimination(context, phase_dir, _TITLE) if eliminates else {}
+    finish_phase(context, phase_dir, _TITLE, outcome, started, {**_figures(lessons), **further})
 
 
 def _objective(
@@ -251,6 +255,8 @@ def _describe(settings: Distillation, lessons: _Lessons, reporter: Reporter) -> 
         reporter.say(f"teacher forwards: {f'{count} examples' if count else '0 (cached)'}{inside}")
     parts = ", ".join(f"{len(examples)} {name}" for name, examples in lessons.transfer.parts.items())
     reporter.say(f"{settings.task}: learns from {parts}; {len(lessons.dev)} dev examples")
+    for line in describe_labels(settings.task_definition.labels, lessons.transfer.parts["train"], lessons.dev):
+        reporter.say(line)
     reporter.say(f"student {settings.student}: {lessons.student.count_params():,} parameters")
 
 

@@ -20,6 +20,7 @@ from power_bert.run_dir import DISTILL, RunDir, write_json
 from power_bert.settings import CUSTOM_SETTINGS
 from power_bert.text.examples import read_examples
 from power_bert.text.predictions import read_predictions, write_predictions
+from power_bert.train.cautions import caution_constant
 from power_bert.train.driver import write_run_description
 from power_bert.train.metrics import compute_scores, format_scores
 from power_bert.train.predict import Predictor, to_predictions
@@ -74,12 +75,21 @@ def make_ensemble(
         classifier.save_to_preset(str(folder))
     write_predictions(phase_dir.predictions("dev"), task, predictions)
     scores = compute_scores(task.metrics, dev.labels, read_predictions(phase_dir.predictions("dev"), task))
+    warnings = list(caution_constant(task, dev.labels, scores))
     write_json(
         phase_dir.metrics,
-        {"phase": DISTILL, "metric": task.metrics[0], "scores": scores, "parameters": int(classifier.count_params())},
+        {
+            "phase": DISTILL,
+            "metric": task.metrics[0],
+            "scores": scores,
+            "warnings": warnings,
+            "parameters": int(classifier.count_params()),
+        },
     )
     phase_dir.mark_done()
     console.print(f"ensemble of {len(runs)}: dev {format_scores(scores)}", markup=False)
+    for warning in warnings:
+        console.print(f"ensemble: warning: {warning}", markup=False)
     if predict_test:
         write_missing_predictions(settings, phase_dir, console)
     return run_dir

@@ -13,8 +13,8 @@ from power_bert.distill.word_classes import find_word_classes
 from power_bert.distill_config import Distillation
 from power_bert.errors import UserError
 from power_bert.text.examples import Examples
-from power_bert.text.raw_texts import stream_raw_examples
 from power_bert.text.task import Task
+from power_bert.text.text_files import stream_text_file
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,13 @@ def collect_texts(settings: Distillation, train: Examples, fill_masks: FillMasks
 
 
 def read_unlabelled(path: Path, task: Task) -> Examples:
-    """Texts of a file, one a line; for a task on pairs, two with a tab between. Empty lines do not count.
+    """Read the texts of a file, as `stream_text_file` does; empty ones do not count.
 
     Raises:
-        UserError: the file is missing or has no texts, is not UTF-8, or a line has not as many texts as the task.
+        UserError: The file is missing or has no texts, is not UTF-8, or a line has not as many texts as the task.
     """
     try:
-        with open(path, "rb") as file:
-            chunks = list(stream_raw_examples(file, str(path), task.is_pair))
+        chunks = list(stream_text_file(path, task))
     except OSError as error:
         raise UserError(f"--unlabelled {path}: cannot be read ({error.strerror}); expected a text file") from None
     texts = concatenate(chunks) if chunks else Examples([], None, None)

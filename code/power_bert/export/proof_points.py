@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from power_bert.analysis.elimination_cost import reference_notes
 from power_bert.analysis.litert_latency import measure_files
 from power_bert.config import Experiment, resolve_experiment
 from power_bert.distill.driver import distill
@@ -106,7 +107,8 @@ def prove(
         for number, (name, run, quantize) in enumerate(wanted)
     ]
     points = _with_latencies(points, timed_runs, console)
-    for ending, text in (("txt", proof_text(points)), ("csv", proof_csv(points)), ("json", proof_json(points))):
+    notes = [note for run in runs for note in reference_notes(find_stored_phase(run))]
+    for ending, text in (("txt", proof_text(points, notes)), ("csv", proof_csv(points)), ("json", proof_json(points))):
         atomic_write_text(out / f"proof_points.{ending}", text)
     return points
 
@@ -166,11 +168,11 @@ def _with_latencies(points: Sequence[ProofPoint], timed_runs: int, console: Cons
     return [replace(point, latencies=measured.get(point.file or "", {})) for point in points]
 
 
-def proof_text(points: Sequence[ProofPoint]) -> str:
-    """The table for people."""
+def proof_text(points: Sequence[ProofPoint], notes: Sequence[str] = ()) -> str:
+    """The table for people, with notes under it."""
     lines = text_table([_HEADER, *(_cells(point) for point in points)], words=range(_WORDS))
-    problems = [f"{point.name}: {point.problem}" for point in points if point.problem]
-    return "\n".join([*lines, *([""] if problems else []), *problems]) + "\n"
+    under = [*(f"{point.name}: {point.problem}" for point in points if point.problem), *notes]
+    return "\n".join([*lines, *([""] if under else []), *under]) + "\n"
 
 
 def _cells(point: ProofPoint) -> tuple[str, ...]:

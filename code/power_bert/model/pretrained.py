@@ -173,6 +173,11 @@ def rebuild_classifier(classifier: PowerBertTextClassifier, **changes: Any) -> P
     return twin
 
 
+def without_elimination(classifier: PowerBertTextClassifier) -> PowerBertTextClassifier:
+    """The same weights with nothing eliminated."""
+    return rebuild_classifier(classifier, extraction=None, retention=None)
+
+
 def _copy_weights(source: PowerBertBackbone, target: PowerBertBackbone) -> None:
     """Copy all weights but retention parameters (soft extraction has them) and the scales of another similarity."""
     left_out = ("/retention",) if source.similarity == target.similarity else ("/retention", "/similarity_scale")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 
 Retention = tuple[int, ...] | tuple[float, ...]
 UNITS = ("fraction", "tokens")
@@ -56,10 +56,10 @@ def check_retention(retention: Sequence[int | float], num_layers: int, max_lengt
         num_layers: encoder blocks of the model.
         max_length: the largest number of word-vectors that can be kept.
     """
-    shown = format_retention(retention)
+    shown = shorten(repr(format_retention(retention)))
     if len(retention) != num_layers:
         raise UserError(
-            f"retention configuration {shown!r} has {len(retention)} values, but the model has {num_layers} "
+            f"retention configuration {shown} has {len(retention)} values, but the model has {num_layers} "
             f"encoder blocks: give {num_layers} values separated by commas"
         )
     fraction = is_fraction(retention)
@@ -68,10 +68,10 @@ def check_retention(retention: Sequence[int | float], num_layers: int, max_lengt
     for block, value in enumerate(values, start=1):
         if not 0 < value <= highest or (not fraction and value < 1):
             unit = "a share in (0, 1]" if fraction else f"a number of word-vectors from 1 to {max_length}"
-            raise UserError(f"retention configuration {shown!r}: block {block} has {value}, expected {unit}")
+            raise UserError(f"retention configuration {shown}: block {block} has {value}, expected {unit}")
         if block > 1 and value > values[block - 2]:
             raise UserError(
-                f"retention configuration {shown!r}: block {block} keeps {value}, more than the block before it "
+                f"retention configuration {shown}: block {block} keeps {value}, more than the block before it "
                 f"({values[block - 2]}); eliminated word-vectors do not come back, so values may not increase"
             )
     return values
@@ -90,7 +90,7 @@ def parse_retention(text: str, num_layers: int, max_length: int) -> Retention:
         return check_retention([int(part) for part in parts], num_layers, max_length)
     except ValueError:
         raise UserError(
-            f"retention configuration {text!r} is not a list of numbers: expected something like "
+            f"retention configuration {shorten(repr(text))} is not a list of numbers: expected something like "
             "'64,48,32,16,8,4' (word-vectors) or '1.0,0.8,0.5,0.3,0.2,0.1' (shares of each example's length)"
         ) from None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.model.retention import Retention, format_retention, parse_retention
-from power_bert.run_documents import read_retention
+from power_bert.parsing import parse_json
 
 NO_ELIMINATION = "none"
 
@@ -26,20 +27,22 @@ def resolve_retention_text(choice: str) -> str:
             "configuration such as 1.0,0.8,0.5, or nothing, and it is searched; 'none' is for evaluate and predict"
         )
     path = Path(choice)
-    if path.suffix != ".json" and not path.is_file():
+    if path.suffix != ".json" and not os.path.isfile(path):
         return "".join(choice.split())
-    if not path.is_file():
-        raise UserError(
-            f"RETENTION_CONFIG={choice} cannot be read (no such file); give a retention.json, or a configuration such "
-            "as 1.0,0.8,0.5"
-        )
+    setting = f"RETENTION_CONFIG={shorten(choice)}"
     try:
-        return format_retention(read_retention(path))
-    except UserError as error:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
         raise UserError(
-            f'RETENTION_CONFIG={choice}: expected a JSON file with "retention": [one number a block], as the search '
-            f"writes it ({error})"
+            f"{setting} cannot be read ({getattr(error, 'strerror', error)}); give a retention.json, or a "
+            "configuration such as 1.0,0.8,0.5"
         ) from None
+    form = 'a JSON file with "retention": [one number a block], as the search writes it'
+    values = parse_json(data, setting, advice=f"Expected {form}.")
+    numbers = values.get("retention") if isinstance(values, dict) else None
+    if not isinstance(numbers, list) or not numbers or not all(type(number) in (int, float) for number in numbers):
+        raise UserError(f"{setting}: expected {form}")
+    return format_retention(numbers)
 
 
 def parse_retention_choice(choice: str, num_layers: int, max_length: int) -> Retention | None:

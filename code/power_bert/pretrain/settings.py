@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from power_bert.config import CHOICES
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
+from power_bert.files import read_lines
 from power_bert.folders import PACKAGE
+from power_bert.parsing import parsing
 from power_bert.pretrain.position_start import POSITION_STARTS
 from power_bert.settings import Ranges, check_choices, check_ranges, check_types, settings_to_json
 
@@ -155,9 +158,9 @@ def resolve_settings(given: Mapping[str, Any], where: str = "") -> PretrainingSe
     values = {name: value for name, value in given.items() if value is not None}
     if "corpus" not in values:
         raise UserError(f"{prefix}no corpus given; expected the folder of a prepared corpus (prepare-corpus makes one)")
-    values["corpus"] = os.path.abspath(values["corpus"])
     try:
-        return PretrainingSettings(**values)
+        settings = PretrainingSettings(**values)
+        return dataclasses.replace(settings, corpus=os.path.abspath(settings.corpus))
     except UserError as error:
         raise UserError(f"{prefix}{error}") from None
 
@@ -167,7 +170,7 @@ def check_names(given: Mapping[str, Any], where: str = "") -> None:
     known = [field.name for field in dataclasses.fields(PretrainingSettings)]
     if unknown := sorted(set(given) - set(known)):
         prefix = f"{where}: " if where else ""
-        raise UserError(f"{prefix}unknown settings {', '.join(unknown)}; known are {', '.join(known)}")
+        raise UserError(f"{prefix}unknown settings {shorten(', '.join(unknown))}; known are {', '.join(known)}")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -180,9 +183,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     if found is None:
         shipped = sorted(f"configs/{file.name}" for file in (PACKAGE / "configs").glob("*.toml"))
         raise UserError(f"{path}: no such file. With the program come {', '.join(shipped)}")
-    try:
-        return tomllib.loads(found.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{found}: no valid TOML ({error}); correct the file") from None
-    except OSError as error:
-        raise UserError(f"{found}: cannot be read ({error.strerror})") from None
+    text = "\n".join(read_lines(found))
+    with parsing(found, "valid TOML", "Correct the file."):
+        values = tomllib.loads(text)
+        json.dumps(values, default=str)  # refuses hexadecimal numbers of thousands of digits: no message can show them
+    return values

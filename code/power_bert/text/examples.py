@@ -1,14 +1,15 @@
 """Examples of a task: texts with class indices or scores, from any source. A bad row stops the reading."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from power_bert.errors import UserError, shorten
 from power_bert.text.row_readers import CHUNK_ROWS, REMEDY, RawRows
 from power_bert.text.sources import open_source
-from power_bert.text.targets import parse_targets
+from power_bert.text.targets import are_hidden, parse_targets
 from power_bert.text.task import SPLITS, Split, Task
 
 
@@ -75,7 +76,8 @@ def stream_examples(task: Task, split: Split, data_dir: str | Path, chunk_rows: 
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; expected one of {SPLITS}")
-    for rows in open_source(data_dir).rows(task, split, chunk_rows):
+    chunks = open_source(data_dir).rows(task, split, chunk_rows)
+    for rows in _without_hidden_labels(task, chunks) if split == "test" else chunks:
         yield _to_examples(task, rows)
 
 
@@ -101,6 +103,26 @@ def data_fingerprint(task: Task, data_dir: str | Path) -> dict[str, str]:
     return open_source(data_dir).fingerprint(task)
 
 
+def _without_hidden_labels(task: Task, chunks: Iterator[RawRows]) -> Iterator[RawRows]:
+    """Leave out the labels of test data where all are -1 or empty, as others export GLUE's."""
+    is_hidden: bool | None = None
+    for rows in chunks:
+        if rows.targets is None:
+            yield rows
+            continue
+        if is_hidden is None:
+            is_hidden = are_hidden(task, rows.targets)
+        if is_hidden and not are_hidden(task, rows.targets):
+            row = next(row for row, target in enumerate(rows.targets) if not are_hidden(task, [target]))
+            raise UserError(
+                f"{rows.where(row)}: label {shorten(repr(rows.targets[row]), 80)}, but the rows before it have none "
+                "(-1). Expected labels in all rows of the test data or in none."
+            )
+        yield replace(rows, targets=None) if is_hidden else rows
+
+
 def _to_examples(task: Task, rows: RawRows) -> Examples:
-    labels = None if rows.targets is None else parse_targets(task, rows.targets, rows.where, REMEDY)
+    # Official data are whole; those of a user can have more labels than the training data, which decide otherwise.
+    remedy = REMEDY if task.rows or task.is_regression else "Correct the line, or set LABELS to all labels of the data."
+    labels = None if rows.targets is None else parse_targets(task, rows.targets, rows.where, remedy)
     return Examples(rows.texts[0], rows.texts[1] if len(rows.texts) > 1 else None, labels)

@@ -1,27 +1,21 @@
 """What the servers hold: the files of each data set, and how they become a folder that the readers take."""
 
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from power_bert.errors import UserError
+from power_bert.archives import open_zip
+from power_bert.errors import UserError, shorten
 from power_bert.files import read_line_chunks, read_lines
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.labelled_sets import LABELLED_TASKS, NEWSGROUPS
-from power_bert.text.newsgroups import ARCHIVE_URL
+from power_bert.text.newsgroups import ARCHIVE_NAME
 from power_bert.text.task import Task
+from power_bert.text.transfer import PublishedFile
 
-_GLUE_URL = "https://dl.fbaipublicfiles.com/glue/data"
-_SENTEVAL_URL = "https://dl.fbaipublicfiles.com/senteval/senteval_data"
 # Tables, and licences and notes of the authors; not the raw data in further folders of an archive.
 _ENDINGS = (".tsv", ".txt", ".md")
-
-
-class DamagedArchive(UserError):
-    """What was downloaded is not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +24,13 @@ class Archive:
 
     Attributes:
         folder: Of its tasks, and inside its zip archive.
-        urls: Its files.
-        unpack: Fills the empty folder, given second, from the downloaded files, given first in the order of `urls`;
-            raises DamagedArchive.
+        files: Names of its files, which PUBLISHED has.
+        unpack: Fills the empty folder, given second, from the downloaded files, given first in the order of `files`;
+            raises a UserError where they are damaged.
     """
 
     folder: str
-    urls: tuple[str, ...]
+    files: tuple[str, ...]
     unpack: Callable[[list[Path], Path], None]
 
     @property
@@ -46,24 +40,19 @@ class Archive:
 
 
 def unpack_zip(files: list[Path], target: Path) -> None:
-    """Unpacks the files of the top folder of a zip archive, which bears the name of the data set.
+    """Unpack the files of the top folder of a zip archive, which bears the name of the data set.
 
     Raises:
-        DamagedArchive: The archive is cut off or changed (the checksum of each file is compared), names a place
-            outside its folder, or has no tables.
+        UserError: The archive is cut off or changed (the checksum of each file is compared), names a place outside its
+            folder, or has a table that cannot be unpacked.
     """
     (path,) = files
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                name = PurePosixPath(member.filename.replace("\\", "/"))
-                if name.is_absolute() or ".." in name.parts:
-                    raise DamagedArchive(f"{path}: holds {member.filename!r}, which lies outside of the archive")
-                if len(name.parts) == 2 and name.suffix in _ENDINGS and not name.name.startswith("."):
-                    with archive.open(member) as source, open(target / name.name, "wb") as file:
-                        shutil.copyfileobj(source, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DamagedArchive(f"{path}: not a whole zip archive ({error})") from error
+    with open_zip(path) as archive:
+        archive.check_places()
+        for member in archive.counts:
+            name = PurePosixPath(member.replace("\\", "/"))
+            if len(name.parts) == 2 and name.suffix in _ENDINGS and not name.name.startswith("."):
+                archive.extract(member, target / name.name)
 
 
 def assemble_mrpc(files: list[Path], target: Path) -> None:
@@ -100,7 +89,7 @@ def _mrpc_rows(path: Path) -> Iterator[list[str]]:
         for line in lines:
             row = line.split("\t")
             if len(row) != 5:
-                raise DamagedArchive(f"{path}: a line with {len(row)} columns, expected 5: {line[:60]!r}")
+                raise UserError(f"{path}: a line with {len(row)} columns, expected 5: {shorten(line, 60)}")
             yield row
 
 
@@ -108,30 +97,59 @@ def _write_rows(path: Path, rows: list[list[str]]) -> None:
     path.write_bytes("".join("\t".join(row) + "\n" for row in rows).encode())
 
 
-def _zip(folder: str, name: str) -> Archive:
-    return Archive(folder, (f"{_GLUE_URL}/{name}",), unpack_zip)
+def _glue(name: str, num_bytes: int, sha256: str) -> PublishedFile:
+    return PublishedFile((f"https://dl.fbaipublicfiles.com/glue/data/{name}",), num_bytes, sha256)
 
+
+def _senteval(name: str, num_bytes: int, sha256: str) -> PublishedFile:
+    return PublishedFile((f"https://dl.fbaipublicfiles.com/senteval/senteval_data/{name}",), num_bytes, sha256)
+
+
+# Sizes and sha256 of GLUE's files: as TensorFlow Datasets and Hugging Face's datasets record them for these addresses.
+# Those of the newsgroups: as scikit-learn records them for its copy, the first address.
+PUBLISHED: dict[str, PublishedFile] = {
+    "CoLA.zip": _glue("CoLA.zip", 376971, "f212fcd832b8f7b435fb991f101abf89f96b933ab400603bf198960dfc32cbff"),
+    "SST-2.zip": _glue("SST-2.zip", 7439277, "d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa"),
+    "msr_paraphrase_train.txt": _senteval(
+        "msr_paraphrase_train.txt", 1047044, "60a9b09084528f0673eedee2b69cb941920f0b8cd0eeccefc464a98768457f89"
+    ),
+    "msr_paraphrase_test.txt": _senteval(
+        "msr_paraphrase_test.txt", 441275, "a04e271090879aaba6423d65b94950c089298587d9c084bf9cd7439bd785f784"
+    ),
+    "mrpc_dev_ids.tsv": _glue(
+        "mrpc_dev_ids.tsv", 6222, "971d7767d81b997fd9060ade0ec23c4fc31cbb226a55d1bd4a1bac474eb81dc7"
+    ),
+    "STS-B.zip": _glue("STS-B.zip", 802872, "e60a6393de5a8b5b9bac5020a1554b54e3691f9d600b775bd131e613ac179c85"),
+    "QQP-clean.zip": _glue(
+        "QQP-clean.zip", 41696084, "40e7c862c04eb26ee04b67fd900e76c45c6ba8e6d8fab4f8f1f8072a1a3fbae0"
+    ),
+    "MNLI.zip": _glue("MNLI.zip", 312783507, "e7c1d896d26ed6caf700110645df426cc2d8ebf02a5ab743d5a5c68ac1c83633"),
+    "QNLIv2.zip": _glue("QNLIv2.zip", 10627589, "e634e78627a29adaecd4f955359b22bf5e70f2cbd93b493f2d624138a0c0e5f5"),
+    "RTE.zip": _glue("RTE.zip", 697150, "6bf86de103ecd335f3441bd43574d23fef87ecc695977a63b82d5efb206556ee"),
+    "WNLI.zip": _glue("WNLI.zip", 28999, "ae0e8e4d16f4d46d4a0a566ec7ecceccfd3fbfaa4a7a4b4e02848c0f2561ac46"),
+    "AX.tsv": _glue("AX.tsv", 222257, "0e13510b1bb14436ff7e2ee82338f0efb0133ecf2e73507a697dc210db3f05fd"),
+    ARCHIVE_NAME: PublishedFile(
+        (
+            "https://ndownloader.figshare.com/files/5975967",
+            f"http://qwone.com/~jason/20Newsgroups/{ARCHIVE_NAME}",
+        ),
+        2 * 10**7,
+        "8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610",
+    ),
+}
 
 ARCHIVES = (
-    _zip("CoLA", "CoLA.zip"),
-    _zip("SST-2", "SST-2.zip"),
-    Archive(
-        "MRPC",
-        (
-            f"{_SENTEVAL_URL}/msr_paraphrase_train.txt",
-            f"{_SENTEVAL_URL}/msr_paraphrase_test.txt",
-            f"{_GLUE_URL}/mrpc_dev_ids.tsv",
-        ),
-        assemble_mrpc,
-    ),
-    _zip("STS-B", "STS-B.zip"),
-    _zip("QQP", "QQP-clean.zip"),
-    _zip("MNLI", "MNLI.zip"),
-    _zip("QNLI", "QNLIv2.zip"),
-    _zip("RTE", "RTE.zip"),
-    _zip("WNLI", "WNLI.zip"),
-    Archive("AX", (f"{_GLUE_URL}/AX.tsv",), copy_diagnostic),
+    Archive("CoLA", ("CoLA.zip",), unpack_zip),
+    Archive("SST-2", ("SST-2.zip",), unpack_zip),
+    Archive("MRPC", ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt", "mrpc_dev_ids.tsv"), assemble_mrpc),
+    Archive("STS-B", ("STS-B.zip",), unpack_zip),
+    Archive("QQP", ("QQP-clean.zip",), unpack_zip),
+    Archive("MNLI", ("MNLI.zip",), unpack_zip),
+    Archive("QNLI", ("QNLIv2.zip",), unpack_zip),
+    Archive("RTE", ("RTE.zip",), unpack_zip),
+    Archive("WNLI", ("WNLI.zip",), unpack_zip),
+    Archive("AX", ("AX.tsv",), copy_diagnostic),
 )
 
 # Not of GLUE: fetched by its name alone.
-NEWSGROUPS_ARCHIVE = Archive(NEWSGROUPS, (ARCHIVE_URL,), keep_archive)
+NEWSGROUPS_ARCHIVE = Archive(NEWSGROUPS, (ARCHIVE_NAME,), keep_archive)

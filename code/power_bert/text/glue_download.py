@@ -7,9 +7,9 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_directory
 from power_bert.locks import one_writer
 from power_bert.text.examples import count_examples
-from power_bert.text.glue_archives import ARCHIVES, NEWSGROUPS_ARCHIVE, Archive, DamagedArchive
+from power_bert.text.glue_archives import ARCHIVES, NEWSGROUPS_ARCHIVE, PUBLISHED, Archive
 from power_bert.text.glue_tasks import get_task
-from power_bert.text.transfer import Progress, TransferError, fetch_file
+from power_bert.text.transfer import Progress, TransferError, fetch_file, set_aside, sha256_of
 
 ALL = "all"
 DOWNLOADS = "downloads"
@@ -28,7 +28,8 @@ def download_glue(
     """Fetches the data sets of tasks into `glue_folder`, one folder each; what is complete there is left alone.
 
     Downloads lie in `glue_folder/downloads` until they are unpacked; a file that was put there by hand is taken
-    instead of the server's.
+    instead of the server's. What a server sends is compared by sha256; whatever is unpacked, by its rows. A file that
+    is refused gets another name.
 
     Args:
         names: Names of tasks, or "all" (of GLUE).
@@ -49,6 +50,8 @@ def download_glue(
                 _download(archive, glue_folder, tell, show_progress, mirror)
         except TransferError as error:
             raise UserError(_network_message(error, archives[position:], glue_folder)) from error
+        except _Refused as error:
+            raise UserError(f"{error}. Call again, or name another server with --mirror.") from error
         except OSError as error:
             raise UserError(f"{glue_folder / archive.folder}: cannot be written ({error.strerror})") from error
 
@@ -74,38 +77,69 @@ def _download(
         _check_existing(archive, target)
         tell(f"{target} is complete: {_describe(archive)}")
         return
-    files = [glue_folder / DOWNLOADS / url.rpartition("/")[2] for url in archive.urls]
-    for is_last in (False, True):
-        _fetch_missing(archive, files, tell, show_progress, mirror)
-        try:
-            _unpack(archive, files, target)
-            break
-        except DamagedArchive as error:
-            _remove(files)
-            if is_last:
-                raise UserError(f"{error}. Fetched anew it is no better; nothing was unpacked. Try later.") from error
-            tell(f"{error}; deleted, to fetch it anew")
-    _remove(files)
+    files = [glue_folder / DOWNLOADS / name for name in archive.files]
+    by_hand = [file for file in files if file.exists()]
+    for file in by_hand:
+        if not _is_published(file):
+            tell(f"{file}: not the published file (its sha256 is another one); taken if it has the official rows")
+    try:
+        _fetch_and_unpack(archive, files, target, tell, show_progress, mirror)
+    except _Refused as error:
+        if not by_hand:
+            raise
+        tell(str(error))
+        _fetch_and_unpack(archive, files, target, tell, show_progress, mirror)
+    for file in files:
+        file.unlink()
     tell(f"{target}: {_describe(archive)}")
 
 
-def _fetch_missing(
-    archive: Archive, files: list[Path], tell: Callable[[str], None], show_progress: ShowProgress, mirror: str | None
+class _Refused(UserError):
+    """Files that could not be unpacked to the official data; they are set aside."""
+
+
+def _fetch_and_unpack(
+    archive: Archive,
+    files: list[Path],
+    target: Path,
+    tell: Callable[[str], None],
+    show_progress: ShowProgress,
+    mirror: str | None,
 ) -> None:
-    for url, file in zip(archive.urls, files, strict=True):
+    for file in files:
         if not file.exists():
-            address = f"{mirror.rstrip('/')}/{file.name}" if mirror else url
-            tell(f"{archive.folder}: fetching {address}")
-            fetch_file(address, file, show_progress(file.name))
+            _fetch(archive, file, tell, show_progress, mirror)
+    try:
+        with atomic_directory(target) as folder:
+            archive.unpack(files, folder)
+            if problem := _find_problem(archive, folder):
+                names = ", ".join(str(file) for file in files)
+                raise UserError(f"{names}: not the official data of {archive.folder} ({problem})")
+    except UserError as error:
+        suspects = [file for file in files if not _is_published(file)] or files
+        names = ", ".join(set_aside(file).name for file in suspects)
+        raise _Refused(f"{error}. Nothing was unpacked; set aside as {names}") from error
 
 
-def _unpack(archive: Archive, files: list[Path], target: Path) -> None:
-    with atomic_directory(target) as folder:
-        archive.unpack(files, folder)
-        problem = _find_problem(archive, folder)
-        if problem:
-            names = ", ".join(str(file) for file in files)
-            raise DamagedArchive(f"{names}: not the official data of {archive.folder} ({problem})")
+def _fetch(
+    archive: Archive, file: Path, tell: Callable[[str], None], show_progress: ShowProgress, mirror: str | None
+) -> None:
+    """Fetch a file from the first address that has it."""
+    published = PUBLISHED[file.name]
+    *others, last = [f"{mirror.rstrip('/')}/{file.name}"] if mirror else published.urls
+    for address in others:
+        tell(f"{archive.folder}: fetching {address}")
+        try:
+            fetch_file(address, file, published, show_progress(file.name))
+            return
+        except TransferError as error:
+            tell(str(error))
+    tell(f"{archive.folder}: fetching {last}")
+    fetch_file(last, file, published, show_progress(file.name))
+
+
+def _is_published(file: Path) -> bool:
+    return sha256_of(file) == PUBLISHED[file.name].sha256
 
 
 def _find_problem(archive: Archive, folder: Path) -> str | None:
@@ -134,14 +168,11 @@ def _describe(archive: Archive) -> str:
     return f"{', '.join(counts)} rows"
 
 
-def _remove(files: list[Path]) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)
-
-
 def _network_message(error: TransferError, missing: list[Archive], glue_folder: Path) -> str:
-    listed = "\n".join(f"  {url}" for archive in missing for url in archive.urls)
+    names = [name for archive in missing for name in archive.files]
+    listed = "\n".join(f"  {name}: {' or '.join(PUBLISHED[name].urls)}" for name in names)
     return (
-        f"{error}\nCheck the network (behind a proxy, set HTTPS_PROXY) and call again: it goes on. Or download these "
+        f"{error}\nCheck the network (behind a proxy, set HTTPS_PROXY) and call again: it goes on. Or name another "
+        "server with --mirror. Or download these "
         f"files on another machine, put them into {glue_folder / DOWNLOADS} and call again:\n{listed}"
     )

@@ -1,4 +1,4 @@
-"""Labelled sets beside GLUE, as rows of the task table; unlike GLUE's, their test files have labels.
+"""Labelled sets beside GLUE, as rows of the task table; unlike GLUE's, test files of the published ones have labels.
 
 emotion: Saravia et al., CARER, EMNLP 2018. massive: FitzGerald et al., MASSIVE, ACL 2023 (arXiv 2204.08582), the
 intents of its American English part. 20newsgroups: Ken Lang's collection in Jason Rennie's split by date.
@@ -7,6 +7,8 @@ intents of its American English part. 20newsgroups: Ken Lang's collection in Jas
 from power_bert.text.task import Layout, Split, Task, TaskDefaults
 
 NEWSGROUPS = "20newsgroups"
+# The data set that this project generates (`sample_cola`): in CoLA's layout, but not CoLA.
+SAMPLE = "acceptability-sample"
 _EMOTIONS = ("sadness", "joy", "love", "anger", "fear", "surprise")
 _GROUPS = (
     "alt.atheism comp.graphics comp.os.ms-windows.misc comp.sys.ibm.pc.hardware comp.sys.mac.hardware comp.windows.x "
@@ -88,6 +90,24 @@ _TASK_ROWS = (
         rows=_rows(10191, 1123, 7532),
         prediction_file="20newsgroups.tsv",
         defaults=_defaults(max_length=256, batch_size=16),
+    ),
+    Task(
+        name=SAMPLE,
+        folder="acceptability",
+        family=SAMPLE,
+        labels=("0", "1"),
+        metrics=("matthews",),
+        train_layout=Layout((3,), 1, num_columns=4),
+        test_layout=Layout(("sentence",), index_column="index"),
+        prediction_file="acceptability-sample.tsv",
+        # CoLA's, but for the rates: the sample has less than half of CoLA's sentences.
+        defaults=TaskDefaults(
+            max_length=64,
+            learning_rate=1e-4,
+            soft_extract_learning_rate=3e-3,
+            regularization=7e-3,
+            batch_size=32,
+        ),
     ),
 )
 

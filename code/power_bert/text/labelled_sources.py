@@ -1,14 +1,14 @@
 """Folders as the labelled sets are published: the archive of the 20 newsgroups, and MASSIVE's one file a language."""
 
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 from power_bert.errors import UserError
 from power_bert.files import read_line_chunks
-from power_bert.text.labelled_sets import NEWSGROUPS
+from power_bert.parsing import parse_json
+from power_bert.text.labelled_sets import LABELLED_TASKS, NEWSGROUPS
 from power_bert.text.newsgroups import ARCHIVE_NAME, read_documents
 from power_bert.text.row_readers import RawRows
 from power_bert.text.sources import FolderSource
@@ -16,6 +16,12 @@ from power_bert.text.task import Split, Task
 
 MASSIVE = "massive"
 _MASSIVE_FILE = "en-US.jsonl"
+_MASSIVE_KEYS = ("partition", "utt", "intent")
+# Rows of the published files: with fewer a file is cut off, even where its last line is whole.
+PUBLISHED_ROWS: dict[str, Mapping[Split, int]] = {
+    NEWSGROUPS: LABELLED_TASKS[NEWSGROUPS].rows,
+    MASSIVE: {"train": 11514, "dev": 2033, "test": 2974},
+}
 
 
 class PublishedFolderSource(FolderSource):
@@ -30,12 +36,12 @@ class PublishedFolderSource(FolderSource):
         return self._published(task) is not None or super().has(task, split)
 
     def rows(self, task: Task, split: Split, chunk_rows: int) -> Iterator[RawRows]:
-        """Reads the split."""
+        """Read the split; a UserError at its end if it has not the rows of the published file."""
         published = self._published(task)
         if published is None:
             return super().rows(task, split, chunk_rows)
         read = _newsgroups_rows if task.name == NEWSGROUPS else _massive_rows
-        return read(published, split, chunk_rows)
+        return _counted(read(published, split, chunk_rows), published, split, PUBLISHED_ROWS[task.name][split])
 
     def fingerprint(self, task: Task) -> dict[str, str]:
         """The sha256 of each file of the task."""
@@ -51,6 +57,18 @@ class PublishedFolderSource(FolderSource):
             return None
         places = (self.data_dir, self.data_dir / name, self.data_dir / task.folder / name)
         return next((path for path in places if path.is_file()), None)
+
+
+def _counted(chunks: Iterator[RawRows], path: Path, split: Split, expected: int) -> Iterator[RawRows]:
+    found = 0
+    for rows in chunks:
+        found += len(rows.numbers)
+        yield rows
+    if found != expected:
+        raise UserError(
+            f"{path}: {found:,} {split} rows, the published file has {expected:,}. Fetch it again; a part of it goes "
+            "into files of its own (train.jsonl, dev.jsonl, test.jsonl)."
+        )
 
 
 def _newsgroups_rows(archive: Path, split: Split, chunk_rows: int) -> Iterator[RawRows]:
@@ -69,14 +87,15 @@ def _massive_rows(path: Path, split: Split, chunk_rows: int) -> Iterator[RawRows
         numbers, texts, intents = [], [], []
         for line in lines:
             line_number += 1
-            try:
-                entry = json.loads(line)
-                partition, text, intent = (str(entry[name]) for name in ("partition", "utt", "intent"))
-            except (ValueError, KeyError, TypeError):
+            entry = parse_json(line, path, line_number, advice="Download it again")
+            values = [entry.get(name) for name in _MASSIVE_KEYS] if isinstance(entry, dict) else []
+            strings = [value for value in values if isinstance(value, str)]
+            if len(strings) != len(_MASSIVE_KEYS):
                 raise UserError(
                     f'{path}, line {line_number}: expected an object with "partition", "utt" and "intent", as '
                     "MASSIVE's archive has it; download it again"
-                ) from None
+                )
+            partition, text, intent = strings
             if partition == split:
                 numbers.append(line_number)
                 texts.append(text)

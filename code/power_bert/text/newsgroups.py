@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from power_bert.archives import read_tar_gz
 from power_bert.errors import UserError
 from power_bert.text.task import Split
 
 ARCHIVE_NAME = "20news-bydate.tar.gz"
-ARCHIVE_URL = f"http://qwone.com/~jason/20Newsgroups/{ARCHIVE_NAME}"
 # Of the training documents of a group, one in so many is held out for dev.
 HELD_OUT = 10
-_MEMBER = re.compile(r"(?:\./)?20news-bydate-(train|test)/([^/]+)/([0-9]+)")
+# The longest document has 160 kB, and all together 36 MB.
+_MAX_DOCUMENT_BYTES = 2**24
+_MAX_BYTES = 2**28
+_ADVICE = "Fetch it again: bash run.sh download 20newsgroups"
+_MEMBER = re.compile(r"(?:\./)?20news-bydate-(train|test)/([^/]+)/([0-9]{1,18})")
 
 
 def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]]:
@@ -32,16 +34,15 @@ def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]
         Group, name inside the archive, stripped text; a text can be empty.
 
     Raises:
-        UserError: The archive is damaged, or holds no documents of the newsgroups.
+        UserError: The archive is damaged (it is read to its end, checksum included), or holds no documents of the
+            newsgroups.
     """
     part = "test" if split == "test" else "train"
     try:
-        documents = _read_part(archive, part, archive.stat().st_mtime_ns)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise UserError(
-            f"{archive}: cannot be read as the archive of the 20 newsgroups ({error}). Fetch it again: "
-            "bash run.sh download 20newsgroups"
-        ) from error
+        status = archive.stat()
+        documents = _read_archive(archive, (status.st_mtime_ns, status.st_size))[part]
+    except UserError as error:
+        raise UserError(f"{error}. {_ADVICE}") from error
     if not documents:
         raise UserError(f"{archive}: no documents like 20news-bydate-{part}/sci.space/60804. Expected {ARCHIVE_NAME}.")
     position_in_group: dict[str, int] = {}
@@ -65,19 +66,17 @@ def strip_document(text: str) -> str:
     return str(strip_newsgroup_quoting(strip_newsgroup_footer(strip_newsgroup_header(text))))
 
 
-# A run reads a part several times: train and dev, the check of the test data, their predictions and scores.
-@lru_cache(maxsize=2)
-def _read_part(archive: Path, part: str, modified_ns: int) -> dict[tuple[str, int], str]:
-    """(group, number) -> stripped text; `modified_ns` tells a new archive of the same name from the old one."""
-    documents = {}
-    with tarfile.open(archive, "r:gz") as tar:
-        for member in tar:
-            match = _MEMBER.fullmatch(member.name)
-            file = tar.extractfile(member) if match and match[1] == part else None
-            if match and file is not None:
-                text = _with_lines(file.read().decode("latin-1"))
-                documents[match[2], int(match[3])] = strip_document(text)
-    return documents
+# A run reads the archive several times: train and dev, the check of the test data, their predictions and scores.
+@lru_cache(maxsize=1)
+def _read_archive(archive: Path, version: tuple[int, int]) -> dict[str, dict[tuple[str, int], str]]:
+    """Part -> (group, number) -> stripped text; `version` tells a new archive of the same name from an old one."""
+    parts: dict[str, dict[tuple[str, int], str]] = {"train": {}, "test": {}}
+    for name, content in read_tar_gz(
+        archive, lambda name: bool(_MEMBER.fullmatch(name)), _MAX_DOCUMENT_BYTES, _MAX_BYTES
+    ):
+        part, group, number = _MEMBER.fullmatch(name).groups()  # type: ignore[union-attr]
+        parts[part][group, int(number)] = strip_document(_with_lines(content.decode("latin-1")))
+    return parts
 
 
 def _with_lines(text: str) -> str:

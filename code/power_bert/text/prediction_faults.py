@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from power_bert.errors import shorten
 from power_bert.text.predictions import HEADER
 from power_bert.text.task import Task
 
@@ -138,7 +139,7 @@ class _Check:
 
 def _expectation(task: Task) -> str:
     if task.labels is not None:
-        return f"one of {', '.join(task.labels)}"
+        return f"one of {shorten(', '.join(task.labels))}"
     return "a number" if task.score_range is None else "a number from {:g} to {:g}".format(*task.score_range)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.files import atomic_file, read_lines
 from power_bert.text.row_readers import REMEDY
 from power_bert.text.targets import format_classes, format_scores, parse_targets
@@ -75,13 +75,14 @@ def read_predictions(path: str | Path, task: Task) -> np.ndarray:
         if len(row) != len(HEADER):
             raise UserError(f"{path}, line {number}: expected 2 columns separated by tabs, found {len(row)}. {REMEDY}")
     if tuple(rows[0]) != HEADER:
-        raise UserError(f"{path}, line 1: expected the header 'index<TAB>prediction', found {rows[0]}. {REMEDY}")
+        found = shorten(rows[0])
+        raise UserError(f"{path}, line 1: expected the header 'index<TAB>prediction', found {found}. {REMEDY}")
     if len(rows) == 1:
         raise UserError(f"{path}: no predictions after the header. Predict again to write the file anew.")
     for position, row in enumerate(rows[1:]):
         if row[0] != str(position):
             raise UserError(
-                f"{path}, line {position + 2}: expected index {position}, found {row[0]!r}: "
+                f"{path}, line {position + 2}: expected index {position}, found {shorten(repr(row[0]), 40)}: "
                 "indices count from 0 in the order of the examples. Predict again to write the file anew."
             )
     return parse_targets(task, [row[1] for row in rows[1:]], lambda row: f"{path}, line {row + 2}", REMEDY)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from power_bert.errors import UserError
+from power_bert.files import check_first_line, decode_lines
 from power_bert.text.examples import Examples
 
-_BOM = b"\xef\xbb\xbf"
 _READ_BYTES = 1 << 20
 
 
@@ -31,11 +31,15 @@ def stream_raw_examples(file: RawFile, name: str, is_pair: bool | None) -> Itera
         Consecutive examples, one or more, without labels.
 
     Raises:
-        UserError: A line is not UTF-8, or has more or fewer texts than expected.
+        UserError: A line is not UTF-8, or has more or fewer texts than expected; or line ends are CR alone.
     """
     first_line = 1
     for raw in _line_chunks(file):
-        lines = [_decode(name, number, line) for number, line in enumerate(raw, start=first_line)]
+        lines = [
+            decode_lines(name, line, number).removesuffix("\r") for number, line in enumerate(raw, start=first_line)
+        ]
+        if first_line == 1:
+            check_first_line(name, lines[0])
         if is_pair is None:
             is_pair = "\t" in lines[0]
         yield _split(name, lines, first_line, is_pair)
@@ -45,10 +49,7 @@ def stream_raw_examples(file: RawFile, name: str, is_pair: bool | None) -> Itera
 def _line_chunks(file: RawFile) -> Iterator[list[bytes]]:
     """Whole lines without their ends; the beginning of a line waits for its rest."""
     begun: list[bytes] = []
-    is_start = True
     while data := file.read1(_READ_BYTES):
-        if is_start:
-            data, is_start = data.removeprefix(_BOM), False
         first, *others = data.split(b"\n")
         begun.append(first)
         if others:
@@ -57,16 +58,6 @@ def _line_chunks(file: RawFile) -> Iterator[list[bytes]]:
             yield lines
     if last := b"".join(begun):
         yield [last]
-
-
-def _decode(name: str, number: int, line: bytes) -> str:
-    try:
-        return line.decode("utf-8").removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{name}, line {number}: byte 0x{line[error.start]:02x} is not UTF-8. "
-            "Expected UTF-8 text; convert it (for example with iconv)."
-        ) from error
 
 
 def _split(name: str, lines: list[str], first_line: int, is_pair: bool) -> Examples:

@@ -8,8 +8,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from power_bert.errors import UserError
-from power_bert.files import read_line_chunks
+from power_bert.errors import UserError, shorten
+from power_bert.files import check_first_line, read_line_chunks
+from power_bert.parsing import parse_json
 from power_bert.text.task import Layout
 
 # Enough for readers and tokenizer to run at full speed, few enough to hold little memory.
@@ -29,6 +30,7 @@ class RawRows:
         texts: One or two columns of texts, each (rows,).
         targets: Labels or scores, (rows,); None where the source has none.
         unit: What `numbers` counts.
+        indices: The index column, (rows,); None where the source has none.
     """
 
     source: str
@@ -36,6 +38,7 @@ class RawRows:
     texts: tuple[list[str], ...]
     targets: list[str] | None
     unit: str = "line"
+    indices: list[str] | None = None
 
     def where(self, row: int) -> str:
         """Where a row of these stands, for messages."""
@@ -43,7 +46,7 @@ class RawRows:
 
 
 def read_rows(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Reads a file by its ending: `.tsv`, `.csv` or `.jsonl`; memory does not grow with the file.
+    """Read a file by its ending: `.tsv`, `.csv` or `.jsonl`; memory does not grow with the file.
 
     Args:
         path: The file.
@@ -53,8 +56,10 @@ def read_rows(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
     Raises:
         UserError: The file is not as the layout says; names the line.
     """
+    check_first_line(path, first_line(path))
     num_rows = 0
     for rows in READERS[path.suffix](path, layout, chunk_rows):
+        _check_indices(rows, num_rows, layout)
         num_rows += len(rows.numbers)
         yield rows
     if num_rows == 0:
@@ -62,64 +67,67 @@ def read_rows(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
 
 
 def read_tsv(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Reads columns separated by tabs, with quoting off: a quotation mark is a character as any other."""
-    chunks = read_line_chunks(path, chunk_rows)
-    first_line, header = 1, None
-    columns = None if layout.has_header else _find_columns(path, [], layout)
-    num_columns = layout.num_columns or 0
-    for lines in chunks:
-        if columns is None:
-            header, *lines = lines
-            first_line, columns = 2, _find_columns(path, header.split("\t"), layout)
-            num_columns = header.count("\t") + 1
-        rows = [line.split("\t") for line in lines]
-        numbers = range(first_line, first_line + len(rows))
+    """Read columns separated by tabs, with quoting off: a quotation mark is a character as any other."""
+    header = first_line(path).split("\t") if layout.has_header else []
+    columns, num_columns = _find_columns(path, header, layout), layout.num_columns or len(header)
+    number = 1
+    for lines in read_line_chunks(path, chunk_rows, keep_empty_end=num_columns == 1):
+        rows, numbers = [line.split("\t") for line in lines], range(number, number + len(lines))
         _check_widths(path, rows, numbers, num_columns, "separated by tabs")
-        first_line += len(rows)
+        if number == 1 and layout.has_header:
+            rows, numbers = rows[1:], numbers[1:]
+        number += len(lines)
         if rows:
             yield columns.take(path, rows, numbers)
 
 
 def read_csv(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Reads columns separated by commas; a field in quotation marks may hold commas, line ends and doubled quotes."""
+    """Read columns separated by commas; a field in quotation marks may hold commas, line ends and doubled quotes."""
     csv.field_size_limit(_MAX_CSV_FIELD)
-    lines = (line + "\n" for line in chain.from_iterable(read_line_chunks(path, chunk_rows)))
-    reader = csv.reader(lines, strict=True)
-    numbered = _numbered_csv_rows(path, reader)
+    keep_empty_end = "," not in first_line(path)
+    lines = chain.from_iterable(read_line_chunks(path, chunk_rows, keep_empty_end))
+    numbered = _numbered_csv_rows(path, csv.reader((line + "\n" for line in lines), strict=True))
     _, header = next(numbered)
     columns = _find_columns(path, header, layout)
     while chunk := list(islice(numbered, chunk_rows)):
         numbers, rows = [number for number, _ in chunk], [row for _, row in chunk]
+        if len(header) == 1:
+            rows = [row or [""] for row in rows]  # csv takes an empty line for a row without columns
         _check_widths(path, rows, numbers, len(header), "separated by commas")
         yield columns.take(path, rows, numbers)
 
 
 def read_json_lines(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Reads one JSON object a line."""
-    has_targets: bool | None = None
-    first_line = 1
+    """Read one JSON object a line; the first one tells whether an optional label or index is there."""
+    has_targets = has_indices = False
+    number = 1
     for lines in read_line_chunks(path, chunk_rows):
-        numbers = range(first_line, first_line + len(lines))
-        first_line += len(lines)
+        numbers = range(number, number + len(lines))
         objects = [_parse_object(path, number, line) for number, line in zip(numbers, lines, strict=True)]
-        if has_targets is None:  # the first object tells whether an optional label is there
-            has_targets = not layout.label_is_optional or layout.label_column in objects[0]
-        texts = tuple(_json_column(path, numbers, objects, str(name), layout, _text) for name in layout.text_columns)
-        targets = None
-        if has_targets and layout.label_column is not None:
-            targets = _json_column(path, numbers, objects, str(layout.label_column), layout, _target)
-        yield RawRows(str(path), numbers, texts, targets)
+        if number == 1:
+            has_targets = layout.has_label(objects[0])
+            has_indices = layout.has_index(objects[0])
+        number += len(lines)
+
+        def column(key: str | int | None, convert: Callable[[Any], str | None]) -> list[str]:
+            return _json_column(path, numbers, objects, str(key), layout, convert)  # noqa: B023  # called at once
+
+        texts = tuple(column(name, _text) for name in layout.text_columns)
+        target = _optional_target if layout.label_is_optional else _target
+        targets = column(layout.label_column, target) if has_targets else None
+        indices = column(layout.index_column, _target) if has_indices else None
+        yield RawRows(str(path), numbers, texts, targets, indices=indices)
 
 
 def read_text_semicolon_label(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Reads lines `text;label` without a header, as the emotion set has them; a text may hold semicolons."""
-    first_line = 1
+    """Read lines `text;label` without a header, as the emotion set has them; a text may hold semicolons."""
+    number = 1
     for lines in read_line_chunks(path, chunk_rows):
         rows = [line.rsplit(";", 1) for line in lines]
-        numbers = range(first_line, first_line + len(rows))
+        numbers = range(number, number + len(rows))
         _check_widths(path, rows, numbers, 2, "text;label")
-        first_line += len(rows)
-        yield _Columns((0,), 1).take(path, rows, numbers)
+        number += len(rows)
+        yield _Columns((0,), 1, None).take(path, rows, numbers)
 
 
 READERS: dict[str, Callable[[Path, Layout, int], Iterator[RawRows]]] = {
@@ -130,48 +138,78 @@ READERS: dict[str, Callable[[Path, Layout, int], Iterator[RawRows]]] = {
 }
 
 
+def first_line(path: Path) -> str:
+    """Return the first line of a text file, without its end.
+
+    Raises:
+        UserError: As `read_line_chunks`.
+    """
+    return next(read_line_chunks(path, 1))[0]
+
+
 @dataclass(frozen=True)
 class _Columns:
-    """Positions of the columns that are read."""
+    """Positions of the columns that are read; None for one that the file does not have."""
 
     texts: tuple[int, ...]
     target: int | None
+    index: int | None
 
     def take(self, path: Path, rows: list[list[str]], numbers: Sequence[int]) -> RawRows:
         texts = tuple([row[column] for row in rows] for column in self.texts)
         targets = None if self.target is None else [row[self.target] for row in rows]
-        return RawRows(str(path), numbers, texts, targets)
+        indices = None if self.index is None else [row[self.index] for row in rows]
+        return RawRows(str(path), numbers, texts, targets, indices=indices)
 
 
 def _find_columns(path: Path, header: list[str], layout: Layout) -> _Columns:
-    remedy = layout.header_remedy
-    texts = tuple(_find_column(path, header, column, remedy) for column in layout.text_columns)
-    if layout.index_column is not None:
-        _find_column(path, header, layout.index_column, remedy)
-    if layout.label_column is None or (layout.label_is_optional and layout.label_column not in header):
-        return _Columns(texts, None)
-    return _Columns(texts, _find_column(path, header, layout.label_column, remedy))
+    def find(column: str | int | None) -> int:
+        return column if isinstance(column, int) else _find_column(path, header, str(column), layout.header_remedy)
+
+    texts = tuple(find(column) for column in layout.text_columns)
+    index = find(layout.index_column) if layout.has_index(header) else None
+    return _Columns(texts, find(layout.label_column) if layout.has_label(header) else None, index)
 
 
-def _find_column(path: Path, header: list[str], column: str | int, remedy: str) -> int:
-    """The position of a column, given by its header name or already as a position."""
-    if isinstance(column, int):
-        return column
+def _find_column(path: Path, header: list[str], column: str, remedy: str) -> int:
     if header.count(column) != 1:
         problem = "no column" if column not in header else "more than one column"
         raise UserError(
             f"{path}, line 1: {problem} named {column!r}. Expected it once in the header, which has: "
-            f"{', '.join(map(repr, header))}. {remedy}"
+            f"{list_names(header)}. {remedy}"
         )
     return header.index(column)
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return names as a list for messages, quoted, so that white space around one is seen."""
+    return shorten(", ".join(map(repr, names)))
 
 
 def _check_widths(path: Path, rows: Iterable[list[str]], numbers: Sequence[int], expected: int, how: str) -> None:
     """Every row must have the `expected` number of columns."""
     for index, row in enumerate(rows):
         if len(row) != expected:
+            lone_cr = "It holds carriage returns: if these are line ends, convert them to LF. "
             raise UserError(
-                f"{path}, line {numbers[index]}: expected {expected} columns {how}, found {len(row)}. {REMEDY}"
+                f"{path}, line {numbers[index]}: expected {expected} columns {how}, found {len(row)}. "
+                f"{lone_cr if any(chr(13) in cell for cell in row) else ''}{REMEDY}"
+            )
+
+
+def _check_indices(rows: RawRows, first: int, layout: Layout) -> None:
+    """Predictions are numbered from 0 in the order of the rows: an index column must say the same."""
+    for row, index in enumerate(rows.indices or ()):
+        if index != str(first + row):
+            way_out = (
+                "or rename the column: one of another name is not looked at."
+                if layout.index_is_optional
+                else "or, where the indices are your own, use TASK=custom and give the column another name."
+            )
+            raise UserError(
+                f"{rows.where(row)}: {layout.index_column!r} is {shorten(repr(index), 40)}, expected {first + row}. "
+                "Predictions are numbered from 0 in the order of the test data, as GLUE wants them, so other indices "
+                f"would name other examples. Number the rows anew, {way_out}"
             )
 
 
@@ -192,12 +230,9 @@ def _numbered_csv_rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]
 
 
 def _parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {number}: not valid JSON ({error.msg}). Expected one object a line.") from None
+    value = parse_json(line, path, number, "Expected one object a line.")
     if not isinstance(value, dict):
-        raise UserError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}.")
+        raise UserError(f"{path}, line {number}: expected a JSON object, found {shorten(repr(line), 60)}.")
     return value
 
 
@@ -215,12 +250,12 @@ def _json_column(
         if key not in values:
             raise UserError(
                 f"{path}, line {number}: no key {key!r}. Expected it in every object; this one has: "
-                f"{', '.join(map(repr, values))}. {layout.header_remedy}"
+                f"{list_names(values)}. {layout.header_remedy}"
             )
         string = convert(values[key])
         if string is None:
             kinds = "a text" if convert is _text else "a text or a number"
-            shown = json.dumps(values[key], ensure_ascii=False)[:40]
+            shown = shorten(json.dumps(values[key], ensure_ascii=False), 60)
             raise UserError(f"{path}, line {number}: {key!r} is {shown}. Expected {kinds}. {REMEDY}")
         column.append(string)
     return column
@@ -235,3 +270,7 @@ def _target(value: Any) -> str | None:
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     return _text(value)
+
+
+def _optional_target(value: Any) -> str | None:
+    return "" if value is None else _target(value)

@@ -1,8 +1,9 @@
 """The data set that comes with the project: sentences of a small English grammar in the layout of GLUE CoLA.
 
-The task is the one of CoLA, to tell acceptable sentences from unacceptable ones. Every sentence is one half of a
-minimal pair, whose other half has the same words in another order and the other label; only one half is ever written.
-The label is drawn after the words are, so it does not depend on them: a model has to read the order.
+It is not CoLA, and has a task of its own, `acceptability-sample`. What is asked is what CoLA asks: to tell acceptable
+sentences from unacceptable ones. Every sentence is one half of a minimal pair, whose other half has the same words in
+another order and the other label; only one half is ever written. The label is drawn after the words are, so it does not
+depend on them: a model has to read the order.
 """
 
 import random
@@ -40,7 +41,7 @@ def write_sample(
     ``train_size``. No two sentences, of one split or of two, have the same words. As in GLUE, test.tsv has no labels.
 
     Args:
-        folder: The folder of the three files, for example glue_data/sample/CoLA; replaced as a whole.
+        folder: The folder of the three files, for example glue_data/sample/acceptability; replaced as a whole.
         seed: Another seed gives other sentences.
         train_size: Number of training examples, at least 1.
         dev_size: Number of development examples, at least 1.

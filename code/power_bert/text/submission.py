@@ -1,13 +1,13 @@
 """GLUE submissions: eleven prediction files in one flat zip."""
 
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from power_bert.errors import UserError
+from power_bert.archives import ZipReader, open_zip
+from power_bert.errors import UserError, shorten
 from power_bert.files import atomic_file
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.prediction_faults import FaultList, find_prediction_faults
@@ -37,7 +37,6 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 _REGULAR_FILE = 0o644 << 16
 _UNIX = 3
 _LONGEST_LINE = 4096
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
 def majority_predictions(task: Task) -> Iterator[bytes]:
@@ -86,12 +85,11 @@ def find_submission_faults(path: str | Path) -> list[FaultList]:
         raise UserError(f"{path}: no such file; expected a submission zip, as `bash run.sh submit` writes it")
     whole = FaultList(path.name)
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
-            _check_names(Counter(entry.filename for entry in archive.infolist()), whole)
-            files = [_check_member(archive, task) for task in TASKS.values() if task.prediction_file in entries]
-    except _DAMAGED as error:
-        whole.add(f"damaged, or no zip file ({error})")
+        with open_zip(path) as archive:
+            _check_names(archive.counts, whole)
+            files = [_check_member(archive, task) for task in TASKS.values() if task.prediction_file in archive.counts]
+    except UserError as error:
+        whole.add(f"damaged, or no zip file ({shorten(error.__cause__ or error)})")
         files = []
     return [faults for faults in (whole, *files) if faults.count]
 
@@ -107,9 +105,9 @@ def _check_names(counts: Counter[str], faults: FaultList) -> None:
     expected = [task.prediction_file for task in TASKS.values()]
     for name, count in counts.items():
         if "/" in name or "\\" in name:
-            faults.add(f"{name} lies in a folder; expected all files at the top")
+            faults.add(f"{shorten(name, 80)} lies in a folder; expected all files at the top")
         elif name not in expected:
-            faults.add(f"{name} does not belong to a submission; expected {', '.join(expected)}")
+            faults.add(f"{shorten(name, 80)} does not belong to a submission; expected {', '.join(expected)}")
         elif count > 1:
             faults.add(f"{name} is there {count} times; expected once")
     for name in expected:
@@ -117,14 +115,14 @@ def _check_names(counts: Counter[str], faults: FaultList) -> None:
             faults.add(f"{name} is missing")
 
 
-def _check_member(archive: zipfile.ZipFile, task: Task) -> FaultList:
+def _check_member(archive: ZipReader, task: Task) -> FaultList:
     name = task.prediction_file
     try:
         with archive.open(name) as member:
             return find_prediction_faults(name, _lines(member), task)
-    except _DAMAGED as error:
+    except UserError as error:
         faults = FaultList(name)
-        faults.add(f"damaged, cannot be read ({error})")
+        faults.add(f"damaged, cannot be read ({shorten(error.__cause__ or error)})")
         return faults
 
 

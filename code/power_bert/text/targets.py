@@ -6,11 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.text.task import Task
 
 # float() alone would also take "1_0", " 1" and digits of other scripts.
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+# What stands for a hidden label: in GLUE as Hugging Face and TensorFlow Datasets export it, and an empty cell.
+_HIDDEN = {"-1", "-1.0", ""}
+
+
+def are_hidden(task: Task, strings: list[str]) -> bool:
+    """Return whether all labels or scores, (rows,), of test data stand for hidden ones, and are none of the task's."""
+    return _HIDDEN.issuperset(strings) and not set(strings).intersection(task.labels or ())
 
 
 def parse_targets(task: Task, strings: list[str], where: Callable[[int], str], remedy: str) -> np.ndarray:
@@ -35,8 +44,8 @@ def parse_targets(task: Task, strings: list[str], where: Callable[[int], str], r
     if -1 in classes:
         row = classes.index(-1)
         raise UserError(
-            f"{where(row)}: unknown label {strings[row]!r}. "
-            f"Expected one of: {', '.join(task.labels)} (the labels of {task.name}). {remedy}"
+            f"{where(row)}: unknown label {shorten(repr(strings[row]), 80)}. "
+            f"Expected one of: {shorten(', '.join(task.labels))} (the labels of {task.name}). {remedy}"
         )
     return np.array(classes, dtype=np.int64)
 
@@ -67,10 +76,10 @@ def _parse_scores(
     score_range: tuple[float, float] | None, strings: list[str], where: Callable[[int], str], remedy: str
 ) -> np.ndarray:
     lowest, highest = score_range or (-math.inf, math.inf)
-    scores = np.array([float(string) if _NUMBER.fullmatch(string) else math.nan for string in strings], np.float64)
+    scores = np.array([float(string) if NUMBER.fullmatch(string) else math.nan for string in strings], np.float64)
     good = np.isfinite(scores) & (scores >= lowest) & (scores <= highest)
     if not good.all():
         row = int(np.argmin(good))
         expected = "a number" if score_range is None else f"a number from {lowest:g} to {highest:g}"
-        raise UserError(f"{where(row)}: score {strings[row]!r}. Expected {expected}. {remedy}")
+        raise UserError(f"{where(row)}: score {shorten(repr(strings[row]), 80)}. Expected {expected}. {remedy}")
     return scores

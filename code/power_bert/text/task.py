@@ -1,6 +1,6 @@
 """What a task is: where text and label stand in its files, how it is scored, its defaults."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -35,7 +35,8 @@ class Layout:
         text_columns: One column, or two for a task on sentence pairs.
         label_column: The label or score; None where the file has none.
         label_is_optional: Whether the file may lack the label's column.
-        index_column: A column that must be there although only the row order counts (test files); None otherwise.
+        index_column: A column of test files that must count the rows from 0, as predictions do; None otherwise.
+        index_is_optional: Whether the file may lack the index column.
         num_columns: Columns of a file without a header; None where the header says it.
         header_remedy: What to do when a column is missing.
     """
@@ -44,6 +45,7 @@ class Layout:
     label_column: str | int | None = None
     label_is_optional: bool = False
     index_column: str | None = None
+    index_is_optional: bool = False
     num_columns: int | None = None
     header_remedy: str = "Correct the header or download the file again."
 
@@ -51,6 +53,14 @@ class Layout:
     def has_header(self) -> bool:
         """Whether the first line of the file names the columns."""
         return self.num_columns is None
+
+    def has_label(self, names: Collection[str]) -> bool:
+        """Return whether a file with these columns is to have labels: it must, or they are optional and there."""
+        return self.label_column is not None and (not self.label_is_optional or self.label_column in names)
+
+    def has_index(self, names: Collection[str]) -> bool:
+        """Return whether a file with these columns is to have the index column."""
+        return self.index_column is not None and (not self.index_is_optional or self.index_column in names)
 
 
 @dataclass(frozen=True)

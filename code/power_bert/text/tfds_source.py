@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
+from power_bert.parsing import parsing
 from power_bert.quiet import native_stderr_held_back
 from power_bert.text.row_readers import RawRows
 from power_bert.text.task import Split, Task
@@ -37,6 +38,8 @@ _SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "tes
 _MNLI_SECTIONS = {"mnli-m": "matched", "mnli-mm": "mismatched"}
 # Position of an example in its file; the data set itself is in another order.
 _INDEX = "idx"
+# TensorFlow Datasets looks for similar names of unknown ones, which takes seconds for long ones.
+_LONGEST_NAME = 200
 
 # Texts and the label or score of an example.
 _Row = tuple[list[str], str | None]
@@ -47,9 +50,14 @@ class TfdsSource:
 
     Args:
         name: Such as "glue/cola" or "glue/cola:2.0.0".
+
+    Raises:
+        UserError: The name is longer than any is.
     """
 
     def __init__(self, name: str) -> None:
+        if len(name) > _LONGEST_NAME:
+            raise UserError(f"DATA_DIR=tfds:{shorten(name)}: no such data set. Expected a name such as tfds:glue/cola.")
         self.name = name
 
     def has(self, task: Task, split: Split) -> bool:
@@ -59,24 +67,25 @@ class TfdsSource:
         return _SPLITS[split] in self._builder.info.splits
 
     def rows(self, task: Task, split: Split, chunk_rows: int) -> Iterator[RawRows]:
-        """The split in the order of the original file where the data set tells it, otherwise in its own order."""
-        import tensorflow_datasets as tfds
+        """Read the split in the order of the original file where the data set tells it, otherwise in its own order.
 
+        Raises:
+            UserError: A feature is missing, or a file of the data set is damaged.
+        """
         texts, target = self._check_features(task, split)
         name = self._split_name(task, split)
-        data = self._builder.as_dataset(split=name, shuffle_files=False).batch(chunk_rows)
         labels = self._label_strings(task, target)
-        examples: Iterator[tuple[int, _Row]] = (
-            example for batch in tfds.as_numpy(data) for example in _unbatch(batch, texts, target, labels)
-        )
+        source = f"tfds:{self.name}, {name}"
+        batches = read_tfds(self._builder, name, f"DATA_DIR=tfds:{self.name}", chunk_rows)
+        examples = _rows_of_batches(batches, source, texts, target, labels)
         if _INDEX in self._builder.info.features:
             examples = _in_order(examples)
         start = 0
         while chunk := [row for _, row in islice(examples, chunk_rows)]:
             numbers = range(start, start + len(chunk))
-            targets = None if chunk[0][1] is None else [row[1] or "" for row in chunk]
+            targets = None if target is None else [row[1] or "" for row in chunk]
             columns = tuple([row[0][column] for row in chunk] for column in range(len(texts)))
-            yield RawRows(f"tfds:{self.name}, {name}", numbers, columns, targets, unit="example")
+            yield RawRows(source, numbers, columns, targets, unit="example")
             start += len(chunk)
 
     def fingerprint(self, task: Task) -> dict[str, str]:
@@ -113,7 +122,7 @@ class TfdsSource:
         for name in [*texts, *([] if target is None else [str(target)])]:
             if name not in features:
                 raise UserError(
-                    f"DATA_DIR=tfds:{self.name}: no feature named {name!r}; there are {', '.join(features)}. "
+                    f"DATA_DIR=tfds:{self.name}: no feature named {name!r}; there are {shorten(', '.join(features))}. "
                     "Set TEXT_COLUMNS and LABEL_COLUMN to some of them."
                 )
         return texts, None if target is None else str(target)
@@ -151,32 +160,67 @@ def open_tfds(name: str, where: str) -> Any:
         builder.download_and_prepare()
     except ImportError as error:
         raise UserError(f"{where}: needs a Python package that is not installed ({error}). Install it.") from error
-    except ValueError as error:  # DatasetNotFoundError, or an unknown configuration or version
-        problem = str(error).strip().splitlines()[0]
-        raise UserError(f"{where}: no such data set ({problem}). Expected a name such as tfds:glue/cola.") from error
     except (OSError, tfds.download.DownloadError) as error:
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{where}: cannot be downloaded ({problem}). Check the network; or prepare the data set on another "
+            f"{where}: cannot be downloaded ({_problem(error)}). Check the network; or prepare the data set on another "
             "machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
+        ) from error
+    except Exception as error:  # a name that there is not, and whatever a data set's own code may raise
+        raise UserError(
+            f"{where}: no such data set, or it cannot be prepared ({_problem(error)}). Expected a name such as "
+            "tfds:glue/cola."
         ) from error
     return builder
 
 
-def _unbatch(
-    batch: dict[str, np.ndarray], texts: list[str], target: str | None, labels: list[str] | None
+def read_tfds(builder: Any, split: str, where: str, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Read the batches of a split, in the order in which it is stored.
+
+    Args:
+        builder: From `open_tfds`.
+        split: Name of a split, or a part of one, such as "train[:100]".
+        where: What the user has set to the data set, for messages.
+        batch_size: Examples of a batch.
+
+    Yields:
+        Name of each feature -> values, (batch, …).
+
+    Raises:
+        UserError: A file of the data set is damaged, or has fewer examples than the data set says.
+    """
+    import tensorflow_datasets as tfds
+
+    advice = f"Delete {builder.data_dir} to have it prepared again"
+    # The library itself counts the examples.
+    with parsing(where, f"a whole data set of TensorFlow Datasets, {split}", advice):
+        yield from tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False).batch(batch_size))
+
+
+def _problem(error: Exception) -> str:
+    return shorten((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
+def _rows_of_batches(
+    batches: Iterable[dict[str, np.ndarray]],
+    source: str,
+    texts: list[str],
+    target: str | None,
+    labels: list[str] | None,
 ) -> Iterator[tuple[int, _Row]]:
     """Index (0 where there is none) and row of each example."""
-    for row in range(len(batch[texts[0]])):
-        index = int(batch[_INDEX][row]) if _INDEX in batch else 0
-        value = None if target is None else _target_string(batch[target][row], labels)
-        yield index, ([batch[name][row].decode("utf-8") for name in texts], value)
+    expected = f"a data set with UTF-8 texts in {', '.join(texts)}{f' and labels in {target}' if target else ''}"
+    with parsing(source, expected, "Set TEXT_COLUMNS and LABEL_COLUMN to other features."):
+        for batch in batches:
+            for row in range(len(batch[texts[0]])):
+                index = int(batch[_INDEX][row]) if _INDEX in batch else 0
+                value = None if target is None else _target_string(batch[target][row], labels)
+                yield index, ([batch[name][row].decode("utf-8") for name in texts], value)
 
 
-def _target_string(value: Any, labels: list[str] | None) -> str | None:
-    """A label or score as it would stand in a file; None for -1, which stands for a hidden label."""
+def _target_string(value: Any, labels: list[str] | None) -> str:
+    """A label or score as it would stand in a file; -1 stands for a hidden label."""
     if labels is not None:
-        return labels[value] if value >= 0 else None
+        return labels[value] if value >= 0 else str(value)
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 

@@ -1,15 +1,17 @@
-"""Downloads of files that go on where an interrupted one stopped."""
+"""Downloads of published files: an interrupted one goes on where it stopped, and what came is compared by sha256."""
 
+import hashlib
 import http.client
 import os
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 
 # Told the bytes that are there and, where the server says it, those of the whole file.
 Progress = Callable[[int, int | None], None]
@@ -18,35 +20,89 @@ _TIMEOUT_S = 30.0
 # Attempts in a row that bring nothing.
 _MAX_STALLED = 3
 _BLOCK_BYTES = 1 << 18
-_RANGE_START = re.compile(r"bytes (\d+)-")
-_RANGE_TOTAL = re.compile(r"bytes \*/(\d+)")
+_SCHEMES = ("http://", "https://")
+_RANGE_START = re.compile(r"bytes (\d{1,18})-")
+_RANGE_TOTAL = re.compile(r"bytes \*/(\d{1,18})")
+_LENGTH = re.compile(r"\d{1,18}")
 
 
 class TransferError(UserError):
     """A file could not be fetched; what has come of it is kept."""
 
 
-def fetch_file(url: str, target: Path, progress: Progress) -> None:
-    """Downloads a file into `target` with `.part` at its end, and renames it when it is whole.
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file whose content is known before it is fetched.
 
-    A `.part` that is there is completed, not fetched anew; so is what a broken connection left.
+    Attributes:
+        urls: Where it is, tried in this order.
+        max_bytes: More than this is never fetched.
+        sha256: Of its content.
+    """
+
+    urls: tuple[str, ...]
+    max_bytes: int
+    sha256: str
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that was refused, so that another one can take its place; returns its new path.
+
+    The new name has the beginning of the file's sha256: refusing the same content again leaves no second copy.
+    """
+    aside = path.with_name(f"{path.name}.refused-{sha256_of(path)[:8]}")
+    os.replace(path, aside)
+    return aside
+
+
+def fetch_file(url: str, target: Path, published: PublishedFile, progress: Progress) -> None:
+    """Download a file into `target` with `.part` at its end, and rename it when it is whole and the published one.
+
+    A `.part` that is there is completed, not fetched anew; so is what a broken connection left. If that gives another
+    content than the published one, the beginning was of another version: the file is fetched once more from its start.
 
     Args:
-        url: http or https.
+        url: Begins with http or https.
         target: The file; one that is there is replaced.
+        published: What it has to be.
         progress: Told how far it is.
 
     Raises:
-        TransferError: The server cannot be reached, does not have the file, or the connection breaks again and again.
+        TransferError: The server cannot be reached, does not have the file, or the connection breaks again and again;
+            or it sends something else, which is set aside.
         OSError: The file cannot be written.
     """
+    if not url.startswith(_SCHEMES):
+        raise TransferError(f"{shorten(url)}: cannot be fetched; expected an address that begins with http or https")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
+    if _size(part) > published.max_bytes:
+        part.unlink()
+    was_there = _size(part) > 0
+    _complete(url, part, published.max_bytes, progress)
+    if was_there and sha256_of(part) != published.sha256:
+        part.unlink()
+        _complete(url, part, published.max_bytes, progress)
+    os.replace(part, target)
+    if (found := sha256_of(target)) != published.sha256:
+        raise TransferError(
+            f"{url}: not the published {target.name} (its sha256 is {found}, expected {published.sha256}). What was "
+            f"sent is set aside as {set_aside(target)}"
+        )
+
+
+def _complete(url: str, part: Path, max_bytes: int, progress: Progress) -> None:
+    """Fetch what is missing of a file."""
     stalled = 0
     while stalled < _MAX_STALLED:
         before = _size(part)
-        if _fetch_rest(url, part, before, progress):
-            os.replace(part, target)
+        if _fetch_rest(url, part, before, max_bytes, progress):
             return
         stalled = 0 if _size(part) > before else stalled + 1
     raise TransferError(f"{url}: the connection breaks again and again; the next call goes on")
@@ -56,26 +112,26 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _fetch_rest(url: str, part: Path, start: int, progress: Progress) -> bool:
-    """Appends what is missing; returns whether the file is whole now."""
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+def _fetch_rest(url: str, part: Path, start: int, max_bytes: int, progress: Progress) -> bool:
+    """Append what is missing; returns whether the file is whole now."""
     try:
+        request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return _is_whole_or_removed(part, start, error.headers.get("Content-Range", ""))
-        raise TransferError(f"{url}: the server answers {error.code} {error.reason}") from error
-    except (OSError, http.client.HTTPException) as error:
+        raise TransferError(f"{url}: the server answers {error.code} {shorten(error.reason)}") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: no address at all
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise TransferError(f"{url}: cannot be fetched ({reason})") from error
+        raise TransferError(f"{url}: cannot be fetched ({shorten(reason)})") from error
     with response:
         begins = _RANGE_START.match(response.headers.get("Content-Range", ""))
         if not (response.status == http.HTTPStatus.PARTIAL_CONTENT and begins and int(begins[1]) == start):
             start = 0  # the server sends the whole file
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if _LENGTH.fullmatch(length) else None
         with open(part, "ab" if start else "wb") as file:
-            return _copy(response, file, start, total, progress)
+            return _copy(url, response, file, start, total, max_bytes, progress)
 
 
 def _is_whole_or_removed(part: Path, size: int, content_range: str) -> bool:
@@ -87,13 +143,23 @@ def _is_whole_or_removed(part: Path, size: int, content_range: str) -> bool:
     return False
 
 
-def _copy(response: http.client.HTTPResponse, file: BinaryIO, done: int, total: int | None, progress: Progress) -> bool:
-    """Returns whether all came; a broken connection is no error."""
+def _copy(
+    url: str,
+    response: http.client.HTTPResponse,
+    file: BinaryIO,
+    done: int,
+    total: int | None,
+    max_bytes: int,
+    progress: Progress,
+) -> bool:
+    """Return whether all came; a broken connection is no error."""
     progress(done, total)
     while True:
+        if max(done, total or 0) > max_bytes:
+            raise TransferError(f"{url}: sends {total or done:,} bytes; the published file has at most {max_bytes:,}")
         try:
             block = response.read(_BLOCK_BYTES)
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, ValueError):
             return False
         if not block:
             return total is None or done == total

@@ -29,10 +29,12 @@ from power_bert.text.examples import (
     read_training_examples,
 )
 from power_bert.text.glue_tasks import TASKS
+from power_bert.text.label_counts import describe_labels
+from power_bert.text.labelled_sets import SAMPLE
 from power_bert.text.sample_cola import write_sample
 from power_bert.text.task_family import predictable_test_sets
 from power_bert.train.environment import describe_machine, make_deterministic
-from power_bert.train.phases import fine_tune, retrain, search
+from power_bert.train.phases import fine_tune, retrain, search, train_baseline
 from power_bert.train.predicting_test_sets import write_missing_predictions
 from power_bert.train.reporting import Reporter
 from power_bert.train.run_folder import check_run_dir, folder_setting, set_aside
@@ -49,6 +51,7 @@ def run_experiment(
     console: Console | None = None,
     predict_test: bool = True,
     only_fine_tune: bool = False,
+    baseline: bool = False,
 ) -> RunDir:
     """Fine-tune, search, re-train; whatever an earlier, interrupted run of the same experiment finished is kept.
 
@@ -60,6 +63,7 @@ def run_experiment(
         console: where to print; the terminal by default.
         predict_test: whether phases 1 and 3 are followed by predictions of the test data in GLUE's form.
         only_fine_tune: stop after phase 1.
+        baseline: after phase 3, fine-tune on from phase 1 for as many epochs as phases 2 and 3 took.
 
     Raises:
         UserError: bad input; nothing finished is lost.
@@ -110,16 +114,22 @@ def run_experiment(
             f"{task.name}: {len(lengths)} training, {len(context.dev.encoded)} dev and {test_rows} test examples, "
             f"{lengths.mean():.1f} word pieces on average, {lengths.max()} at most"
         )
-        run_phases(context, pretrained, predict_test, only_fine_tune)
+        for line in describe_labels(task.labels, examples["train"], examples["dev"]):
+            reporter.say(line)
+        run_phases(context, pretrained, predict_test, only_fine_tune, baseline)
     return run_dir
 
 
 def run_phases(
-    context: RunContext[Experiment], pretrained: Callable[[], Pretrained], predict_test: bool, only_fine_tune: bool
+    context: RunContext[Experiment],
+    pretrained: Callable[[], Pretrained],
+    predict_test: bool,
+    only_fine_tune: bool,
+    baseline: bool,
 ) -> None:
     """All phases of the experiment, or the first alone, each from what the one before it left."""
     experiment, console = context.experiment, context.reporter.console
-    result = fine_tune(context, pretrained)
+    fine_tuned = result = fine_tune(context, pretrained)
     if predict_test:
         write_missing_predictions(experiment, result.phase_dir, console)
     if only_fine_tune:
@@ -129,6 +139,8 @@ def run_phases(
     result = retrain(context, result)
     if predict_test:
         write_missing_predictions(experiment, result.phase_dir, console)
+    if baseline:
+        train_baseline(context, fine_tuned)
 
 
 def check_test_data(experiment: TrainingSettings) -> int:
@@ -154,8 +166,8 @@ def check_given_retention(experiment: Experiment, num_layers: int) -> None:
 
 def prepare_sample(experiment: TrainingSettings, console: Console) -> None:
     """Generate the embedded data set where the experiment uses it and it is absent."""
-    sample = SAMPLE_FOLDER / "CoLA"
-    if Path(experiment.data_dir).resolve() == sample.resolve() and not sample.exists():
+    sample = Path(experiment.data_dir)
+    if experiment.task == SAMPLE and sample.parent.resolve() == SAMPLE_FOLDER.resolve() and not sample.exists():
         with one_writer(sample, wait=True):
             if not sample.exists():
                 console.print(f"generating the sample data set in {sample}", markup=False)

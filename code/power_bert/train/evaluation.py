@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from power_bert.errors import UserError
+from power_bert.model.pretrained import without_elimination
 from power_bert.run_dir import PhaseDir
 from power_bert.settings import TrainingSettings
 from power_bert.text.examples import Examples, has_split, stream_examples
 from power_bert.text.predictions import prediction_lines, read_predictions
 from power_bert.text.task import Split, Task
+from power_bert.train.cautions import caution_constant
 from power_bert.train.metrics import compute_scores, format_scores
+from power_bert.train.paired_difference import format_change, paired_interval
 from power_bert.train.predict import Predictor
 from power_bert.train.prediction_output import open_output
 from power_bert.train.rows_progress import rows_progress
@@ -27,7 +30,8 @@ from power_bert.train.trained_model import TrainedModel, task_and_data
 class Evaluation:
     """What a model scores on a split, with all that a reader needs to know about it.
 
-    `report` is scikit-learn's classification report, class by class; None for a regression.
+    `report` is scikit-learn's classification report, class by class; None for a regression. `labels` and `predictions`
+    are of the examples, (examples,).
     """
 
     model: TrainedModel
@@ -36,6 +40,8 @@ class Evaluation:
     num_examples: int
     scores: dict[str, float]
     report: str | None
+    labels: np.ndarray
+    predictions: np.ndarray
 
     def lines(self) -> list[str]:
         return [
@@ -43,6 +49,7 @@ class Evaluation:
             f"data       {self.task.name} {self.split}, {self.num_examples} examples from {self.model.data_dir}",
             f"retention  {self.model.retention}",
             f"scores     {format_scores(self.scores)}",
+            *(f"warning    {text}" for text in caution_constant(self.task, self.labels, self.scores)),
         ]
 
 
@@ -79,7 +86,20 @@ def evaluate(model: TrainedModel, split: Split, console: Console, output: Path |
         predictions = read_predictions(path, task)
     known = np.concatenate(labels)
     scores = compute_scores(task.metrics, known, predictions)
-    return Evaluation(model, task, split, len(known), scores, _report(task, known, predictions))
+    return Evaluation(model, task, split, len(known), scores, _report(task, known, predictions), known, predictions)
+
+
+def lines_against_full(evaluation: Evaluation, console: Console) -> list[str]:
+    """Score the same weights with nothing eliminated, where the model eliminates, and say what elimination changes."""
+    model = evaluation.model
+    if model.classifier.backbone.extraction != "hard":
+        return []
+    full = evaluate(replace(model, classifier=without_elimination(model.classifier)), evaluation.split, console)
+    lines = [f"same weights, nothing eliminated  {format_scores(full.scores)}"]
+    for metric, score in evaluation.scores.items():
+        interval = paired_interval(metric, evaluation.labels, full.predictions, evaluation.predictions)
+        lines.append(f"elimination changes {metric} by {format_change(full.scores[metric], score, interval)}")
+    return lines
 
 
 def _report(task: Task, labels: np.ndarray, predictions: np.ndarray) -> str | None:

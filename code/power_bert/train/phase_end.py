@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from power_bert.files import atomic_write_text
 from power_bert.run_dir import PhaseDir, RunDir, write_json
 from power_bert.run_documents import read_metrics
 from power_bert.settings import TrainingSettings
+from power_bert.train.cautions import caution_constant, caution_convergence
 from power_bert.train.metrics import format_scores, is_defined
 from power_bert.train.reporting import Reporter
 from power_bert.train.training import RunContext
@@ -51,11 +54,14 @@ def finish_phase(
         started: when the phase began, by `time.perf_counter`.
         further: entries of metrics.json beside those that every phase has.
     """
+    task, labels = context.experiment.task_definition, np.asarray(context.dev.examples.labels)
+    warnings = [*caution_convergence(task, outcome["history"]), *caution_constant(task, labels, outcome["scores"])]
     metrics = {
         "phase": phase_dir.path.name,
-        "metric": context.experiment.task_definition.metrics[0],
+        "metric": task.metrics[0],
         "best_epoch": outcome["best_epoch"],
         "scores": outcome["scores"],
+        "warnings": warnings,
         **further,
         "history": outcome["history"],
         "seconds": sum(entry["train_seconds"] + entry["eval_seconds"] for entry in outcome["history"]),
@@ -69,13 +75,15 @@ def finish_phase(
         f"{title}: done in {time.perf_counter() - started:.0f} s, dev {format_scores(outcome['scores'])} "
         f"(epoch {outcome['best_epoch']})"
     )
+    for warning in warnings:
+        context.reporter.say(f"{title}: warning: {warning}")
     return PhaseResult(phase_dir, metrics)
 
 
 def write_metrics_csv(
     run_dir: RunDir, phases: Sequence[str], current: PhaseDir, history: Sequence[Mapping[str, Any]]
 ) -> None:
-    """One row an epoch of every phase so far, written anew so that a resumed run leaves no row twice.
+    """One row an epoch of every phase that is done or training, written anew so that a resumed run leaves no row twice.
 
     Args:
         run_dir: of the run.
@@ -88,8 +96,8 @@ def write_metrics_csv(
         phase_dir = run_dir.phase(name)
         if phase_dir.path == current.path:
             entries += [(name, entry) for entry in history]
-            break
-        entries += [(name, entry) for entry in read_metrics(phase_dir.metrics).get("history", [])]
+        elif phase_dir.is_done:
+            entries += [(name, entry) for entry in read_metrics(phase_dir.metrics).get("history", [])]
     text = io.StringIO()
     score_names = list(entries[0][1]["scores"])
     writer = csv.writer(text, lineterminator="\n")

@@ -1,5 +1,7 @@
 """The three phases of PoWER-BERT (Goyal et al. 2020, section 3.4): fine-tune, search the configuration, re-train.
 
+Beside them the baseline: fine-tuning that goes on for as many epochs as search and re-training take.
+
 Each has the signature ``phase(context, previous) → PhaseResult``, its own folder that ends with a DONE marker, goes
 on after a kill, and can be run alone from what the phase before it left.
 """
@@ -17,12 +19,12 @@ from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
 from power_bert.model.retention import check_retention, format_retention, parse_retention
 from power_bert.model.trained_classifier import load_own_classifier
-from power_bert.run_dir import PHASES, PhaseDir, write_json
+from power_bert.run_dir import BASELINE, PHASES, PhaseDir, write_json
 from power_bert.run_documents import read_retention
 from power_bert.train.forward import compiled_forward
 from power_bert.train.metrics import format_scores
 from power_bert.train.phase_end import PhaseResult, already_done, finish_phase, write_metrics_csv
-from power_bert.train.run_folder import phases_of
+from power_bert.train.run_folder import baseline_epochs, phases_of
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
@@ -31,6 +33,7 @@ from power_bert.train.training import (
     start_bias,
     train,
 )
+from power_bert.train.without_elimination import score_without_elimination
 
 
 def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
@@ -106,6 +109,15 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
     return _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs)
 
 
+def train_baseline(context: RunContext[Experiment], fine_tuned: PhaseResult) -> PhaseResult:
+    """Fine-tune on from phase 1, nothing eliminated, for as many epochs as search and re-training took."""
+    phase_dir, experiment = context.run_dir.phase(BASELINE), context.experiment
+    if phase_dir.is_done:
+        return already_done(context.reporter, phase_dir, BASELINE)
+    keras.utils.set_random_seed(experiment.seed)
+    return _train_phase(context, phase_dir, load_model(fine_tuned.phase_dir), BASELINE, baseline_epochs(experiment))
+
+
 def _train_phase(
     context: RunContext[Experiment],
     phase_dir: PhaseDir,
@@ -116,12 +128,12 @@ def _train_phase(
 ) -> PhaseResult:
     phase_dir.path.mkdir(parents=True, exist_ok=True)
     started, is_search = time.perf_counter(), bool(model.backbone.retention_variables)
-    before = None
-    if model.backbone.extraction == "hard":
+    before, eliminates = None, model.backbone.extraction == "hard"
+    if eliminates:
         before = evaluate_dev(context, compiled_forward(model), phase_dir)
         context.reporter.say(f"{title}: dev before the first update  {format_scores(before)}")
     # The end of the search is its result: an earlier epoch with a better score has eliminated less.
-    phases = phases_of(context.experiment)
+    phases = (*phases_of(context.experiment), BASELINE)
     plan = TrainingPlan(
         title,
         epochs,
@@ -133,7 +145,8 @@ def _train_phase(
     outcome = train(context, model, phase_dir, plan)
     if is_search:
         _write_searched_retention(context, phase_dir)
-    return finish_phase(context, phase_dir, title, outcome, started, {"scores_before_training": before})
+    further = score_without_elimination(context, phase_dir, title) if eliminates else {}
+    return finish_phase(context, phase_dir, title, outcome, started, {"scores_before_training": before, **further})
 
 
 def _write_searched_retention(context: RunContext[Experiment], phase_dir: PhaseDir) -> None:

@@ -18,7 +18,8 @@ from power_bert.files import atomic_file
 from power_bert.text.examples import Examples, stream_examples
 from power_bert.text.predictions import prediction_lines
 from power_bert.text.raw_texts import RawFile, stream_raw_examples
-from power_bert.text.task import Split
+from power_bert.text.task import Split, Task
+from power_bert.text.text_files import stream_text_file
 from power_bert.train.predict import Predictor
 from power_bert.train.rows_progress import rows_progress
 from power_bert.train.trained_model import TrainedModel, task_and_data
@@ -123,11 +124,11 @@ def predict_split(model: TrainedModel, split: Split, form: Format, output: Path 
 def predict_raw_texts(
     model: TrainedModel, source: Path | None, form: Format, output: Path | None, console: Console
 ) -> None:
-    """Predict one example a line, and write one a line; a chunk is answered as soon as it is read.
+    """Predict one example a line or row, and write one a line; a chunk is answered as soon as it is read.
 
     Args:
         model: what predicts; its task says whether a line has one text or two.
-        source: a file, or None for standard input.
+        source: a file as `stream_text_file` reads it, or None for standard input.
         form: "tsv" or "jsonl".
         output: a file, or None for standard output.
         console: for the progress.
@@ -135,22 +136,18 @@ def predict_raw_texts(
     Raises:
         UserError: the input cannot be read or a line is bad, or the output cannot be written.
     """
-    is_pair = None if model.task is None else model.task.is_pair
-    with _open_input(source) as texts, open_output(output) as file, rows_progress(console, "predicting") as advance:
-        chunks = stream_raw_examples(texts, str(source or "standard input"), is_pair)
-        for data in result_chunks(model, chunks, form, advance):
+    with open_output(output) as file, rows_progress(console, "predicting") as advance:
+        for data in result_chunks(model, _texts(source, model.task), form, advance):
             file.write(data)
             file.flush()
 
 
-@contextmanager
-def _open_input(source: Path | None) -> Iterator[RawFile]:
+def _texts(source: Path | None, task: Task | None) -> Iterator[Examples]:
     if source is None:
-        yield cast(RawFile, sys.stdin.buffer)
+        is_pair = None if task is None else task.is_pair
+        yield from stream_raw_examples(cast(RawFile, sys.stdin.buffer), "standard input", is_pair)
         return
     try:
-        file = open(source, "rb")  # noqa: SIM115  # only a failed opening is to have this message
+        yield from stream_text_file(source, task)
     except OSError as error:
         raise UserError(f"{source}: cannot be read ({error.strerror}); give another --input") from None
-    with file:
-        yield file

@@ -16,7 +16,7 @@ from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
 from power_bert.files import is_empty
-from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir
+from power_bert.run_dir import BASELINE, DISTILL, NOTHING_ELIMINATED, PHASES, PhaseDir, RunDir
 from power_bert.run_documents import read_environment
 from power_bert.settings import TrainingSettings, differing_settings, list_differences, read_settings_values
 from power_bert.text.examples import data_fingerprint
@@ -186,6 +186,11 @@ def phases_of(experiment: Experiment) -> tuple[str, ...]:
     return PHASES if experiment.retention_config is None else (_FINE_TUNE, _RETRAIN)
 
 
+def baseline_epochs(experiment: Experiment) -> int:
+    """Epochs of the baseline after phase 1: as many as search and re-training take together."""
+    return experiment.epochs + (experiment.search_epochs if _SEARCH in phases_of(experiment) else 0)
+
+
 def prediction_path(phase_dir: PhaseDir, run_task: str, task: Task) -> Path:
     """The file of a phase with the predictions of a test set: of the run's task, or of another one of its family."""
     return phase_dir.predictions("test" if task.name == run_task else f"test_{task.name}")
@@ -200,15 +205,19 @@ def missing_predictions(experiment: TrainingSettings, phase_dir: PhaseDir) -> di
     return {path: test_set for path, test_set in paths.items() if not path.exists()}
 
 
-def finished_run(experiment: Experiment, predict_test: bool) -> RunDir | None:
+def finished_run(experiment: Experiment, predict_test: bool, baseline: bool = False) -> RunDir | None:
     """The run folder where nothing of the experiment is left to do; None otherwise.
+
+    A run of an earlier version, whose model was not scored with nothing eliminated, has that left to do.
 
     Raises:
         UserError: as `check_run_dir`.
     """
     run_dir = check_run_dir(experiment, resume=True)
-    phase_dirs = [run_dir.phase(name) for name in phases_of(experiment)]
+    phase_dirs = [run_dir.phase(name) for name in (*phases_of(experiment), *([BASELINE] if baseline else []))]
     if not all(phase_dir.is_done for phase_dir in phase_dirs) or not run_dir.summary.exists():
+        return None
+    if not run_dir.phase(_RETRAIN).predictions(NOTHING_ELIMINATED).exists():
         return None
     if predict_test and any(missing_predictions(experiment, run_dir.phase(name)) for name in PREDICTING_PHASES):
         return None

@@ -10,15 +10,16 @@ from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
 from power_bert.model.trained_classifier import load_own_classifier
-from power_bert.run_dir import DISTILL, PHASES, PhaseDir, RunDir
+from power_bert.run_dir import BASELINE, DISTILL, PHASES, PhaseDir, RunDir
+from power_bert.run_documents import read_preset_retention
 from power_bert.settings import TrainingSettings
 from power_bert.text.task import Task
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.train.run_folder import read_settings
 
 _FINE_TUNE, _, _RETRAIN = PHASES
-# Phases whose model is fit for use, the best one first; the search leaves a model with soft extraction, for phase 3.
-USABLE_PHASES = (_RETRAIN, _FINE_TUNE)
+# Phases whose model is fit for use, the one to use first; the search leaves a model with soft extraction, for phase 3.
+USABLE_PHASES = (_RETRAIN, _FINE_TUNE, BASELINE)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class StoredPhase:
     @property
     def task(self) -> Task:
         return self.experiment.task_definition
+
+    @property
+    def retention(self) -> list[int | float] | None:
+        """The retention configuration of the phase's model; None where it eliminates nothing."""
+        return read_preset_retention(self.phase_dir.existing_model() / "config.json")
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def find_stored_phase(run_folder: str | Path, phase: str | None = None) -> Store
 
     Args:
         run_folder: OUTPUT_DIR of the run.
-        phase: one of USABLE_PHASES, or DISTILL for a distilled run; None takes the last of them that is done.
+        phase: one of USABLE_PHASES, or DISTILL for a distilled run; None takes the model that the run is for.
 
     Raises:
         UserError: the folder holds no run, or the phase is not done.

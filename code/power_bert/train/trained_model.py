@@ -8,7 +8,7 @@ from pathlib import Path
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.pretrained import check_max_length, rebuild_classifier
+from power_bert.model.pretrained import check_max_length, rebuild_classifier, without_elimination
 from power_bert.model.retention import format_retention
 from power_bert.model.retention_choice import parse_retention_choice
 from power_bert.model.trained_classifier import align_with_task, load_trained_classifier
@@ -123,6 +123,6 @@ def _with_retention(
         raise UserError(f"{source}: RETENTION_CONFIG={choice} is for a BERT, and this model is none; leave it empty")
     retention = parse_retention_choice(choice, own.num_layers, max_length)
     if retention is None:
-        return rebuild_classifier(classifier, extraction=None, retention=None), "none: nothing is eliminated (as asked)"
+        return without_elimination(classifier), "none: nothing is eliminated (as asked)"
     rebuilt = rebuild_classifier(classifier, extraction="hard", retention=retention)
     return rebuilt, f"{format_retention(retention)} (as asked)"

@@ -137,11 +137,13 @@ def _retention_rate(experiment: Experiment, total_steps: int) -> float:
     return max(experiment.lr_soft_extract, _TRAVEL / total_steps)
 
 
-def evaluate_dev(context: RunContext[TrainingSettings], forward: Forward, phase_dir: PhaseDir) -> dict[str, float]:
-    """Dev scores, computed from a predictions file: ``predictions_dev.candidate.tsv`` of the phase."""
+def evaluate_dev(
+    context: RunContext[TrainingSettings], forward: Forward, phase_dir: PhaseDir, name: str = "dev.candidate"
+) -> dict[str, float]:
+    """Dev scores, computed from a predictions file: ``predictions_<name>.tsv`` of the phase."""
     task = context.experiment.task_definition
     outputs = predict_outputs(forward, context.dev.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
-    path = phase_dir.predictions("dev.candidate")
+    path = phase_dir.predictions(name)
     write_predictions(path, task, to_predictions(task, outputs))
     labels = context.dev.examples.labels
     if labels is None:

@@ -11,8 +11,9 @@ from power_bert.errors import UserError
 from power_bert.folders import DEFAULT_CHECKPOINT
 from power_bert.locks import writes
 from power_bert.run_dir import RunDir
+from power_bert.text.labelled_sets import SAMPLE
 from power_bert.text.task_family import predictable_test_sets
-from power_bert.train.evaluation import evaluate
+from power_bert.train.evaluation import evaluate, lines_against_full
 from power_bert.train.predict import Predictor
 from power_bert.train.predicting_test_sets import write_test_predictions
 from power_bert.train.trained_model import TrainedModel, load_trained_model, task_and_data
@@ -45,7 +46,9 @@ def use_trained(
     model = load_named_model(experiment, data_dir, retention_choice, max_length)
     console = Console(highlight=False, soft_wrap=True)
     if evaluates:
-        for line in evaluate(model, "dev", Console(stderr=True)).lines():
+        progress = Console(stderr=True)
+        evaluation = evaluate(model, "dev", progress)
+        for line in [*evaluation.lines(), *lines_against_full(evaluation, progress)]:
             console.print(line, markup=False)
     if folder is not None:
         predict_tests(model, folder, console)
@@ -67,7 +70,9 @@ def load_named_model(
     """
     task = experiment.task_definition
     if RunDir(Path(experiment.output_dir)).holds_run:
-        return load_trained_model(experiment.output_dir, task, data_dir, retention_choice, max_length=max_length)
+        # TASK=cola is the default of run.sh: with no DATA_DIR beside it, nobody has asked for a task.
+        asked = None if experiment.task == SAMPLE and not data_dir else task
+        return load_trained_model(experiment.output_dir, asked, data_dir, retention_choice, max_length=max_length)
     if Path(experiment.checkpoint_path) == DEFAULT_CHECKPOINT:
         raise UserError(
             f"OUTPUT_DIR={experiment.output_dir} holds no run, and CHECKPOINT_PATH names no trained classifier; give "

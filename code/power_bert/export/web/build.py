@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -31,6 +33,8 @@ _VENDORED = (
     "@litertjs/wasm-utils/package.json",
     "@litertjs/wasm-utils/dist/index.js",
 )
+# Where index.html has its content security policy, for hosts that send none.
+_POLICY_PLACE = "CONTENT_SECURITY_POLICY"
 _NPM_TIMEOUT_S = 900
 _NPM_ADVICE = (
     "Install Node.js with npm (Debian, Ubuntu: apt-get install nodejs npm; macOS: brew install node) and call this "
@@ -78,6 +82,22 @@ def write_site(target: Path, models: Sequence[Path], progress: Callable[[str], N
             _copy_site(folder, models)
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error})") from error
+
+
+def content_policy(page: str) -> str:
+    """Return the content security policy of the page: its own files, WebAssembly, and the import map by its hash.
+
+    Nothing is loaded from, or sent to, another host, and no script or style inside the page is run: browsers take an
+    import map from nowhere else, so it is named by its content.
+
+    Args:
+        page: The page's HTML.
+    """
+    maps = re.findall(r'<script type="importmap">(.*?)</script>', page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in maps]
+    scripts = " ".join(["'self'", "'wasm-unsafe-eval'", *(f"'sha256-{value}'" for value in hashes)])
+    own = "; ".join(f"{kind} 'self'" for kind in ("style-src", "img-src", "connect-src", "worker-src"))
+    return f"default-src 'none'; script-src {scripts}; {own}; base-uri 'none'; form-action 'none'"
 
 
 def packages_are_installed() -> bool:
@@ -130,6 +150,8 @@ def _install_packages() -> None:
 
 def _copy_site(folder: Path, models: Sequence[Path]) -> None:
     shutil.copytree(_SOURCES / "page", folder, dirs_exist_ok=True)
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    (folder / "index.html").write_text(page.replace(_POLICY_PLACE, content_policy(page)), encoding="utf-8")
     for name in _VENDORED:
         source, target = _PACKAGES / name, folder / "vendor" / name
         target.parent.mkdir(parents=True, exist_ok=True)

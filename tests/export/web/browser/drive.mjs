@@ -24,6 +24,9 @@ async function visit(page) {
   page.setDefaultTimeout(LONGEST_WAIT_MS);
   page.on("request", (request) => hosts.add(new URL(request.url()).host));
   page.on("pageerror", (error) => errors.push(`page: ${error.message}`));
+  page.on("console", (message) => {
+    if (message.text().includes("Content Security Policy")) errors.push(message.text());
+  });
   await page.goto(plan.address);
   await settle(page);
   for (const file of plan.files) {
