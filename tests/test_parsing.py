@@ -1,5 +1,7 @@
 """Data from outside: every failure names its source."""
 
+import errno
+
 import pytest
 
 from power_bert.errors import UserError, shorten
@@ -40,9 +42,16 @@ def test_any_failure_of_a_parser_becomes_a_user_error() -> None:
 
 def test_errors_of_the_system_and_of_the_user_pass() -> None:
     with pytest.raises(OSError, match="disk"), parsing("a", "b"):
-        raise OSError("disk")
+        raise OSError(errno.EIO, "disk")
     with pytest.raises(UserError, match=r"^mine$"), parsing("a", "b"):
         raise UserError("mine")
+
+
+def test_errors_about_data_that_look_like_those_of_the_system() -> None:
+    """h5py has no number for a damaged file; an archive can name a place that is not in the file."""
+    for error in (OSError("truncated file"), OSError(errno.EINVAL, "Invalid argument")):
+        with pytest.raises(UserError, match=r"^a: damaged, or not b \(OSError: "), parsing("a", "b"):
+            raise error
 
 
 def test_quoted_data_are_short_and_printable() -> None:

@@ -133,7 +133,7 @@ class Experiment:
         return settings_to_json(self)
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> Experiment:
+    def from_json(cls, text: str | bytes, source: str) -> Experiment:
         """Read what `to_json` wrote; a UserError names `source` where that is damaged or has unknown keys."""
         return settings_from_json(cls, text, source)
 

@@ -167,7 +167,7 @@ class Distillation:
         return settings_to_json(self)
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> Distillation:
+    def from_json(cls, text: str | bytes, source: str) -> Distillation:
         """Read what `to_json` wrote; a UserError names `source` where that is damaged."""
         return settings_from_json(cls, text, source)
 
@@ -217,7 +217,7 @@ class Ensemble:
         return settings_to_json(self)
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> Ensemble:
+    def from_json(cls, text: str | bytes, source: str) -> Ensemble:
         """Read what `to_json` wrote; a UserError names `source` where that is damaged."""
         return settings_from_json(cls, text, source)
 

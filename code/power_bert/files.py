@@ -19,6 +19,8 @@ _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _EXPECTED_UTF_8 = "Expected UTF-8 text; convert it (for example with iconv) or download it again."
 _PARTIAL = "partial"
 _REPLACED = "replaced"
+# Of `power_bert.locks`, where a lock has to lie inside the folder that is locked.
+INNER_LOCK = ".power_bert.lock"
 
 
 def read_lines(path: str | Path) -> list[str]:
@@ -225,7 +227,7 @@ def _clear_leftovers(target: Path) -> None:
         if not entry.name.startswith(prefix) or not owner.isdecimal() or kind not in (_PARTIAL, _REPLACED):
             continue
         # This process's own temporaries are leftovers too: of an earlier process that had the same id.
-        if int(owner) != os.getpid() and _is_running(int(owner)):
+        if int(owner) != os.getpid() and is_running(int(owner)):
             continue
         if kind == _REPLACED and not target.exists():
             os.rename(entry, target)
@@ -243,10 +245,16 @@ def foreign_files(folder: Path, own: Set[str]) -> list[str]:
         return []
     if not folder.is_dir():
         raise UserError(f"{folder}: is a file. Expected a folder or nothing there; move it away.")
-    return sorted({path.name for path in folder.iterdir()} - own)
+    return sorted({path.name for path in folder.iterdir()} - own - {INNER_LOCK})
 
 
-def _is_running(process_id: int) -> bool:
+def is_empty(folder: Path) -> bool:
+    """Whether nothing is in a folder but the lock of who is about to write it."""
+    return all(path.name == INNER_LOCK for path in folder.iterdir())
+
+
+def is_running(process_id: int) -> bool:
+    """Whether a process of this machine lives."""
     try:
         os.kill(process_id, 0)
     except (ProcessLookupError, OverflowError):

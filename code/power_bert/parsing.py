@@ -6,12 +6,17 @@ Readers do not list the exceptions that they expect one by one: a parser of a li
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError, shorten
+
+# Libraries raise an OSError without a number for data that they cannot read; a damaged archive can name a place in the
+# file that cannot be.
+_OF_DATA = (None, errno.EINVAL)
 
 
 @contextlib.contextmanager
@@ -29,9 +34,11 @@ def parsing(source: str | Path, expected: str, advice: str = "") -> Iterator[Non
     """
     try:
         yield
-    except (UserError, OSError):
+    except UserError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno not in _OF_DATA:
+            raise
         reason = shorten(error) or "no reason given"
         message = f"{source}: damaged, or not {expected} ({type(error).__name__}: {reason})"
         raise UserError(f"{message}{'. ' + advice if advice else ''}") from error

@@ -123,7 +123,7 @@ def check_choices(settings: Any, choices: Mapping[str, tuple[str, ...]], variabl
             raise UserError(f"{variable(name)}={given} is unknown: expected one of {', '.join(known)}")
 
 
-def settings_from_json(cls: type[Settings], text: str, source: str) -> Settings:
+def settings_from_json(cls: type[Settings], text: str | bytes, source: str) -> Settings:
     """Reads a dataclass of settings; a UserError names `source` where it is damaged or has unknown keys."""
     values = read_settings_values(text, source)
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def settings_from_json(cls: type[Settings], text: str, source: str) -> Settings:
             raise UserError(f"{source}: {error}") from None
 
 
-def read_settings_values(text: str, source: str) -> dict[str, Any]:
+def read_settings_values(text: str | bytes, source: str) -> dict[str, Any]:
     """The JSON object in `text`; a UserError names `source` where there is none."""
     values = parse_json(text, source)
     if not isinstance(values, dict):

@@ -109,7 +109,9 @@ def test_what_elimination_costs_stands_beside_the_score(tmp_path: Path) -> None:
     text = card_of(run_dir)
     assert "The same weights with nothing eliminated have not been scored. No model was fine-tuned" in text
     phase = run_dir.phase(PHASES[0])
-    write_json(phase.metrics, {"scores": {"matthews": 0.3938}, "history": [{}] * 3, "warnings": ["not converged"]})
+    scores = {"matthews": 0.3938}
+    epoch = {"epoch": 1, "train_loss": 0.5, "scores": scores, "train_seconds": 1.0, "eval_seconds": 1.0}
+    write_json(phase.metrics, {"scores": scores, "history": [epoch] * 3, "warnings": ["not converged"]})
     phase.mark_done()
     change = {"before": 0.5483, "after": 0.5164, "low": -0.06, "high": -0.001}
     differences = {NOTHING_ELIMINATED: {"matthews": change}, BASELINE: {"matthews": change | {"before": 0.6}}}

@@ -12,10 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mutations import mutated, mutation_settings
 from power_bert.corpus import block_writer, local_runner, shards
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules, read_documents
@@ -206,6 +210,72 @@ class TestDamage:
             UserError, match=f"{corpus.folder / name}(, line 1)?: (damaged|not valid JSON).*prepare the corpus anew"
         ):
             open_corpus(corpus.folder)
+
+    @pytest.mark.parametrize(
+        ("name", "old", "new", "message"),
+        [
+            ("manifest.json", '"records": ', '"records": "x', r"manifest\.json.*damaged"),
+            (
+                "manifest.json",
+                '"tokens": ',
+                '"tokens": 1',
+                r"manifest\.json: damaged \(totals are not",
+            ),
+            ("plan.json", '"length": 9', '"length": 8', r"plan\.json: not the one that the corpus was prepared with"),
+            (
+                "plan.json",
+                '"lowercase": true',
+                '"lowercase": 1',
+                r"plan\.json: damaged: lowercase is 1, expected",
+            ),
+        ],
+    )
+    def test_edited_description(self, name: str, old: str, new: str, message: str, corpus: Corpus) -> None:
+        path = corpus.folder / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            open_corpus(corpus.folder)
+
+    def test_a_manifest_of_an_older_version_is_read(self, corpus: Corpus) -> None:
+        path = corpus.folder / "manifest.json"
+        values = json.loads(path.read_text(encoding="utf-8"))
+        del values["plan_sha256"]
+        path.write_text(json.dumps(values), encoding="utf-8")
+        assert open_corpus(corpus.folder).shards == corpus.shards
+
+    def test_a_shard_that_is_not_what_was_written_is_made_anew(
+        self, corpus: Corpus, make_corpus_plan: PlanMaker, vocab_file: Path
+    ) -> None:
+        before, path = contents(corpus.folder), shard_path(corpus.folder, corpus.shards[0].name)
+        path.write_bytes(path.read_bytes()[:-1])
+        (corpus.folder / "manifest.json").unlink()  # as after a kill
+        prepare_corpus(make_corpus_plan(), corpus.folder, vocab_file)
+        assert contents(corpus.folder) == before
+
+    def test_any_damage_is_a_user_error(self, corpus: Corpus) -> None:
+        def records() -> list[Any]:
+            found = open_corpus(corpus.folder)
+            return [read_shard(found.folder, shard, found.length).tolist() for shard in found.shards]
+
+        expected = records()
+        paths = [path for path in sorted(corpus.folder.rglob("*")) if path.is_file()]
+        whole = {path: path.read_bytes() for path in paths}
+
+        @mutation_settings
+        @given(st.sampled_from(paths).flatmap(lambda path: st.tuples(st.just(path), mutated(whole[path]))))
+        def check(damaged: tuple[Path, bytes]) -> None:
+            path, content = damaged
+            path.write_bytes(content)
+            try:
+                assert records() == expected
+            except UserError as error:
+                assert str(corpus.folder) in str(error)
+            finally:
+                path.write_bytes(whole[path])
+
+        check()
 
     def test_another_vocabulary(self, corpus: Corpus) -> None:
         with (corpus.folder / "vocab.txt").open("a") as file:

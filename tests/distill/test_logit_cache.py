@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
+from mutations import mutated, mutation_settings
 from power_bert.distill import logit_cache
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.teachers import Teacher
@@ -102,7 +105,7 @@ def test_damaged_and_stale_caches_are_named(cache: LogitCache, make_teacher: Cal
     shard = only_folder(cache) / "00001.npy"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-3])
-    with pytest.raises(UserError, match=r"00001.npy: damaged .* delete it, and it is computed anew"):
+    with pytest.raises(UserError, match=r"00001.npy: damaged .* Delete it, and it is computed anew"):
         cache.logits(teacher, TEXTS, "train")
     shard.write_bytes(whole)
     meta = only_folder(cache) / "meta.json"
@@ -110,5 +113,71 @@ def test_damaged_and_stale_caches_are_named(cache: LogitCache, make_teacher: Cal
     with pytest.raises(UserError, match="stale: holds logits of another teacher or of other texts"):
         cache.logits(teacher, TEXTS, "train")
     meta.unlink()
-    with pytest.raises(UserError, match=r"without a meta.json; delete the folder"):
+    with pytest.raises(UserError, match=r"without a meta.json. Delete the folder"):
         cache.logits(teacher, TEXTS, "train")
+
+
+def test_an_altered_value_is_named(cache: LogitCache, make_teacher: Callable[..., Teacher]) -> None:
+    cache.logits(make_teacher(Model()), TEXTS, "train")
+    shard = only_folder(cache) / "00000.npy"
+    np.save(shard, np.load(shard) + 1)
+    with pytest.raises(UserError, match=r"00000\.npy: damaged \(its sha256 is not the one in meta\.json\)\. Delete it"):
+        cache.logits(make_teacher(None), TEXTS, "train")
+
+
+def test_a_shard_that_was_not_noted_is_computed_again(cache: LogitCache, make_teacher: Callable[..., Teacher]) -> None:
+    """A call can be killed after it wrote a shard and before it noted that."""
+    expected = cache.logits(make_teacher(Model()), TEXTS, "train")
+    meta = only_folder(cache) / "meta.json"
+    values = read_json(meta)
+    del values["shards_sha256"]["00001.npy"]
+    write_json(meta, values)
+    (only_folder(cache) / "00001.npy").write_bytes(b"of another call")
+    model = Model()
+    np.testing.assert_array_equal(cache.logits(make_teacher(model), TEXTS, "train"), expected)
+    assert model.asked == TEXTS.first[2:4]
+
+
+def test_a_cache_of_an_older_version_is_read(cache: LogitCache, make_teacher: Callable[..., Teacher]) -> None:
+    expected = cache.logits(make_teacher(Model()), TEXTS, "train")
+    meta = only_folder(cache) / "meta.json"
+    write_json(meta, {name: value for name, value in read_json(meta).items() if name != "shards_sha256"})
+    (only_folder(cache) / "00002.npy").unlink()
+    model = Model()
+    np.testing.assert_array_equal(cache.logits(make_teacher(model), TEXTS, "train"), expected)
+    assert model.asked == TEXTS.first[4:]
+    np.save(only_folder(cache) / "00001.npy", np.full((2, 2), np.nan, np.float32))
+    with pytest.raises(UserError, match=r"00001\.npy: damaged: \(2, 2\) values, expected \(2, 2\) finite numbers"):
+        cache.logits(make_teacher(None), TEXTS, "train")
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_any_damage_is_a_user_error(is_old: bool, cache: LogitCache, make_teacher: Callable[..., Teacher]) -> None:
+    """The right values (computed anew, if need be) or an error; of an older cache at least finite ones."""
+    teacher = make_teacher(Model())
+    expected = cache.logits(teacher, TEXTS, "train")
+    folder = only_folder(cache)
+    if is_old:
+        values = read_json(folder / "meta.json")
+        del values["shards_sha256"]
+        write_json(folder / "meta.json", values)
+    contents = {path: path.read_bytes() for path in folder.iterdir()}
+
+    @mutation_settings
+    @given(st.sampled_from(sorted(contents)).flatmap(lambda path: st.tuples(st.just(path), mutated(contents[path]))))
+    def check(damaged: tuple[Path, bytes]) -> None:
+        path, content = damaged
+        path.write_bytes(content)
+        try:
+            found = cache.logits(teacher, TEXTS, "train")
+        except UserError as error:
+            assert str(folder) in str(error)
+        else:
+            assert found.shape == expected.shape and np.isfinite(found).all()
+            if not is_old:
+                np.testing.assert_array_equal(found, expected)
+        finally:
+            for each, whole in contents.items():
+                each.write_bytes(whole)
+
+    check()

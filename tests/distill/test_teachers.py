@@ -12,6 +12,7 @@ import pytest
 
 from power_bert.distill.teachers import find_teacher
 from power_bert.errors import UserError
+from power_bert.folder_manifest import MANIFEST_FILE
 from power_bert.text.custom_task import make_custom_task
 from power_bert.text.examples import Examples
 
@@ -123,16 +124,24 @@ def test_what_is_no_teacher(tiny_teacher: Path, tmp_path: Path) -> None:
         find_teacher(str(tmp_path), TASK, None)
 
 
+@pytest.mark.parametrize("has_manifest", [True, False])
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("assets/tokenizer/vocabulary.txt", r"teacher .*without: .*vocabulary\.txt"),
+        ("assets/tokenizer/vocabulary.txt", r"vocabulary\.txt"),
         ("task.json", r"teacher .*without: an encoder without a head"),
-        ("model.weights.h5", r"teacher .*without: .* is damaged or not complete"),
+        ("model.weights.h5", r"without/model\.weights\.h5: missing, so .* weights would be random"),
+        ("task.weights.h5", r"without/task\.weights\.h5: missing, so 2 weights would be random"),
     ],
 )
-def test_a_preset_with_a_file_missing(missing: str, message: str, tiny_teacher: Path, tmp_path: Path) -> None:
+def test_a_preset_with_a_file_missing(
+    missing: str, message: str, has_manifest: bool, tiny_teacher: Path, tmp_path: Path
+) -> None:
     without = shutil.copytree(tiny_teacher, tmp_path / "without")
     (without / missing).unlink()
+    if has_manifest:
+        message = rf"without/{missing}: missing, although power_bert_manifest\.json names it"
+    else:
+        (without / MANIFEST_FILE).unlink()
     with pytest.raises(UserError, match=message):
         find_teacher(str(without), TASK, None).model  # noqa: B018

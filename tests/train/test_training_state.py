@@ -8,8 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
 from keras import ops
 
+from mutations import mutated, mutation_settings
 from power_bert.config import Experiment
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
@@ -115,7 +117,7 @@ def test_another_model(
 ) -> None:
     model = make_model(**changes)
     before = state(model)
-    with pytest.raises(UserError, match=r"training_state\.npz: belongs to another model; delete it"):
+    with pytest.raises(UserError, match=r"training_state\.npz: belongs to another model. Delete it"):
         load_training_state(saved, model)
     assert equal(before, state(model)), "nothing was overwritten"
 
@@ -154,7 +156,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def test_damaged_file(damage: str, saved: Path, model: PowerBertTextClassifier) -> None:
     saved.write_bytes(DAMAGES[damage](saved.read_bytes()))
     before = state(model)
-    with pytest.raises(UserError, match=r"training_state\.npz: (damaged .*|belongs to another model); delete it"):
+    with pytest.raises(UserError, match=r"training_state\.npz: (damaged.*|belongs to another model)\. Delete it"):
         load_training_state(saved, model)
     assert equal(before, state(model)), "nothing was overwritten"
 
@@ -163,3 +165,24 @@ def test_a_folder_in_its_place(tmp_path: Path, model: PowerBertTextClassifier) -
     (tmp_path / "training_state.npz").mkdir()
     with pytest.raises(UserError, match="damaged"):
         load_training_state(tmp_path / "training_state.npz", model)
+
+
+def test_any_damage_is_a_user_error(tmp_path: Path) -> None:
+    path = tmp_path / "training_state.npz"
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(), "mse")
+    save_training_state(path, model, PROGRESS)
+    expected = [np.array(variable) for variable in model.variables]
+
+    @mutation_settings
+    @given(mutated(path.read_bytes()))
+    def check(damaged: bytes) -> None:
+        path.write_bytes(damaged)
+        try:
+            assert load_training_state(path, model) == PROGRESS
+        except UserError as error:
+            assert str(path) in str(error)
+        for variable, value in zip(model.variables, expected, strict=True):
+            np.testing.assert_array_equal(variable, value)
+
+    check()

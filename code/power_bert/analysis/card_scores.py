@@ -10,7 +10,8 @@ from power_bert.analysis.elimination_cost import read_differences
 from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
-from power_bert.run_dir import BASELINE, DISTILL, NOTHING_ELIMINATED, PHASES, RunDir, read_json
+from power_bert.run_dir import BASELINE, DISTILL, NOTHING_ELIMINATED, PHASES, RunDir
+from power_bert.run_documents import read_metrics
 from power_bert.settings import TrainingSettings
 from power_bert.spread import show_spread, spread_of
 from power_bert.train.metrics import format_score, is_defined
@@ -60,7 +61,7 @@ def warning_lines(stored: StoredPhase) -> list[str]:
         f"- `{phase.path.name}`: {warning}"
         for phase in phases
         if phase.is_done
-        for warning in read_json(phase.metrics).get("warnings", [])
+        for warning in read_metrics(phase.metrics).get("warnings", [])
     ]
 
 
@@ -76,7 +77,7 @@ def _reference_rows(stored: StoredPhase, names: Sequence[str]) -> list[list[str]
         rows.append(["elimination's difference from that", *(differences[metric].change_text() for metric in names)])
     fine_tuned = stored.run_dir.phase(_FINE_TUNE)
     if stored.phase_dir.path.name == _RETRAIN and fine_tuned.is_done:
-        first = read_json(fine_tuned.metrics)
+        first = read_metrics(fine_tuned.metrics, names)
         title = f"dev, after {count_epochs(len(first.get('history', [])))} of fine-tuning"
         rows.append([title, *(format_score(first["scores"][metric]) for metric in names)])
     return rows
@@ -127,7 +128,8 @@ def _other_seeds(run_dir: RunDir, settings: TrainingSettings) -> dict[int, dict[
         try:
             other = find_stored_phase(folder)
             if same_but_seed(other.experiment, settings):
-                found[other.experiment.seed] = read_json(other.phase_dir.metrics)["scores"]
+                metrics = read_metrics(other.phase_dir.metrics, settings.task_definition.metrics)
+                found[other.experiment.seed] = metrics["scores"]
         except (UserError, OSError, UnicodeDecodeError):
             continue  # no run, not finished or not to be read
     return found

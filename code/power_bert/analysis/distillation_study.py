@@ -15,6 +15,7 @@ from rich.console import Console
 
 from power_bert.analysis.gains import write_gains, write_summary
 from power_bert.errors import UserError
+from power_bert.locks import writes
 from power_bert.model.student_kinds import student_defaults
 from power_bert.run_dir import DISTILL, PHASES, RunDir
 from power_bert.text.glue_tasks import get_task
@@ -99,6 +100,7 @@ class _Job:
     teachers: tuple[Path, ...] = ()
 
 
+@writes(lambda study, *_, **__: study.out)
 def run_distillation_study(study: DistillationStudy, console: Console, run: RunProgram) -> dict[str, str]:
     """Run everything that is not done yet, then compare the runs of each task.
 

@@ -8,6 +8,7 @@ from typing import Any
 from power_bert.errors import UserError
 from power_bert.run_dir import read_json
 
+_LARGEST = 1e300
 REMEDY = "delete the file and run again, and it is made anew"
 
 
@@ -44,7 +45,8 @@ class Document:
 
     def _value(self, name: str, kind: Any) -> Any:
         value = self.values.get(name)
-        if isinstance(value, kind):
+        is_endless = isinstance(value, int | float) and not abs(value) < _LARGEST  # NaN is not less
+        if isinstance(value, kind) and not isinstance(value, bool) and not is_endless:
             return value
         found = "is missing" if value is None else f"is {value!r}"
         raise UserError(f"{self.path}: {self._named(name)} {found}; {REMEDY}")

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from power_bert.analysis.document import Document
 from power_bert.errors import UserError
-from power_bert.run_dir import BASELINE, NOTHING_ELIMINATED, PhaseDir, RunDir, read_json, write_json
+from power_bert.run_dir import BASELINE, NOTHING_ELIMINATED, PhaseDir, RunDir, write_json
+from power_bert.run_documents import read_metrics
 from power_bert.text.examples import read_examples
 from power_bert.text.predictions import read_predictions
 from power_bert.text.task import Task
@@ -81,7 +82,8 @@ def _labels_of(stored: StoredPhase) -> np.ndarray:
     """The dev labels; a UserError where they are not those that the run was scored with."""
     task, phase_dir, data_dir = stored.task, stored.phase_dir, stored.experiment.data_dir
     labels = np.asarray(read_examples(task, "dev", data_dir).labels)
-    predictions, scored = read_predictions(phase_dir.predictions("dev"), task), read_json(phase_dir.metrics)["scores"]
+    predictions = read_predictions(phase_dir.predictions("dev"), task)
+    scored = read_metrics(phase_dir.metrics, task.metrics)["scores"]
     if len(labels) == len(predictions):
         scores = compute_scores(task.metrics, labels, predictions)
         if all(format_score(scores[name]) == format_score(scored[name]) for name in task.metrics):

@@ -13,7 +13,8 @@ from power_bert.analysis.public_data import why_not_public
 from power_bert.analysis.timings import Speedups, read_speedups
 from power_bert.errors import UserError
 from power_bert.model.retention import format_retention
-from power_bert.run_dir import BASELINE, PHASES, PhaseDir, RunDir, read_json
+from power_bert.run_dir import BASELINE, PHASES, PhaseDir, RunDir
+from power_bert.run_documents import read_metrics, read_retention
 from power_bert.text.glue_tasks import TASKS
 from power_bert.text.task import Task
 from power_bert.train.run_folder import phases_of, read_experiment
@@ -89,12 +90,12 @@ def read_result(run_folder: Path) -> GlueResult:
     if unfinished := [name for name in phases_of(experiment) if not run_dir.phase(name).is_done]:
         return GlueResult(task, run_folder, f"not finished: {unfinished[0]} is not done")
     retrain, baseline = run_dir.phase(_RETRAIN), run_dir.phase(BASELINE)
-    retention = format_retention(Document.read(run_dir.retention).items("retention"))
+    retention = format_retention(read_retention(run_dir.retention))
     speedups = read_speedups(run_dir.timings) if run_dir.timings.exists() else None
     return GlueResult(
         task,
         run_folder,
-        full=_scores(retrain, SCORES) if SCORES in read_json(retrain.metrics) else {},
+        full=_scores(retrain, SCORES) if SCORES in read_metrics(retrain.metrics) else {},
         eliminated=_scores(retrain),
         baseline=_scores(baseline) if baseline.is_done else {},
         fine_tuned=_scores(run_dir.phase(_FINE_TUNE)),

@@ -21,7 +21,8 @@ from power_bert.analysis.timings import read_speedups
 from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble, is_zero
 from power_bert.files import atomic_write_text
-from power_bert.run_dir import PHASES, PhaseDir, RunDir, read_json
+from power_bert.run_dir import PHASES, PhaseDir, RunDir
+from power_bert.run_documents import read_card_rows, read_environment, read_metrics
 from power_bert.settings import TrainingSettings
 from power_bert.text.custom_task import CUSTOM
 from power_bert.text.labelled_sets import SAMPLE
@@ -44,7 +45,7 @@ def write_model_card(run_dir: RunDir) -> Path:
     """
     stored = find_stored_phase(run_dir.path)
     settings, phase_dir = stored.experiment, stored.phase_dir
-    scores = {"dev": read_json(phase_dir.metrics)["scores"]}
+    scores = {"dev": read_metrics(phase_dir.metrics, settings.task_definition.metrics)["scores"]}
     if test := score_test_predictions(settings, phase_dir):
         scores["test"] = test
     not_public = why_not_public(settings.task_definition, phase_dir)
@@ -140,13 +141,13 @@ def _data(settings: TrainingSettings, run_dir: RunDir, not_public: str) -> list[
     lines = [f"Task `{settings.task}`, {'pairs of texts' if task.is_pair else 'single texts'}; {labels}.", ""]
     if not_public:
         lines += [f"No score here is a score on a public data set: {not_public}.", ""]
-    digests = read_json(run_dir.environment).get("data_sha256", {}) if run_dir.environment.exists() else {}
+    digests = read_environment(run_dir.environment).get("data_sha256", {})
     return lines + (markdown_table(["File", "sha256 or version"], list(digests.items())) if digests else [])
 
 
 def _recipe(stored: StoredPhase) -> list[str]:
     settings, phase_dir = stored.experiment, stored.phase_dir
-    metrics = read_json(phase_dir.metrics)
+    metrics = read_metrics(phase_dir.metrics)
     lines = []
     for teacher in metrics.get("teachers", []):
         shown = ", ".join(f"{name} {format_score(score)}" for name, score in teacher["scores"].items())
@@ -187,7 +188,7 @@ def shown_setting(value: Any) -> str:
 def _sizes(run_dir: RunDir, phase_dir: PhaseDir) -> list[str]:
     weights = sum(path.stat().st_size for path in phase_dir.model.glob("*.h5"))
     rows = [["weights on disk", f"{weights / 1e6:.2f} MB"]]
-    metrics = read_json(phase_dir.metrics)
+    metrics = read_metrics(phase_dir.metrics)
     if "parameters" in metrics:
         rows.insert(0, ["parameters", f"{metrics['parameters']:,}"])
     if "seconds" in metrics:
@@ -197,8 +198,8 @@ def _sizes(run_dir: RunDir, phase_dir: PhaseDir) -> list[str]:
         rows.append(["FLOPs against no elimination", f"{faster.flops:.2f} × fewer"])
         rows.append(["time against length-bucketed batches", f"{faster.bucketed:.2f} × faster"])
     figures = phase_dir.path / FIGURES
-    rows += read_json(figures)["card"] if figures.exists() else []
-    machine = read_json(run_dir.environment) if run_dir.environment.exists() else {}
+    rows += read_card_rows(figures) if figures.exists() else []
+    machine = read_environment(run_dir.environment)
     conditions = f"Trained on {machine.get('processor')}, {machine.get('cpu_count')} cores, {machine.get('backend')}."
     lines = [*markdown_table(["What", "Value"], rows), "", *([conditions] if machine else [])]
     if not figures.exists() and not run_dir.timings.exists():

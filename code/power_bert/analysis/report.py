@@ -24,6 +24,7 @@ from power_bert.files import atomic_write_text
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.flops import Shape, forward_flops, speedup
 from power_bert.model.pretrained import plain_tokenizer
+from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.run_dir import PHASES, RunDir, read_json, write_json
 from power_bert.text.batches import evaluation_batches
 from power_bert.text.encoded_texts import EncodedTexts
@@ -65,7 +66,7 @@ def measure_run(run_dir: RunDir, max_examples: int = MAX_EXAMPLES, batch_size: i
 def _load(path: Path) -> PowerBertTextClassifier:
     if not (path / "config.json").is_file():
         raise UserError(f"{path}: no model there; run phase {_RETRAIN} first")
-    return PowerBertTextClassifier.from_preset(str(path))
+    return load_own_classifier(path)
 
 
 def _encode(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from power_bert.analysis.document import Document
+from power_bert.analysis.document import REMEDY, Document
+from power_bert.errors import UserError
 
 FIXED_PADDING = "fixed_padding"
 BUCKETED = "bucketed"
@@ -37,6 +38,8 @@ def read_speedups(path: Path) -> Speedups:
     seconds = {
         way: timings.part(way).number("seconds_per_example") for way in (FIXED_PADDING, BUCKETED, BUCKETED_ELIMINATED)
     }
+    if not all(value > 0 for value in seconds.values()):
+        raise UserError(f"{path}: seconds_per_example is not above 0; {REMEDY}")
     eliminated = seconds[BUCKETED_ELIMINATED]
     return Speedups(
         document.number("flops_speedup"), seconds[BUCKETED] / eliminated, seconds[FIXED_PADDING] / eliminated

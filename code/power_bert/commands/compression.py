@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from power_bert.commands.options import LOGITS_HELP
+from power_bert.commands.options import LOGITS_HELP, Wait
 
 
 def compress(
@@ -29,6 +29,7 @@ def compress(
     ] = "none",
     logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
+    wait: Wait = False,
 ) -> None:
     """Prune a finished student, cluster its weights, or both, training it on with its teachers' cached logits.
 
@@ -45,12 +46,9 @@ def compress(
 
         bash run.sh compress student_sparse --clusters 16 --out student_both     # what is 0 stays 0
     """
-    from power_bert.quiet import import_backend
-
-    import_backend()
-    from power_bert.analysis.model_card import finish_with_card
-    from power_bert.compression.driver import compress
     from power_bert.folders import LOGITS_FOLDER
+    from power_bert.locks import one_writer
+    from power_bert.quiet import import_backend
 
     changes = {
         "output_dir": str(out.absolute()),
@@ -60,4 +58,9 @@ def compress(
         "epochs": epochs,
         "learning_rate": learning_rate,
     }
-    finish_with_card(compress(run, changes, quantize, resume, logits_folder=logits or LOGITS_FOLDER))
+    with one_writer(out, wait):
+        import_backend()
+        from power_bert.analysis.model_card import finish_with_card
+        from power_bert.compression.driver import compress
+
+        finish_with_card(compress(run, changes, quantize, resume, logits_folder=logits or LOGITS_FOLDER))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from power_bert.commands.options import Wait
+
 Sources = Annotated[
     list[str], typer.Argument(help="text files (plain or gzip), folders with .txt or .txt.gz files, tfds:NAME")
 ]
@@ -34,6 +36,7 @@ def train_vocab(
     seed: Seed = 0,
     document_separator: Separator = "empty-line",
     max_document_characters: MaxCharacters = 1_000_000,
+    wait: Wait = False,
 ) -> None:
     """Train a WordPiece vocabulary on the training documents of text files; documents of the test split are left out.
 
@@ -52,6 +55,7 @@ def train_vocab(
     from power_bert.corpus.documents import DocumentRules
     from power_bert.corpus.vocabulary import train_vocabulary_file
     from power_bert.corpus.vocabulary_file import VocabularyOrigin
+    from power_bert.locks import one_writer
     from power_bert.train.rows_progress import rows_progress
 
     origin = VocabularyOrigin(
@@ -59,7 +63,10 @@ def train_vocab(
         DocumentRules(document_separator, max_document_characters),
         DocumentSplit(test_share, proportion, seed),
     )
-    with rows_progress(Console(), "training the vocabulary, two passes", "documents") as advance:
+    with (
+        one_writer(out, wait),
+        rows_progress(Console(), "training the vocabulary, two passes", "documents") as advance,
+    ):
         tokens = train_vocabulary_file(sources, out, size, origin, lambda: advance(1))
     typer.echo(f"wrote {out}: {len(tokens)} tokens")
     if len(tokens) < size:
@@ -84,6 +91,7 @@ def prepare_corpus(
     beam_option: Annotated[
         list[str] | None, typer.Option(help="option of the Beam job, such as --runner=FlinkRunner; can be repeated")
     ] = None,
+    wait: Wait = False,
 ) -> None:
     """Split text into train and test by document, tokenise it and pack it into records for pre-training.
 
@@ -103,12 +111,13 @@ def prepare_corpus(
     from power_bert.corpus.document_split import DocumentSplit
     from power_bert.corpus.documents import DocumentRules
     from power_bert.corpus.manifest import describe_corpus, make_plan
+    from power_bert.locks import one_writer
     from power_bert.train.rows_progress import rows_progress
 
     rules = DocumentRules(document_separator, max_document_characters)
     split = DocumentSplit(test_share, proportion, seed)
     plan = make_plan(sources, vocab, length, rules, split, None if cased is None else not cased)
-    with rows_progress(Console(), "preparing the corpus", "documents") as advance:
+    with one_writer(out, wait), rows_progress(Console(), "preparing the corpus", "documents") as advance:
         corpus = preparation.prepare_corpus(
             plan, out, vocab, workers, runner, beam_option or [], lambda shard: advance(shard.documents)
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from power_bert.commands.options import TASK_NAMES
+from power_bert.commands.options import TASK_NAMES, Wait
 
 
 def fetch(
@@ -29,6 +30,7 @@ def download(
     tasks: Annotated[list[str], typer.Argument(help=f"{TASK_NAMES}, ax; all of these; 20newsgroups")],
     to: Annotated[Path | None, typer.Option(help="folder that gets one folder a task; default: glue_data")] = None,
     mirror: Annotated[str | None, typer.Option(help="address of another server's folder with the same files")] = None,
+    wait: Wait = False,
 ) -> None:
     """Fetch official data sets, check them and unpack them, one folder a task; what is there is kept.
 
@@ -53,7 +55,8 @@ def download(
 
     console = Console(highlight=False, soft_wrap=True)
     with transfer_bars(console) as show_progress:
-        download_glue(tasks, to or GLUE_FOLDER, lambda line: console.print(line, markup=False), show_progress, mirror)
+        tell = functools.partial(console.print, markup=False)
+        download_glue(tasks, to or GLUE_FOLDER, tell, show_progress, mirror, wait)
 
 
 def sample(

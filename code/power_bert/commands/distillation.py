@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, LOGITS_HELP, TASK_NAMES, variables_of
+from power_bert.commands.options import LABELLED_NAMES, LOGITS_HELP, TASK_NAMES, Wait, variables_of
 from power_bert.commands.training import run
 
-_NO_SETTINGS = ("resume", "pred_glue", "teacher", "set_", "augment", "out", "logits")
+_NO_SETTINGS = ("resume", "pred_glue", "teacher", "set_", "augment", "out", "logits", "wait")
 _STUDENTS = "bert-tiny, bert-mini, bert-small, bert-medium, bert-LxH, bilstm, cnn, linear, mlp"
 _SCHEDULE = "a number, or how it changes: linear:4:1, cosine:1:0"
 
@@ -102,6 +102,7 @@ def distill(
     logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
     pred_glue: Annotated[bool, typer.Option("--pred-glue/--no-pred-glue", help="predict the test data")] = True,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="go on with an interrupted run")] = True,
+    wait: Wait = False,
 ) -> None:
     """Train a small student on what one or several teachers say, or alone on the labels; a killed run goes on.
 
@@ -127,6 +128,7 @@ def distill(
     """
     given = dict(locals())  # every option is a setting of the same name, but for a few
     from power_bert.distill_config import resolve_distillation
+    from power_bert.locks import one_writer
     from power_bert.quiet import import_backend
 
     settings: dict[str, Any] = {name: value for name, value in given.items() if name not in _NO_SETTINGS}
@@ -136,12 +138,13 @@ def distill(
     settings["output_dir"] = str(out or "")
     settings["unlabelled"] = str(unlabelled or "")
     resolved = resolve_distillation(settings)
-    import_backend()
-    from power_bert.analysis.model_card import finish_with_card
-    from power_bert.distill import driver
-    from power_bert.folders import LOGITS_FOLDER
+    with one_writer(resolved.output_dir, wait):
+        import_backend()
+        from power_bert.analysis.model_card import finish_with_card
+        from power_bert.distill import driver
+        from power_bert.folders import LOGITS_FOLDER
 
-    finish_with_card(driver.distill(resolved, resume, None, pred_glue, logits or LOGITS_FOLDER))
+        finish_with_card(driver.distill(resolved, resume, None, pred_glue, logits or LOGITS_FOLDER))
 
 
 def parse_teachers(given: list[str]) -> tuple[str, ...]:
@@ -168,6 +171,7 @@ def ensemble(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="no-resume: set another run in the same folder aside")
     ] = True,
+    wait: Wait = False,
 ) -> None:
     """Average several models of one task in one model: a run that evaluate, predict, export and compare take.
 
@@ -177,13 +181,15 @@ def ensemble(
     """
     from rich.console import Console
 
+    from power_bert.locks import one_writer
     from power_bert.quiet import import_backend
 
-    import_backend()
-    from power_bert.analysis.model_card import finish_with_card
-    from power_bert.distill.ensemble import make_ensemble
+    with one_writer(out, wait):
+        import_backend()
+        from power_bert.analysis.model_card import finish_with_card
+        from power_bert.distill.ensemble import make_ensemble
 
-    finish_with_card(make_ensemble(runs, out, Console(highlight=False, soft_wrap=True), pred_glue, resume))
+        finish_with_card(make_ensemble(runs, out, Console(highlight=False, soft_wrap=True), pred_glue, resume))
 
 
 def compare(
@@ -308,6 +314,7 @@ def measure_distillation(
     augment_copies: Annotated[
         int, typer.Option(help="with augmentation: further texts of each training text", min=1)
     ] = 2,
+    wait: Wait = False,
 ) -> None:
     """Measure distillation: two teachers, each student alone, distilled, with two teachers and with augmentation.
 
@@ -349,6 +356,7 @@ def measure_distillation(
         run_distillation_study,
     )
     from power_bert.errors import UserError
+    from power_bert.locks import one_writer
     from power_bert.model.student_kinds import kind_of
     from power_bert.train.glue import run_as_process
 
@@ -383,7 +391,8 @@ def measure_distillation(
     settings = variables_of(run)
     environment = {name: value for name, value in os.environ.items() if name not in settings}
     console = Console(highlight=False, soft_wrap=True)
-    errors = run_distillation_study(study, console, lambda arguments: run_as_process(arguments, environment))
+    with one_writer(study.out, wait):
+        errors = run_distillation_study(study, console, lambda arguments: run_as_process(arguments, environment))
     for name, error in errors.items():
         typer.echo(f"failed: {name}: {error}", err=True)
     if errors:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, option
+from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, Wait, option
 
 
 def export(
@@ -57,6 +57,7 @@ def export(
     version: Annotated[str, typer.Option(help="of the model, for the metadata")] = "1",
     author: Annotated[str, typer.Option(help="for the metadata")] = "",
     license_: Annotated[str, typer.Option("--license", help="for the metadata")] = "",
+    wait: Wait = False,
 ) -> None:
     """Export a trained model to one .tflite file with vocabulary, labels and metadata for phones and browsers.
 
@@ -86,6 +87,7 @@ def export(
     from power_bert.export.description import Description
     from power_bert.export.exporter import export
     from power_bert.export.options import ExportOptions, parse_labels, parse_lengths, seed_of
+    from power_bert.locks import one_writer
     from power_bert.text.glue_tasks import get_task
     from power_bert.train.trained_model import load_trained_model
 
@@ -99,8 +101,9 @@ def export(
         check_texts=check_texts,
         description=Description(name, version, author, license_),
     )
-    model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)
-    export(model, out, options, Console(highlight=False, soft_wrap=True))
+    with one_writer(out, wait):
+        model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)
+        export(model, out, options, Console(highlight=False, soft_wrap=True))
 
 
 def inspect(model: Annotated[Path, typer.Argument(help=".tflite file")]) -> None:
@@ -143,6 +146,7 @@ def proof_points(
     max_length: Annotated[int | None, option("MAX_LENGTH", "word pieces at most; empty: the task's value")] = None,
     seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
     timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+    wait: Wait = False,
 ) -> None:
     """Build, export and evaluate a BERT, its int8 file and a BERT-tiny distilled from it, and show what each costs.
 
@@ -163,6 +167,7 @@ def proof_points(
     from rich.console import Console
 
     from power_bert.export.proof_points import prove
+    from power_bert.locks import one_writer
 
     settings = {
         "task": task,
@@ -174,6 +179,7 @@ def proof_points(
         "seed": seed,
     }
     console = Console(highlight=False, soft_wrap=True)
-    prove(settings, runs or [], out.absolute(), timed_runs, console)
+    with one_writer(out, wait):
+        prove(settings, runs or [], out.absolute(), timed_runs, console)
     text = out / "proof_points.txt"
     console.print(f"\n{text.read_text(encoding='utf-8')}\n{text}, .csv, .json", markup=False)

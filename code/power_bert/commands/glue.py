@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from power_bert.commands.options import Wait
+
 if TYPE_CHECKING:
     from power_bert.analysis.glue_results import GlueResult
 
@@ -19,6 +21,7 @@ def glue(
     out: Annotated[
         Path | None, typer.Option(help="folder of the runs and the table; default: checkpoints/runs/glue")
     ] = None,
+    wait: Wait = False,
 ) -> None:
     """Run all GLUE tasks of a folder one after another and end with the GLUE table.
 
@@ -35,12 +38,14 @@ def glue(
 
     from power_bert.analysis.glue_results import complete_results, glue_folder_results
     from power_bert.folders import RUNS_FOLDER
+    from power_bert.locks import one_writer
     from power_bert.train.glue import choose_tasks, run_glue
 
     console, folder = Console(highlight=False, soft_wrap=True), (out or RUNS_FOLDER / "glue").absolute()
     chosen = choose_tasks(data_folder.absolute(), tasks.split(",") if tasks else [])
-    errors = run_glue(data_folder.absolute(), chosen, folder, console)
-    _show_table(folder, complete_results(glue_folder_results(folder, errors)))
+    with one_writer(folder, wait):
+        errors = run_glue(data_folder.absolute(), chosen, folder, console)
+        _show_table(folder, complete_results(glue_folder_results(folder, errors)))
     if errors:
         raise typer.Exit(1)
 
@@ -89,26 +94,47 @@ def submit(
 
 
 def verify(
-    submission: Annotated[Path, typer.Argument(help="zip to check")],
+    target: Annotated[Path, typer.Argument(help="zip of a submission, or a folder: a run, a model, logits, a corpus")],
 ) -> None:
-    """Check a GLUE submission: files, headers, rows, indices, labels, scores and line ends.
+    """Check a GLUE submission, or everything that this project has written into a folder.
 
-    Lists every fault, the first 20 of each file, with file and line; the exit status is 1 if there are any.
+    Of a submission: files, headers, rows, indices, labels, scores and line ends. Of a folder: the sha256 of every file
+    of its models, cached logits, corpora and .tflite files, and the figures and predictions of its runs. Lists every
+    fault, of a submission the first 20 of each file, with file and line; the exit status is 1 if there are any.
 
-    Example:
+    Examples:
 
         bash run.sh verify submission.zip
+
+        bash run.sh verify RUN                      # or RUN/3_retrain/model, checkpoints/teacher_logits, corpus
     """
+    if target.is_dir():
+        _verify_folder(target)
+        return
     from power_bert.text.submission import find_submission_faults
 
-    faults = find_submission_faults(submission)
+    faults = find_submission_faults(target)
     for found in faults:
         for line in found.lines():
             typer.echo(line)
+    _tell_number(target, sum(found.count for found in faults))
+
+
+def _verify_folder(folder: Path) -> None:
+    from power_bert.analysis.verification import verify_folder
+
+    faults = verify_folder(folder, typer.echo)
+    for fault in faults:
+        typer.echo(fault)
+    _tell_number(folder, len(faults))
+
+
+def _tell_number(target: Path, faults: int) -> None:
+    """Say how many faults there are; with any, end with exit status 1."""
     if faults:
-        typer.echo(f"{submission}: {sum(found.count for found in faults)} faults")
+        typer.echo(f"{target}: {faults} fault{'s' if faults > 1 else ''}")
         raise typer.Exit(1)
-    typer.echo(f"{submission}: no faults")
+    typer.echo(f"{target}: no faults")
 
 
 def _show_table(folder: Path, results: list[GlueResult]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -12,6 +12,8 @@ from power_bert.errors import UserError
 # Named here so that `--help` need not read the task table.
 TASK_NAMES = "cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte, wnli"
 LABELLED_NAMES = "emotion, massive, 20newsgroups, acceptability-sample"
+# Of commands that write a folder over a long time, by themselves.
+Wait = Annotated[bool, typer.Option("--wait", help="wait while another process writes the same folder, do not stop")]
 LOGITS_HELP = "folder of the teachers' cached logits; default: checkpoints/teacher_logits"
 PAPER_DEFAULT = "empty: the task's own, for GLUE the paper's"
 

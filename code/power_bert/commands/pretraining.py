@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-_NO_SETTINGS = ("out", "config", "wandb")
+from power_bert.commands.options import Wait
+
+_NO_SETTINGS = ("out", "config", "wandb", "wait")
 
 
 def pretrain(
@@ -49,6 +51,7 @@ def pretrain(
     evaluation_records: Annotated[int | None, typer.Option(help="of the test split, at most; default 2000")] = None,
     devices: Annotated[int | None, typer.Option(help="on which a batch is spread; default 1")] = None,
     wandb: Annotated[str | None, typer.Option(help="project of Weights & Biases to report to")] = None,
+    wait: Wait = False,
 ) -> None:
     """Pre-train a BERT by masked language modelling on a prepared corpus.
 
@@ -63,7 +66,8 @@ def pretrain(
 
         TASK=cola DATA_DIR=glue_data/CoLA CHECKPOINT_PATH=checkpoints/tiny/model bash run.sh
     """
-    given = dict(locals())  # every option is a setting of the same name, but for three
+    given = dict(locals())  # every option is a setting of the same name, but for a few
+    from power_bert.locks import one_writer
     from power_bert.pretrain.settings import check_names, read_toml, resolve_settings
     from power_bert.quiet import import_backend
 
@@ -73,10 +77,11 @@ def pretrain(
     in_file = read_toml(config) if config else {}
     check_names(in_file, str(config))
     settings = resolve_settings({**in_file, **options})
-    import_backend()
-    from power_bert.pretrain import driver
+    with one_writer(out, wait):
+        import_backend()
+        from power_bert.pretrain import driver
 
-    driver.pretrain(settings, out, wandb=wandb)
+        driver.pretrain(settings, out, wandb=wandb)
 
 
 def study(
@@ -90,6 +95,7 @@ def study(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="cells at a time, each with its share of the cores")] = 1,
     report_only: Annotated[bool, typer.Option("--report-only", help="run nothing; report what is there")] = False,
+    wait: Wait = False,
 ) -> None:
     """Run a grid of pre-trainings with fine-tunings; end with a table, CSV files and a picture.
 
@@ -107,6 +113,7 @@ def study(
 
     from power_bert.errors import UserError
     from power_bert.folders import STUDIES_FOLDER
+    from power_bert.locks import one_writer
     from power_bert.pretrain.settings import read_toml
     from power_bert.study.definition import resolve_study
     from power_bert.study.folder import StudyDir
@@ -126,8 +133,9 @@ def study(
         raise UserError(
             f"{folder.path}: no study there (no {folder.definition.name}); leave --report-only out to run it"
         )
-    errors = {} if report_only else run_study(resolved, folder, console, jobs)
-    console.print(write_report(resolved, folder, read_results(resolved, folder), errors), markup=False)
+    with one_writer(folder.path, wait):
+        errors = {} if report_only else run_study(resolved, folder, console, jobs)
+        console.print(write_report(resolved, folder, read_results(resolved, folder), errors), markup=False)
     console.print(f"{folder.summary}  {folder.results_csv}  {folder.curves_csv}  {folder.picture}", markup=False)
     if errors:
         raise typer.Exit(1)

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, PAPER_DEFAULT, TASK_NAMES, option, parse_cased, variables_of
+from power_bert.commands.options import (
+    LABELLED_NAMES,
+    PAPER_DEFAULT,
+    TASK_NAMES,
+    Wait,
+    option,
+    parse_cased,
+    variables_of,
+)
 from power_bert.surroundings import unknown_settings
 
 
@@ -93,6 +101,7 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", envvar="RESUME", help="go on with an interrupted run, or start anew")
     ] = True,
+    wait: Wait = False,
 ) -> None:
     """Run all three phases on one task and print the summary.
 
@@ -113,6 +122,7 @@ def run(
         EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh   # what is trained already, cut otherwise
     """
     from power_bert.config import resolve_experiment
+    from power_bert.locks import one_writer
     from power_bert.quiet import import_backend
     from power_bert.train.run_folder import choose_folder, finished_run
 
@@ -159,20 +169,19 @@ def run(
         from power_bert.train.without_training import use_trained
 
         use_trained(experiment, data_dir, output_dir, retention_config, eval_only, predict_only, max_length)
-    elif fine_tune_only:
-        import_backend()
-        from power_bert.analysis.model_card import finish_with_card
-        from power_bert.train.driver import run_experiment
-
-        finish_with_card(run_experiment(experiment, resume, predict_test=pred_glue, only_fine_tune=True))
-    elif resume and (finished := finished_run(experiment, pred_glue, baseline)):
+    elif resume and not fine_tune_only and (finished := finished_run(experiment, pred_glue, baseline)):
         typer.echo(f"everything is done already\n\n{finished.summary.read_text(encoding='utf-8')}", nl=False)
     else:
-        import_backend()
-        from power_bert.analysis.report import finish_run
-        from power_bert.train.driver import run_experiment
+        with one_writer(experiment.output_dir, wait):
+            import_backend()
+            from power_bert.analysis.model_card import finish_with_card
+            from power_bert.analysis.report import finish_run
+            from power_bert.train.driver import run_experiment
 
-        finish_run(run_experiment(experiment, resume, predict_test=pred_glue, baseline=baseline))
+            if fine_tune_only:
+                finish_with_card(run_experiment(experiment, resume, predict_test=pred_glue, only_fine_tune=True))
+            else:
+                finish_run(run_experiment(experiment, resume, predict_test=pred_glue, baseline=baseline))
 
 
 def _name_unknown_settings() -> None:

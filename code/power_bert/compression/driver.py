@@ -21,7 +21,9 @@ from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.files import atomic_write_text
 from power_bert.folders import LOGITS_FOLDER
-from power_bert.run_dir import RunDir, read_json
+from power_bert.locks import writes
+from power_bert.run_dir import RunDir
+from power_bert.run_documents import read_metrics
 from power_bert.text_table import text_table
 from power_bert.train.metrics import format_scores
 from power_bert.train.run_folder import read_settings
@@ -33,6 +35,7 @@ _HEADER = ("model", "dev", "zeros", "different values", "MB", "MB zipped")
 _WORDS = 2  # columns at the left that are no numbers
 
 
+@writes(lambda run, changes, *_, **__: changes["output_dir"])
 def compress(
     run: Path,
     changes: Mapping[str, Any],
@@ -111,7 +114,7 @@ def _measure(run: Path, quantize: str, console: Console) -> CompressionRow:
         path = Path(folder) / "model.tflite"
         export(model, path, ExportOptions(quantize=quantize), console)
         sizes = path.stat().st_size, zipped_bytes(path)
-    scores = read_json(find_stored_phase(run).phase_dir.metrics)["scores"]
+    scores = read_metrics(find_stored_phase(run).phase_dir.metrics)["scores"]
     return CompressionRow(run, scores, measured.sparsity, measured.most_values, *sizes)
 
 

@@ -60,7 +60,7 @@ def write_shards_with_beam(plan: CorpusPlan, folder: Path, options: Sequence[str
         )
     lines = [line for path in notes.glob("*") if path.stat().st_size for line in read_lines(path)]
     shutil.rmtree(notes)
-    yield from (Shard.from_json(parse_json(line, notes)) for line in lines)
+    yield from (Shard.from_json(parse_json(line, notes), notes) for line in lines)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +16,29 @@ from power_bert.corpus.documents import DocumentRules
 from power_bert.corpus.inputs import CorpusInput, describe_input, list_inputs
 from power_bert.corpus.records import SMALLEST_LENGTH
 from power_bert.corpus.shards import Shard, shard_path
-from power_bert.corpus.vocabulary_file import check_same_test_split, file_sha256, read_origin
+from power_bert.corpus.vocabulary_file import check_same_test_split, read_origin
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_bytes, atomic_write_text
-from power_bert.parsing import parse_json, parsing
+from power_bert.files import atomic_write_bytes, atomic_write_text, is_empty
+from power_bert.folder_manifest import file_sha256
+from power_bert.json_form import NUMBER, Each, Maybe, check_form
+from power_bert.parsing import parse_json
 from power_bert.text.tokenizer import WordPieceTokenizer, is_lowercase
 
 VOCABULARY_FILE = "vocab.txt"
 _PLAN_FILE = "plan.json"
 _MANIFEST_FILE = "manifest.json"
 _MAX_LENGTH = 4096
-_REMEDY = "Restore it, or prepare the corpus anew."
+_PLAN: dict[str, Any] = {
+    "sources": [str],
+    "rules": {"separator": str, "max_characters": int},
+    "split": {"test_share": NUMBER, "proportion": NUMBER, "seed": int},
+    "vocabulary_sha256": str,
+    "lowercase": bool,
+    "length": int,
+}
+_MANIFEST = {"plan_sha256": Maybe(str), "totals": Each(Each(int)), "shards": [dict]}
+_REMEDY = "restore it, or prepare the corpus anew"
 
 
 @dataclass(frozen=True)
@@ -105,8 +116,8 @@ def start_folder(folder: Path, plan: CorpusPlan, vocabulary_path: Path) -> None:
     """
     path = folder / _PLAN_FILE
     if path.is_file():
-        _refuse_other_plan(folder, _read_json(path), plan.to_json())
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        _refuse_other_plan(folder, _read_json(path, {}), plan.to_json())
+    elif folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise UserError(f"{folder}: is there and no prepared corpus; choose another --out")
     with disk_errors_explained(folder):
         # The plan first: a folder without it is taken for somebody else's.
@@ -133,9 +144,12 @@ def stored_choice(folder: Path) -> tuple[tuple[str, ...], DocumentRules, Documen
     path = folder / _PLAN_FILE
     if not path.is_file():
         return None
-    plan = _read_json(path)
-    with parsing(path, "the plan of a corpus", _REMEDY):
-        return tuple(plan["sources"]), DocumentRules(**plan["rules"]), DocumentSplit(**plan["split"])
+    plan = _read_json(path, _PLAN)
+    rules, split = ({name: plan[part][name] for name in _PLAN[part]} for part in ("rules", "split"))
+    try:
+        return tuple(plan["sources"]), DocumentRules(**rules), DocumentSplit(**split)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; {_REMEDY}") from None
 
 
 @dataclass(frozen=True)
@@ -201,7 +215,11 @@ def write_manifest(folder: Path, plan: CorpusPlan, shards: Sequence[Shard]) -> C
             f"--test-share {plan.split.test_share} and --seed {plan.split.seed}. Give a larger --test-share, another "
             "--seed, or cut long documents with --max-document-characters; and another --out"
         )
-    values = {"totals": totals, "shards": [dataclasses.asdict(shard) for shard in corpus.shards]}
+    values = {
+        "plan_sha256": file_sha256(folder / _PLAN_FILE),
+        "totals": totals,
+        "shards": [dataclasses.asdict(shard) for shard in corpus.shards],
+    }
     with disk_errors_explained(folder):
         atomic_write_text(folder / _MANIFEST_FILE, json.dumps(values, indent=1) + "\n")
     return corpus
@@ -231,14 +249,14 @@ def stored_corpus(folder: Path) -> Corpus | None:
     """What the manifest in a folder says, whatever became of the shards; None where there is no manifest."""
     if not (folder / _MANIFEST_FILE).is_file():
         return None
-    plan, manifest = _read_json(folder / _PLAN_FILE), _read_json(folder / _MANIFEST_FILE)
-    with parsing(folder / _MANIFEST_FILE, "the manifest of a corpus", _REMEDY):
-        shards = tuple(Shard.from_json(values) for values in manifest["shards"])
-    with parsing(folder / _PLAN_FILE, "the plan of a corpus", _REMEDY):
-        corpus = Corpus(folder, int(plan["length"]), bool(plan["lowercase"]), shards, plan)
-        vocabulary_sha256 = str(plan["vocabulary_sha256"])
-    if file_sha256(folder / VOCABULARY_FILE) != vocabulary_sha256:
-        raise UserError(f"{folder / VOCABULARY_FILE}: not the one that the corpus was prepared with; restore it")
+    plan, manifest = _read_json(folder / _PLAN_FILE, _PLAN), _read_json(folder / _MANIFEST_FILE, _MANIFEST)
+    shards = tuple(Shard.from_json(values, folder / _MANIFEST_FILE) for values in manifest["shards"])
+    corpus = Corpus(folder, plan["length"], plan["lowercase"], shards, plan)
+    if {side: corpus.totals(side) for side in SIDES} != manifest["totals"]:
+        raise UserError(f"{folder / _MANIFEST_FILE}: damaged (totals are not those of the shards); {_REMEDY}")
+    for name, sha256 in ((_PLAN_FILE, manifest.get("plan_sha256")), (VOCABULARY_FILE, plan["vocabulary_sha256"])):
+        if sha256 is not None and file_sha256(folder / name) != sha256:
+            raise UserError(f"{folder / name}: not the one that the corpus was prepared with; restore it")
     return corpus
 
 
@@ -247,12 +265,9 @@ def missing_shards(corpus: Corpus) -> list[Shard]:
     return [shard for shard in corpus.shards if not shard_path(corpus.folder, shard.name).is_file()]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: damaged ({error}). {_REMEDY}") from None
-    values = parse_json(data, path, advice=_REMEDY)
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: damaged (no JSON object). {_REMEDY}")
+def _read_json(path: Path, form: Mapping[str, Any]) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: damaged (missing); {_REMEDY}")
+    values: dict[str, Any] = parse_json(path.read_bytes(), path, advice=f"It is damaged; {_REMEDY}")
+    check_form(values, form, path, _REMEDY)
     return values

@@ -8,10 +8,12 @@ from pathlib import Path
 from power_bert.corpus.manifest import Corpus, CorpusPlan, missing_shards, start_folder, stored_corpus, write_manifest
 from power_bert.corpus.shards import Shard, remove_other_shards
 from power_bert.errors import UserError
+from power_bert.locks import writes
 
 RUNNERS = ("local", "beam")
 
 
+@writes(lambda plan, folder, *_, **__: folder)
 def prepare_corpus(
     plan: CorpusPlan,
     folder: Path,

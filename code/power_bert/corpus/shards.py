@@ -20,8 +20,9 @@ from power_bert.corpus.document_split import SIDES, Side
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_bytes, atomic_write_text
+from power_bert.folder_manifest import file_sha256
+from power_bert.json_form import check_form
 from power_bert.parsing import parse_json, parsing
-from power_bert.settings import check_types
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,26 @@ class Shard:
     text_digest: str
 
     @classmethod
-    def from_json(cls, values: Any) -> Shard:
+    def from_json(cls, values: Any, source: Path) -> Shard:
         """Read what `dataclasses.asdict` made of a shard.
 
         Raises:
-            UserError: A value is missing, unknown or of another type.
+            UserError: A value is missing or of another type; names the source.
         """
-        with parsing("note of a shard", "the figures of a shard"):
-            shard = cls(**values)
-        check_types(shard, "note of a shard, {}".format)
-        return shard
+        check_form(values, SHARD_FORM, source, "prepare the corpus anew")
+        return cls(**{name: values[name] for name in SHARD_FORM})
 
     @property
     def side(self) -> Side:
         return "test" if self.name.startswith("test/") else "train"
+
+
+SHARD_FORM = {
+    "name": str,
+    **dict.fromkeys(("documents", "records", "tokens", "unknown"), int),
+    "sha256": str,
+    "text_digest": str,
+}
 
 
 def shard_path(folder: Path, name: str) -> Path:
@@ -91,14 +98,15 @@ def write_shard(folder: Path, shard: Shard, records: np.ndarray) -> Shard:
 
 def finished_shard(folder: Path, name: str, text_digest: str) -> Shard | None:
     """The shard, if an earlier call has finished it with the same text."""
-    path = _note_path(folder, name)
+    path, note = shard_path(folder, name), _note_path(folder, name)
+    if not path.is_file() or not note.is_file():
+        return None
     try:
-        shard = Shard.from_json(parse_json(path.read_bytes(), path))
-    except (FileNotFoundError, UserError):
-        return None
-    if shard.text_digest != text_digest or not shard_path(folder, name).is_file():
-        return None
-    return shard
+        shard = Shard.from_json(parse_json(note.read_bytes(), note), note)
+    except UserError:
+        return None  # it is made anew
+    is_whole = shard.text_digest == text_digest and shard.name == name and file_sha256(path) == shard.sha256
+    return shard if is_whole else None
 
 
 def remove_other_shards(folder: Path, shards: list[Shard]) -> None:
@@ -125,7 +133,7 @@ def read_shard(folder: Path, shard: Shard, length: int) -> np.ndarray:
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         raise UserError(f"{path}: the shard is corrupt, its sha256 is not the one in manifest.json; {remedy}")
     with parsing(path, "a shard", remedy):
-        records: Any = np.load(io.BytesIO(data))
+        records: Any = np.load(io.BytesIO(data), allow_pickle=False)
     if records.shape != (shard.records, length):
         raise UserError(f"{path}: has shape {records.shape}, manifest.json says {(shard.records, length)}; {remedy}")
     return np.asarray(records)

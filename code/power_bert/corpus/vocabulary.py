@@ -22,6 +22,7 @@ from power_bert.corpus.inputs import CorpusInput, list_inputs
 from power_bert.corpus.manifest import stored_choice
 from power_bert.corpus.vocabulary_file import VocabularyOrigin, write_vocabulary
 from power_bert.errors import UserError
+from power_bert.locks import writes
 from power_bert.text.tokenizer import SPECIAL_TOKENS, bert_normalizer
 
 _CONTINUATION = "##"
@@ -31,6 +32,7 @@ _MAX_CHARACTERS = 1000
 _MIN_FREQUENCY = 2
 
 
+@writes(lambda sources, path, *_, **__: path)
 def train_vocabulary_file(
     sources: Sequence[str], path: Path, size: int, origin: VocabularyOrigin, on_document: Callable[[], None]
 ) -> list[str]:

@@ -13,6 +13,7 @@ from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
+from power_bert.folder_manifest import file_sha256
 from power_bert.parsing import parse_json, parsing
 
 
@@ -33,15 +34,6 @@ class VocabularyOrigin:
 
 def _origin_path(vocabulary_path: Path) -> Path:
     return vocabulary_path.with_suffix(".json")
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path and its rights.") from None
 
 
 def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin) -> None:

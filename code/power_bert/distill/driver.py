@@ -31,10 +31,12 @@ from power_bert.distill.transfer_set import TransferSet, collect_texts, make_tar
 from power_bert.distill_config import Distillation
 from power_bert.errors import UserError
 from power_bert.folders import LOGITS_FOLDER
+from power_bert.locks import writes
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
-from power_bert.run_dir import DISTILL, RunDir, read_json, write_json
+from power_bert.run_dir import DISTILL, RunDir, write_json
+from power_bert.run_documents import read_environment
 from power_bert.text.examples import Examples, read_examples, read_training_examples
 from power_bert.text.label_counts import describe_labels
 from power_bert.train.driver import check_test_data, prepare_checkpoint, prepare_sample, write_run_description
@@ -53,6 +55,7 @@ _TITLE = "distill"
 _FORWARDS = "teacher_forwards"
 
 
+@writes(lambda settings, *_, **__: settings.output_dir)
 def distill(
     settings: Distillation,
     resume: bool = True,
@@ -88,7 +91,7 @@ def distill(
             set_aside(run_dir)
         lessons = replace(lessons, earlier_forwards=_earlier_forwards(run_dir))
         write_run_description(settings, run_dir)
-        described = {**read_json(run_dir.environment), SOURCES: sources, _FORWARDS: lessons.all_forwards}
+        described = {**read_environment(run_dir.environment), SOURCES: sources, _FORWARDS: lessons.all_forwards}
         write_json(run_dir.environment, described)
         with Reporter(run_dir.log, run_dir.tensorboard, console) as reporter:
             reporter.say(f"run folder {run_dir.path}")
@@ -134,7 +137,7 @@ class _Lessons:
 
 def _earlier_forwards(run_dir: RunDir) -> int:
     """A run that goes on has had the logits computed that it now finds in the cache."""
-    return int(read_json(run_dir.environment).get(_FORWARDS, 0)) if run_dir.environment.exists() else 0
+    return int(read_environment(run_dir.environment).get(_FORWARDS, 0))
 
 
 def _prepare(settings: Distillation, console: Console, predict_test: bool, logits_folder: Path) -> _Lessons:

@@ -11,6 +11,7 @@ from rich.console import Console
 from power_bert.distill_config import Ensemble
 from power_bert.errors import UserError
 from power_bert.files import atomic_directory
+from power_bert.locks import writes
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import tokenizer_of
 from power_bert.model.students import build_student
@@ -28,6 +29,7 @@ from power_bert.train.run_folder import check_run_dir, set_aside
 from power_bert.train.stored_run import StoredRun, load_stored_run
 
 
+@writes(lambda members, out, *_, **__: out)
 def make_ensemble(
     members: Sequence[Path], out: Path, console: Console, predict_test: bool = True, resume: bool = True
 ) -> RunDir:

@@ -15,6 +15,8 @@ from power_bert.errors import UserError
 from power_bert.model.checkpoints.config import read_json
 from power_bert.model.checkpoints.location import fetch_preset
 from power_bert.model.checkpoints.readers import open_safetensors
+from power_bert.model.preset import load_weights
+from power_bert.parsing import parsing
 from power_bert.text.batches import bucket_length
 from power_bert.text.examples import Examples
 
@@ -79,15 +81,16 @@ class KerasHubModel:
         import keras_hub
 
         config = read_json(folder / "config.json")
-        try:
+        with parsing(f"teacher {source}: {folder}", "a text classifier that keras-hub can load"):
             if "model_type" in config:
                 classifier, labels = _from_hugging_face(folder, config, source)
             elif not (folder / "task.json").is_file():
                 raise UserError(f"teacher {source}: an encoder without a head; give a text classifier")
             else:
-                classifier, labels = keras_hub.models.TextClassifier.from_preset(str(folder)), None
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise UserError(f"teacher {source}: cannot be loaded by keras-hub ({error})") from error
+                # keras-hub starts a head at random where the preset has no file for it.
+                classifier = keras_hub.models.TextClassifier.from_preset(str(folder), load_weights=False)
+                load_weights(classifier, folder)
+                labels = None
         if classifier.preprocessor is None:
             raise UserError(f"teacher {source}: no tokenizer in {folder}; save the classifier with its preprocessor")
         positions = getattr(classifier.backbone, "max_sequence_length", max_length)

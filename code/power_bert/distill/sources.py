@@ -7,7 +7,8 @@ from pathlib import Path
 from power_bert.distill.teachers import files_fingerprint, find_teacher
 from power_bert.distill_config import Distillation
 from power_bert.errors import UserError
-from power_bert.run_dir import RunDir, read_json
+from power_bert.run_dir import RunDir
+from power_bert.run_documents import read_environment
 from power_bert.train.run_folder import folder_setting
 from power_bert.train.stored_run import find_stored_phase
 
@@ -38,7 +39,7 @@ def fingerprint_sources(settings: Distillation) -> dict[str, str]:
 
 def refuse_changed_sources(settings: Distillation, run_dir: RunDir, sources: dict[str, str]) -> None:
     """Raises a UserError where a source is not what it was when the run in this folder began."""
-    recorded = read_json(run_dir.environment).get(SOURCES, {}) if run_dir.environment.exists() else {}
+    recorded = read_environment(run_dir.environment).get(SOURCES, {})
     for given, digest in sources.items():
         if recorded.get(given, digest) != digest:
             raise UserError(

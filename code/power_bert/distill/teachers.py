@@ -13,10 +13,11 @@ import numpy as np
 
 from power_bert.distill.keras_hub_teacher import HUB_MODEL_TYPES, KerasHubModel, find_hub_preset
 from power_bert.errors import UserError
+from power_bert.folder_manifest import MANIFEST_FILE, check_folder
 from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint
 from power_bert.model.checkpoints.config import read_json
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.trained_classifier import class_order, load_trained_classifier
+from power_bert.model.trained_classifier import class_order, load_own_classifier, load_trained_classifier
 from power_bert.run_dir import RunDir
 from power_bert.text.examples import Examples
 from power_bert.text.task import Task
@@ -86,16 +87,9 @@ class Teacher:
         is_preset = checkpoint_class(self.folder).startswith(_OWN_CLASSES)
         if is_preset and not (self.folder / "task.json").is_file():
             raise UserError(f"teacher {self.name}: an encoder without a head; give a text classifier")
-        try:
-            if is_preset:
-                classifier = PowerBertTextClassifier.from_preset(str(self.folder))
-            else:
-                classifier = load_trained_classifier(str(self.folder), self.max_length)
-        except (OSError, ValueError) as error:
-            raise UserError(f"teacher {self.name}: {self.folder} is damaged or not complete ({error})") from error
-        if classifier.preprocessor is None:
-            raise UserError(f"teacher {self.name}: no tokenizer in {self.folder}; save it with its preprocessor")
-        return classifier
+        if is_preset:
+            return load_own_classifier(self.folder)
+        return load_trained_classifier(str(self.folder), self.max_length)
 
     @cached_property
     def model(self) -> Model:
@@ -119,14 +113,16 @@ class Teacher:
 
 
 def files_fingerprint(path: Path, also: str = "") -> str:
-    """Sha256 of a file, or of all files of a folder but its cards.
+    """Sha256 of a file, or of all files of a folder but its cards and its manifest.
 
     Args:
         path: of either.
         also: what else counts.
     """
     digest = hashlib.sha256(also.encode())
-    inside = sorted(each for each in path.rglob("*") if each.is_file() and each.suffix != ".md")
+    inside = sorted(
+        each for each in path.rglob("*") if each.is_file() and each.suffix != ".md" and each.name != MANIFEST_FILE
+    )
     for each in [path] if path.is_file() else inside:
         digest.update(each.relative_to(path).as_posix().encode())
         with open(each, "rb") as file:
@@ -157,6 +153,7 @@ def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
         length = max_length or stored.experiment.max_length
         return Teacher(given, stored.phase_dir.existing_model(), task, length)
     folder = _find_folder(given)
+    check_folder(folder)
     config_path = folder / "config.json"
     if not config_path.is_file():
         raise UserError(f"teacher {given}: no config.json in {folder}.\n{SUPPORTED}")

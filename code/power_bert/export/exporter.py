@@ -17,12 +17,14 @@ from power_bert.export.options import ExportOptions
 from power_bert.export.parity import MIN_AGREEMENT
 from power_bert.export.reference import CheckSets, Reference
 from power_bert.export.writing import write_files
+from power_bert.locks import writes
 from power_bert.model.pretrained import check_max_length
 from power_bert.train.trained_model import TrainedModel, task_and_data
 
 _SHORTEST_LENGTH = 5
 
 
+@writes(lambda model, out, *_, **__: out)
 def export(model: TrainedModel, out: Path, options: ExportOptions, console: Console) -> list[Path]:
     """Export a model; files appear only if every one of them agrees with Keras.
 

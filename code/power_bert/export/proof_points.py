@@ -24,8 +24,10 @@ from power_bert.export.exporter import export
 from power_bert.export.options import ExportOptions
 from power_bert.export.runtime import predict_with_litert
 from power_bert.files import atomic_write_text
+from power_bert.locks import writes
 from power_bert.model.pretrained import plain_tokenizer
-from power_bert.run_dir import DISTILL, PHASES, read_json
+from power_bert.run_dir import DISTILL, PHASES
+from power_bert.run_documents import read_metrics
 from power_bert.text.examples import read_examples
 from power_bert.text_table import text_table
 from power_bert.train.driver import run_experiment
@@ -75,6 +77,7 @@ class ProofPoint:
     problem: str = ""
 
 
+@writes(lambda settings, runs, out, *_, **__: out)
 def prove(
     settings: Mapping[str, Any], runs: Sequence[str], out: Path, timed_runs: int, console: Console
 ) -> list[ProofPoint]:
@@ -124,7 +127,7 @@ def _tiny_settings(experiment: Experiment, out: Path) -> dict[str, Any]:
 def _build(name: str, run: str, quantize: str, target: Path, console: Console) -> ProofPoint:
     """Export a run and evaluate the file."""
     stored = find_stored_phase(run)
-    keras_scores, seconds = read_json(stored.phase_dir.metrics)["scores"], _training_seconds(stored)
+    keras_scores, seconds = read_metrics(stored.phase_dir.metrics)["scores"], _training_seconds(stored)
     model = load_trained_model(run)
     started = time.perf_counter()
     try:
@@ -142,7 +145,7 @@ def _training_seconds(stored: StoredPhase) -> float:
     """Of the phase and of those of its run before it; an ensemble has trained nothing."""
     names = (*PHASES, DISTILL)
     phases = [stored.run_dir.phase(name) for name in names[: names.index(stored.phase_dir.path.name) + 1]]
-    return sum(float(read_json(phase.metrics).get("seconds", 0.0)) for phase in phases if phase.is_done)
+    return sum(float(read_metrics(phase.metrics).get("seconds", 0.0)) for phase in phases if phase.is_done)
 
 
 def _litert_scores(model: TrainedModel, file: Path, console: Console) -> dict[str, float]:

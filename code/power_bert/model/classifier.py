@@ -12,11 +12,12 @@ from keras_hub.src.utils.pipeline_model import _contains_string_data
 
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor
+from power_bert.model.preset import WholePreset
 from power_bert.model.text_backbone import TextBackbone
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
-class PowerBertTextClassifier(keras_hub.models.TextClassifier):
+class PowerBertTextClassifier(WholePreset, keras_hub.models.TextClassifier):
     """A `PowerBertBackbone`, or a student's backbone, with dropout and one dense layer on the pooled output.
 
     `fit`, `evaluate` and `predict` take raw strings (or a tuple of two lists for pairs) and also the three arrays
@@ -46,6 +47,8 @@ class PowerBertTextClassifier(keras_hub.models.TextClassifier):
     ) -> None:
         if labels is not None and len(labels) != num_classes:
             raise ValueError(f"{len(labels)} labels for num_classes={num_classes}")
+        if not all(isinstance(label, str) for label in labels or ()):
+            raise ValueError(f"labels={labels!r}: expected texts")
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -69,14 +72,6 @@ class PowerBertTextClassifier(keras_hub.models.TextClassifier):
         self.num_classes, self.dropout = num_classes, dropout
         self.labels = None if labels is None else tuple(labels)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-
-    @classmethod
-    def from_preset(cls, preset: str, *args: Any, **kwargs: Any) -> PowerBertTextClassifier:
-        """As in keras-hub; `preset` may hold a classifier on any backbone of the project."""
-        import power_bert.model.students  # noqa: F401 (registers the students' classes)
-
-        classifier: PowerBertTextClassifier = super().from_preset(preset, *args, **kwargs)
-        return classifier
 
     def logits_of(self, pooled_output: Any, training: bool | None = None) -> Any:
         """The head: pooled output (batch, hidden) → logits, float32 (batch, classes)."""

@@ -11,6 +11,7 @@ from keras import ops
 from power_bert.model.backbone import BertEmbeddings, PowerBertBackbone
 from power_bert.model.encoder_block import activation_function
 from power_bert.model.extraction import gather_words
+from power_bert.model.preset import WholePreset
 
 Tensor = Any
 
@@ -90,7 +91,7 @@ class MaskedLMHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
-class PowerBertMaskedLM(keras_hub.models.MaskedLM):
+class PowerBertMaskedLM(WholePreset, keras_hub.models.MaskedLM):
     """A `PowerBertBackbone` that predicts masked tokens.
 
     Inputs: those of the backbone and ``mask_positions``, int32 (batch, predictions). Outputs: float32 logits

@@ -12,6 +12,7 @@ import numpy as np
 from keras_hub.src.utils.tensor_utils import in_tf_function
 
 from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.preset import WholePreset
 from power_bert.model.text_backbone import INPUT_NAMES
 from power_bert.text.batches import pad_batch
 from power_bert.text.tokenizer import WordPieceTokenizer
@@ -20,7 +21,7 @@ VOCABULARY_FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
-class PowerBertTokenizer(keras_hub.tokenizers.Tokenizer):
+class PowerBertTokenizer(WholePreset, keras_hub.tokenizers.Tokenizer):
     """BERT's WordPiece as a keras-hub tokenizer; differs from keras-hub's in stripping accents, as BERT does.
 
     Args:
@@ -68,7 +69,7 @@ class PowerBertTokenizer(keras_hub.tokenizers.Tokenizer):
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
-class PowerBertTextClassifierPreprocessor(keras_hub.models.Preprocessor):
+class PowerBertTextClassifierPreprocessor(WholePreset, keras_hub.models.Preprocessor):
     """Raw texts, or pairs of texts, to the three inputs of the model, padded to the longest of the batch.
 
     Args:
@@ -85,6 +86,8 @@ class PowerBertTextClassifierPreprocessor(keras_hub.models.Preprocessor):
 
     def __init__(self, tokenizer: PowerBertTokenizer, sequence_length: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(sequence_length, int) or sequence_length < 1:
+            raise ValueError(f"sequence_length={sequence_length!r}: expected a whole number from 1")
         self.tokenizer = tokenizer
         self.sequence_length = sequence_length
 

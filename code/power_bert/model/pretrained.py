@@ -13,18 +13,28 @@ import keras
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import Checkpoint, checkpoint_kind, locate_checkpoint, read_checkpoint
+from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
+from power_bert.model.text_backbone import TextBackbone
 from power_bert.text.tokenizer import WordPieceTokenizer
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """An encoder with its tokenizer, and what the user should know about how it was loaded."""
+    """An encoder with its tokenizer.
+
+    Attributes:
+        backbone: The encoder.
+        tokenizer: Its tokenizer.
+        notes: What the user should know about how it was loaded.
+        random_weights: Weights that the checkpoint does not have, by their canonical names.
+    """
 
     backbone: PowerBertBackbone
     tokenizer: PowerBertTokenizer
     notes: tuple[str, ...]
+    random_weights: tuple[str, ...] = ()
 
 
 def canonical_variables(backbone: PowerBertBackbone) -> dict[str, keras.Variable]:
@@ -95,16 +105,25 @@ def load_pretrained(
         raise UserError(f"{checkpoint.source}: no vocabulary beside the checkpoint; set VOCAB_PATH to its vocab.txt")
     lowercase = not cased if cased is not None else checkpoint.lowercase is not False
     tokenizer = PowerBertTokenizer(checkpoint.vocabulary, lowercase)
-    return Pretrained(backbone_from_checkpoint(checkpoint, **changes), tokenizer, _notes(checkpoint, changes))
+    backbone = backbone_from_checkpoint(checkpoint, **changes)
+    missing = tuple(name for name in canonical_variables(backbone) if name not in checkpoint.weights)
+    return Pretrained(backbone, tokenizer, _notes(checkpoint, changes), missing)
 
 
 def _load_own_preset(location: Path, changes: dict[str, Any]) -> Pretrained:
     backbone = PowerBertBackbone.from_preset(str(location))
     tokenizer = PowerBertTokenizer.from_preset(str(location))
+    check_tokenizer_fits(location, backbone, tokenizer)
     plain = rebuild_backbone(backbone, **{"extraction": None, "retention": None, **changes})
     notes = [f"{location}: a preset of this project, {backbone.num_layers} blocks"]
     notes += _similarity_notes(backbone.similarity, plain.similarity)
     return Pretrained(plain, tokenizer, tuple(notes))
+
+
+def check_tokenizer_fits(preset: Path, backbone: TextBackbone, tokenizer: PowerBertTokenizer) -> None:
+    """Raise a UserError where the vocabulary of a preset is not that of its encoder."""
+    source = f"{preset}: the vocabulary"
+    check_vocabulary_fits(tokenizer.get_vocabulary(), source, backbone.vocabulary_size, "the encoder there")
 
 
 def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:

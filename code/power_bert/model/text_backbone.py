@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import keras_hub
 
+from power_bert.model.preset import WholePreset
+
 INPUT_NAMES = ("token_ids", "segment_ids", "padding_mask")
 
 
@@ -15,7 +17,7 @@ def make_inputs() -> dict[str, Any]:
     return {name: keras.Input((None,), dtype="int32", name=name) for name in INPUT_NAMES}
 
 
-class TextBackbone(keras_hub.models.Backbone):
+class TextBackbone(WholePreset, keras_hub.models.Backbone):
     """Base of `PowerBertBackbone` and of the students.
 
     Inputs, a dict of int32 (batch, length): ``token_ids``, ``segment_ids``, ``padding_mask``. Outputs, a dict with
@@ -24,6 +26,7 @@ class TextBackbone(keras_hub.models.Backbone):
 
     Attributes:
         gives_logits: whether ``pooled_output`` is the logits (or the score) already, so that no head is needed.
+        vocabulary_size: rows of the token table.
         max_sequence_length: positions that the model knows; without position embeddings there is no limit of its own.
         initializer_range: standard deviation with which a head on it starts.
         extraction: elimination of word-vectors: None, "soft" or "hard".
@@ -31,6 +34,7 @@ class TextBackbone(keras_hub.models.Backbone):
     """
 
     gives_logits: bool = False
+    vocabulary_size: int
     max_sequence_length: int = 1 << 20
     initializer_range: float = 0.02
     extraction: str | None = None

@@ -13,7 +13,7 @@ from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint
 from power_bert.model.checkpoints.classification_head import read_classification_head
 from power_bert.model.checkpoints.config import read_json
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.pretrained import build_classifier, load_pretrained
+from power_bert.model.pretrained import build_classifier, check_tokenizer_fits, load_pretrained
 from power_bert.text.task import Task
 
 # How published checkpoints name the classes of tasks whose files say 0 and 1, in this order.
@@ -44,7 +44,7 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
         raise UserError(f"{checkpoint_path}: no such run or checkpoint. {_REMEDY}")
     location = locate_checkpoint(checkpoint_path)
     if _is_own_classifier(location):
-        return PowerBertTextClassifier.from_preset(str(location))
+        return load_own_classifier(location)
     head = read_classification_head(location) if checkpoint_kind(location) == "hugging_face" else None
     if head is None:
         raise UserError(
@@ -52,6 +52,11 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
             "train one from this encoder, give it as CHECKPOINT_PATH to `bash run.sh`"
         )
     pretrained = load_pretrained(str(location))
+    if pretrained.random_weights:
+        raise UserError(
+            f"{checkpoint_path}: has a head, but no {', '.join(pretrained.random_weights)}, so its predictions would "
+            "be random; use the whole checkpoint of the classifier, or train from this one as an encoder"
+        )
     hidden_dim = pretrained.backbone.hidden_dim
     if len(head.kernel) != hidden_dim:
         raise UserError(f"{checkpoint_path}: the head wants {len(head.kernel)} dims, but the encoder has {hidden_dim}")
@@ -59,6 +64,19 @@ def load_trained_classifier(checkpoint_path: str, max_length: int) -> PowerBertT
     classifier = build_classifier(pretrained, len(head.bias), head.labels, length)
     classifier.output_dense.kernel.assign(head.kernel)
     classifier.output_dense.bias.assign(head.bias)
+    return classifier
+
+
+def load_own_classifier(folder: Path) -> PowerBertTextClassifier:
+    """Load a preset of a classifier of this project, with its tokenizer.
+
+    Raises:
+        UserError: A file of it is missing, cut, altered or damaged, or its files do not fit each other.
+    """
+    classifier = PowerBertTextClassifier.from_preset(str(folder))
+    if classifier.preprocessor is None:
+        raise UserError(f"{folder}: no tokenizer there; save the classifier with its preprocessor")
+    check_tokenizer_fits(folder, classifier.backbone, classifier.preprocessor.tokenizer)
     return classifier
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from power_bert.corpus.manifest import Corpus, open_corpus
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
+from power_bert.locks import writes
 from power_bert.pretrain.devices import training_devices
 from power_bert.pretrain.folder import PretrainingDir, corpus_fingerprint, start_pretraining_dir
 from power_bert.pretrain.outputs import write_outputs
@@ -22,6 +23,7 @@ from power_bert.train.environment import describe_machine, make_deterministic
 from power_bert.train.reporting import Reporter
 
 
+@writes(lambda settings, out, *_, **__: out)
 def pretrain(
     settings: PretrainingSettings, out: str | Path, console: Console | None = None, wandb: str | None = None
 ) -> PretrainingDir:

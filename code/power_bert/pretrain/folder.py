@@ -14,9 +14,10 @@ from typing import Any
 
 from power_bert.corpus.manifest import Corpus
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
+from power_bert.files import atomic_write_text, is_empty
 from power_bert.pretrain.settings import PretrainingSettings
-from power_bert.run_dir import read_json, write_json
+from power_bert.run_dir import write_json
+from power_bert.run_documents import read_object
 from power_bert.settings import differing_settings, list_differences
 
 
@@ -89,7 +90,7 @@ def start_pretraining_dir(folder: PretrainingDir, settings: PretrainingSettings,
         refuse_other_settings(folder, settings)
         if folder.environment.is_file():
             _refuse_other_corpus(folder, environment)
-    elif folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    elif folder.path.exists() and (not folder.path.is_dir() or not is_empty(folder.path)):
         raise UserError(f"{folder.path}: is there and no pre-training (no settings.json); choose another --out")
     if folder.is_done:
         return  # what is there says with what it was made
@@ -109,13 +110,13 @@ def refuse_other_settings(folder: PretrainingDir, settings: PretrainingSettings)
     """Raises a UserError where the folder holds a pre-training with other settings."""
     present = json.loads(settings.to_json())
     # The corpus may have been moved.
-    if different := differing_settings(read_json(folder.settings), present, but_for=["corpus"]):
+    if different := differing_settings(read_object(folder.settings), present, but_for=["corpus"]):
         listed = list_differences(different)
         raise UserError(f"{folder.path} holds another pre-training ({listed}); choose another --out, or delete it")
 
 
 def _refuse_other_corpus(folder: PretrainingDir, environment: dict[str, Any]) -> None:
-    if read_json(folder.environment).get("corpus") != environment["corpus"]:
+    if read_object(folder.environment).get("corpus") != environment["corpus"]:
         raise UserError(
             f"{folder.path} was begun with another corpus; restore that, or choose another --out to begin anew"
         )

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from power_bert.files import atomic_directory, atomic_write_text
+from power_bert.folder_manifest import write_manifest
 from power_bert.model.checkpoints import BertArchitecture, Checkpoint, write_hugging_face, write_tf1_checkpoint
 from power_bert.model.masked_lm import PowerBertMaskedLM
 from power_bert.model.preprocessor import PowerBertTokenizer
@@ -31,11 +32,17 @@ def write_outputs(folder: PretrainingDir, masked_lm: PowerBertMaskedLM, tokenize
     write_preset(folder.model, masked_lm, tokenizer)
     checkpoint = encoder_checkpoint(masked_lm, tokenizer)
     head = {name: ops.convert_to_numpy(variable) for name, variable in masked_lm.head.canonical_variables.items()}
+    others = [folder.hugging_face, folder.tf1_prefix.parent]
     write_hugging_face(folder.hugging_face, checkpoint, head)
+    notes = []
     if importlib.util.find_spec("tensorflow") is None:
-        return [*_similarity_notes(folder, masked_lm), "tf1 was not written: that needs tensorflow"]
-    write_tf1_checkpoint(folder.tf1_prefix, checkpoint, head)
-    return _similarity_notes(folder, masked_lm)
+        notes = [f"{others.pop().name} was not written: that needs tensorflow"]
+    else:
+        write_tf1_checkpoint(folder.tf1_prefix, checkpoint, head)
+    notes = [*_similarity_notes(folder, masked_lm), *notes]
+    for other in others:
+        write_manifest(other)
+    return notes
 
 
 def write_preset(folder: Path, masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> None:

@@ -24,8 +24,9 @@ from power_bert.corpus.preparation import prepare_corpus
 from power_bert.corpus.vocabulary import train_vocabulary_file
 from power_bert.corpus.vocabulary_file import VocabularyOrigin
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
-from power_bert.run_dir import read_json
+from power_bert.files import atomic_write_text, is_empty
+from power_bert.locks import writes
+from power_bert.run_documents import read_object
 from power_bert.study.definition import Cell, Study
 from power_bert.study.folder import StudyDir
 from power_bert.study.work import is_done, refuse_other_cell
@@ -38,6 +39,7 @@ Ended = tuple[Cell, str]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC")
 
 
+@writes(lambda study, folder, *_, **__: folder.path)
 def run_study(
     study: Study, folder: StudyDir, console: Console, jobs: int = 1, run_cell: RunCell | None = None
 ) -> dict[str, str]:
@@ -125,11 +127,11 @@ def _hours_and_minutes(seconds: float) -> str:
 
 def _start_folder(study: Study, folder: StudyDir) -> None:
     if folder.definition.is_file():
-        old, new = read_json(folder.definition).get("corpus"), json.loads(study.to_json())["corpus"]
+        old, new = read_object(folder.definition).get("corpus"), json.loads(study.to_json())["corpus"]
         if old != new:
             raise UserError(f"{folder.path}: holds a study on another corpus ({old}); choose another --out")
         return
-    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+    if folder.path.exists() and (not folder.path.is_dir() or not is_empty(folder.path)):
         raise UserError(f"{folder.path}: is there and no study (no {folder.definition.name}); choose another --out")
     try:
         atomic_write_text(folder.definition, study.to_json())

@@ -11,6 +11,7 @@ from pathlib import Path
 from power_bert.archives import open_zip
 from power_bert.errors import UserError, shorten
 from power_bert.files import atomic_directory, atomic_write_text, foreign_files
+from power_bert.locks import writes
 
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 # The commit of the repository that has the files below.
@@ -76,6 +77,7 @@ def fetch_snapshot(repository: str, revision: str | None, patterns: tuple[str, .
         raise UserError(_hub_message(repository, revision, error)) from error
 
 
+@writes(lambda target, *_, **__: target, wait=True)
 def fetch_minilm(target: Path, progress: Progress | None = None, sources: Mapping[str, Source] | None = None) -> Path:
     """Makes sure that the default checkpoint, all-MiniLM-L6-v2 (Apache 2.0, 91 MB), is on this machine.
 

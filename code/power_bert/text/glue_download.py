@@ -5,6 +5,7 @@ from pathlib import Path
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_directory
+from power_bert.locks import one_writer
 from power_bert.text.examples import count_examples
 from power_bert.text.glue_archives import ARCHIVES, NEWSGROUPS_ARCHIVE, PUBLISHED, Archive
 from power_bert.text.glue_tasks import get_task
@@ -22,6 +23,7 @@ def download_glue(
     tell: Callable[[str], None],
     show_progress: ShowProgress,
     mirror: str | None = None,
+    wait: bool = False,
 ) -> None:
     """Fetches the data sets of tasks into `glue_folder`, one folder each; what is complete there is left alone.
 
@@ -35,6 +37,7 @@ def download_glue(
         tell: Told in a line what is being done.
         show_progress: Shows how far a download is.
         mirror: Another server with the same files, all in one folder; None for the official ones.
+        wait: Whether to wait where another process fetches the same data set.
 
     Raises:
         UserError: An unknown task, no network (with what to put where), a damaged file, or a folder of the user's
@@ -43,7 +46,8 @@ def download_glue(
     archives = _chosen(names)
     for position, archive in enumerate(archives):
         try:
-            _download(archive, glue_folder, tell, show_progress, mirror)
+            with one_writer(glue_folder / archive.folder, wait):
+                _download(archive, glue_folder, tell, show_progress, mirror)
         except TransferError as error:
             raise UserError(_network_message(error, archives[position:], glue_folder)) from error
         except _Refused as error:

@@ -14,6 +14,7 @@ from power_bert.config import SAMPLE_FOLDER, Experiment
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.folders import DEFAULT_CHECKPOINT
+from power_bert.locks import one_writer, writes
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import Pretrained, check_max_length, load_pretrained
 from power_bert.model.retention import parse_retention
@@ -43,6 +44,7 @@ from power_bert.train.training import RunContext, Split
 _MANY_EXAMPLES = 50_000
 
 
+@writes(lambda experiment, *_, **__: experiment.output_dir)
 def run_experiment(
     experiment: Experiment,
     resume: bool = True,
@@ -166,8 +168,10 @@ def prepare_sample(experiment: TrainingSettings, console: Console) -> None:
     """Generate the embedded data set where the experiment uses it and it is absent."""
     sample = Path(experiment.data_dir)
     if experiment.task == SAMPLE and sample.parent.resolve() == SAMPLE_FOLDER.resolve() and not sample.exists():
-        console.print(f"generating the sample data set in {sample}", markup=False)
-        write_sample(sample)
+        with one_writer(sample, wait=True):
+            if not sample.exists():
+                console.print(f"generating the sample data set in {sample}", markup=False)
+                write_sample(sample)
 
 
 def prepare_checkpoint(checkpoint_path: str, console: Console) -> None:

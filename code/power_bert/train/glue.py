@@ -15,6 +15,7 @@ from rich.console import Console
 from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.folders import PROGRAM
+from power_bert.locks import writes
 from power_bert.text.examples import has_split
 from power_bert.text.glue_tasks import TASKS, get_task
 from power_bert.text.task import Task
@@ -47,6 +48,7 @@ def choose_tasks(data_dir: Path, names: Sequence[str]) -> list[Task]:
     return found
 
 
+@writes(lambda data_dir, tasks, out, *_, **__: out)
 def run_glue(
     data_dir: Path, tasks: Sequence[Task], out: Path, console: Console, run_program: RunProgram | None = None
 ) -> dict[str, str]:

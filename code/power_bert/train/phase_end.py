@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from power_bert.files import atomic_write_text
-from power_bert.run_dir import PhaseDir, RunDir, read_json, write_json
+from power_bert.run_dir import PhaseDir, RunDir, write_json
+from power_bert.run_documents import read_metrics
 from power_bert.settings import TrainingSettings
 from power_bert.train.cautions import caution_constant, caution_convergence
 from power_bert.train.metrics import format_scores, is_defined
@@ -30,7 +31,7 @@ class PhaseResult:
 
 def already_done(reporter: Reporter, phase_dir: PhaseDir, title: str) -> PhaseResult:
     """The result of a phase that an earlier call finished."""
-    metrics = read_json(phase_dir.metrics)
+    metrics = read_metrics(phase_dir.metrics)
     reporter.say(f"{title}: already done, dev {format_scores(metrics['scores'])}")
     return PhaseResult(phase_dir, metrics)
 
@@ -96,7 +97,7 @@ def write_metrics_csv(
         if phase_dir.path == current.path:
             entries += [(name, entry) for entry in history]
         elif phase_dir.is_done:
-            entries += [(name, entry) for entry in read_json(phase_dir.metrics)["history"]]
+            entries += [(name, entry) for entry in read_metrics(phase_dir.metrics).get("history", [])]
     text = io.StringIO()
     score_names = list(entries[0][1]["scores"])
     writer = csv.writer(text, lineterminator="\n")

@@ -18,7 +18,9 @@ from power_bert.config import Experiment
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
 from power_bert.model.retention import check_retention, format_retention, parse_retention
-from power_bert.run_dir import BASELINE, PHASES, PhaseDir, read_json, write_json
+from power_bert.model.trained_classifier import load_own_classifier
+from power_bert.run_dir import BASELINE, PHASES, PhaseDir, write_json
+from power_bert.run_documents import read_retention
 from power_bert.train.forward import compiled_forward
 from power_bert.train.metrics import format_scores
 from power_bert.train.phase_end import PhaseResult, already_done, finish_phase, write_metrics_csv
@@ -36,7 +38,7 @@ from power_bert.train.without_elimination import score_without_elimination
 
 def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
     """The checkpoint that a phase kept; a UserError where it has been deleted."""
-    return PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
+    return load_own_classifier(phase_dir.existing_model())
 
 
 def fine_tune(context: RunContext[Experiment], pretrained: Callable[[], Pretrained]) -> PhaseResult:
@@ -96,7 +98,7 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
     trained = load_model(previous.phase_dir)
     num_layers = trained.backbone.num_layers
     if experiment.retention_config is None:
-        found = read_json(previous.phase_dir.retention)["retention"]
+        found = read_retention(previous.phase_dir.retention)
         retention = check_retention(found, num_layers, experiment.max_length)
     else:
         retention = parse_retention(experiment.retention_config, num_layers, experiment.max_length)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.run_dir import PhaseDir
 from power_bert.settings import TrainingSettings
 from power_bert.text.examples import stream_examples
@@ -22,7 +22,7 @@ def write_missing_predictions(experiment: TrainingSettings, phase_dir: PhaseDir,
     missing = missing_predictions(experiment, phase_dir)
     if not missing:
         return
-    classifier = PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
+    classifier = load_own_classifier(phase_dir.existing_model())
     predictor = Predictor(classifier, experiment.max_length)
     for path, (task, data_dir) in missing.items():
         write_test_predictions(path, predictor, task, data_dir, console)

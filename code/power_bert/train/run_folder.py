@@ -15,7 +15,9 @@ from typing import Any
 from power_bert.config import Experiment
 from power_bert.distill_config import Distillation, Ensemble
 from power_bert.errors import UserError
-from power_bert.run_dir import BASELINE, DISTILL, NOTHING_ELIMINATED, PHASES, PhaseDir, RunDir, read_json
+from power_bert.files import is_empty
+from power_bert.run_dir import BASELINE, DISTILL, NOTHING_ELIMINATED, PHASES, PhaseDir, RunDir
+from power_bert.run_documents import read_environment
 from power_bert.settings import TrainingSettings, differing_settings, list_differences, read_settings_values
 from power_bert.text.examples import data_fingerprint
 from power_bert.text.task import Task
@@ -63,7 +65,7 @@ def choose_folder(experiment: Experiment, only_existing: bool = False) -> Experi
 
 
 def _is_free(run_dir: RunDir) -> bool:
-    if not run_dir.path.exists() or (run_dir.path.is_dir() and not any(run_dir.path.iterdir())):
+    if not run_dir.path.exists() or (run_dir.path.is_dir() and is_empty(run_dir.path)):
         return True
     return _describes_run(run_dir.config) and not _is_begun(run_dir)
 
@@ -87,7 +89,7 @@ def check_run_dir(experiment: TrainingSettings, resume: bool) -> RunDir:
     run_dir = RunDir(Path(experiment.output_dir))
     if run_dir.path.is_file():
         raise UserError(f"{folder_setting(experiment)} is a file; expected a folder or nothing there")
-    if not run_dir.path.exists() or not any(run_dir.path.iterdir()):
+    if not run_dir.path.exists() or is_empty(run_dir.path):
         return run_dir
     if not _describes_run(run_dir.config):
         raise UserError(
@@ -103,7 +105,7 @@ def _describes_run(config: Path) -> bool:
     """Whether it is the config.json of a run; checkpoints have one of their own."""
     if not config.is_file():
         return False
-    values = read_settings_values(config.read_text(encoding="utf-8"), str(config))
+    values = read_settings_values(config.read_bytes(), str(config))
     return {"task", "output_dir"} <= values.keys()
 
 
@@ -115,9 +117,9 @@ def read_settings(run_dir: RunDir) -> Experiment | Distillation | Ensemble:
     """
     if not run_dir.config.is_file():
         raise UserError(f"{run_dir.path}: no run there (no config.json); expected the OUTPUT_DIR of a run")
-    text, source = run_dir.config.read_text(encoding="utf-8"), str(run_dir.config)
-    kinds: dict[Any, type[Distillation | Ensemble]] = {"distill": Distillation, "ensemble": Ensemble}
-    cls = kinds.get(read_settings_values(text, source).get("kind"), Experiment)
+    text, source = run_dir.config.read_bytes(), str(run_dir.config)
+    kinds: dict[str, type[Distillation | Ensemble]] = {"distill": Distillation, "ensemble": Ensemble}
+    cls = kinds.get(str(read_settings_values(text, source).get("kind")), Experiment)
     return cls.from_json(text, source)
 
 
@@ -160,14 +162,15 @@ def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
             f"{folder_setting(experiment)} holds another run ({list_differences(different)}). Choose another {folder}, "
             f"or set {anew} to set that run aside and start anew"
         )
-    if run_dir.environment.exists():
-        recorded = read_json(run_dir.environment).get("data_sha256", {})
-        for name, digest in data_fingerprint(experiment.task_definition, experiment.data_dir).items():
-            if recorded.get(name, digest) != digest:
-                raise UserError(
-                    f"{Path(experiment.data_dir) / name} has changed since the run in {run_dir.path} began; "
-                    f"restore it, choose another {folder}, or set {anew} to start anew"
-                )
+    recorded = read_environment(run_dir.environment).get("data_sha256")
+    if recorded is None:
+        return
+    for name, digest in data_fingerprint(experiment.task_definition, experiment.data_dir).items():
+        if recorded.get(name, digest) != digest:
+            raise UserError(
+                f"{Path(experiment.data_dir) / name} has changed since the run in {run_dir.path} began; "
+                f"restore it, choose another {folder}, or set {anew} to start anew"
+            )
 
 
 def differing_run_settings(

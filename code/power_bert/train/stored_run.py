@@ -9,7 +9,9 @@ from power_bert.config import Experiment
 from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import plain_tokenizer
-from power_bert.run_dir import BASELINE, DISTILL, PHASES, PhaseDir, RunDir, read_json
+from power_bert.model.trained_classifier import load_own_classifier
+from power_bert.run_dir import BASELINE, DISTILL, PHASES, PhaseDir, RunDir
+from power_bert.run_documents import read_preset_retention
 from power_bert.settings import TrainingSettings
 from power_bert.text.task import Task
 from power_bert.text.tokenizer import WordPieceTokenizer
@@ -33,10 +35,9 @@ class StoredPhase:
         return self.experiment.task_definition
 
     @property
-    def retention(self) -> list[float] | None:
+    def retention(self) -> list[int | float] | None:
         """The retention configuration of the phase's model; None where it eliminates nothing."""
-        config = read_json(self.phase_dir.existing_model() / "config.json").get("config", {})
-        return config.get("retention") or None
+        return read_preset_retention(self.phase_dir.existing_model() / "config.json")
 
 
 @dataclass(frozen=True)
@@ -83,5 +84,5 @@ def load_stored_run(run_folder: str | Path, phase: str | None = None) -> StoredR
         UserError: the folder holds no run, the phase is not done, or its model is missing or damaged.
     """
     found = find_stored_phase(run_folder, phase)
-    classifier = PowerBertTextClassifier.from_preset(str(found.phase_dir.existing_model()))
+    classifier = load_own_classifier(found.phase_dir.existing_model())
     return StoredRun(found.run_dir, found.experiment, found.phase_dir, classifier)

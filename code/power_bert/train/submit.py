@@ -10,6 +10,7 @@ from rich.console import Console
 
 from power_bert.config import Experiment
 from power_bert.errors import UserError
+from power_bert.locks import one_writer
 from power_bert.run_dir import DISTILL, PhaseDir, RunDir
 from power_bert.settings import TrainingSettings
 from power_bert.text.glue_tasks import TASKS
@@ -99,7 +100,8 @@ def _predict_what_is_missing(experiment: TrainingSettings, phase_dir: PhaseDir, 
         import_backend()
         from power_bert.train.predicting_test_sets import write_missing_predictions
 
-        write_missing_predictions(experiment, phase_dir, console)
+        with one_writer(phase_dir.path.parent):
+            write_missing_predictions(experiment, phase_dir, console)
     path = phase_dir.predictions("test")
     if not path.exists():
         raise UserError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,9 @@ from keras import ops
 
 from power_bert.errors import UserError
 from power_bert.files import atomic_file
+from power_bert.parsing import parse_json, parsing
+
+_REMEDY = "Delete it, and the phase starts anew"
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
@@ -37,18 +39,17 @@ def load_training_state(path: Path, model: keras.Model) -> dict[str, Any] | None
     """
     if not path.exists():
         return None
+    if not path.is_file():
+        raise UserError(f"{path}: damaged (a folder). {_REMEDY}")
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     variables = _variables(model)
-    try:
-        with np.load(path) as stored:
-            progress = json.loads(str(stored["progress"]))
-            values = {name: stored[name] for name in stored.files if name != "progress"}
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it, and the phase starts anew") from None
-    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    if {name: value.shape for name, value in values.items()} != shapes:
-        raise UserError(f"{path}: belongs to another model; delete it, and the phase starts anew")
+    with parsing(path, "the state of a training", _REMEDY), np.load(path, allow_pickle=False) as stored:
+        progress = parse_json(str(stored["progress"]), path)
+        values = {name: stored[name] for name in stored.files if name != "progress"}
+    layout = {name: (tuple(variable.shape), str(variable.dtype)) for name, variable in variables.items()}
+    if {name: (value.shape, str(value.dtype)) for name, value in values.items()} != layout:
+        raise UserError(f"{path}: belongs to another model. {_REMEDY}")
     for name, value in values.items():
         variables[name].assign(value)
-    return progress
+    return dict(progress)

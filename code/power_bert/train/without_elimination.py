@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Console
 
-from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.pretrained import without_elimination
 from power_bert.model.retention_choice import NO_ELIMINATION
-from power_bert.run_dir import NOTHING_ELIMINATED, PhaseDir, read_json, write_json
+from power_bert.model.trained_classifier import load_own_classifier
+from power_bert.run_dir import NOTHING_ELIMINATED, PhaseDir, write_json
+from power_bert.run_documents import read_metrics
 from power_bert.settings import TrainingSettings
 from power_bert.train.evaluation import evaluate
 from power_bert.train.forward import compiled_forward
@@ -26,7 +25,7 @@ def score_without_elimination(
     context: RunContext[TrainingSettings], phase_dir: PhaseDir, title: str
 ) -> dict[str, dict[str, float]]:
     """Predict dev with the checkpoint that a phase kept, nothing eliminated; returns an entry of its metrics.json."""
-    kept = PowerBertTextClassifier.from_preset(str(phase_dir.existing_model()))
+    kept = load_own_classifier(phase_dir.existing_model())
     scores = evaluate_dev(context, compiled_forward(without_elimination(kept)), phase_dir, NOTHING_ELIMINATED)
     context.reporter.say(f"{title}: the same weights with nothing eliminated  dev {format_scores(scores)}")
     return {SCORES: scores}
@@ -39,7 +38,7 @@ def add_missing_scores(stored: StoredPhase, console: Console) -> None:
         UserError: The dev data or the model are missing or damaged.
     """
     phase_dir = stored.phase_dir
-    metrics: dict[str, Any] = read_json(phase_dir.metrics)
+    metrics = read_metrics(phase_dir.metrics)
     if stored.retention is None or SCORES in metrics:
         return
     model = load_trained_model(str(stored.run_dir.path), retention_choice=NO_ELIMINATION, phase=phase_dir.path.name)

@@ -9,6 +9,7 @@ from rich.console import Console
 from power_bert.config import Experiment
 from power_bert.errors import UserError
 from power_bert.folders import DEFAULT_CHECKPOINT
+from power_bert.locks import writes
 from power_bert.run_dir import RunDir
 from power_bert.text.labelled_sets import SAMPLE
 from power_bert.text.task_family import predictable_test_sets
@@ -108,6 +109,7 @@ def predictions_folder(experiment: Experiment, output_dir: str | None) -> Path:
     return Path(experiment.output_dir) / "predictions"
 
 
+@writes(lambda model, folder, *_, **__: folder.parent)
 def predict_tests(model: TrainedModel, folder: Path, console: Console) -> None:
     """Write the GLUE files of the test sets that the model can predict, under the names of a submission."""
     task, data_dir = task_and_data(model)

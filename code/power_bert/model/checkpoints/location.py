@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from power_bert.errors import UserError
+from power_bert.folder_manifest import MANIFEST_FILE, check_folder
 from power_bert.model.checkpoints.config import read_json
 from power_bert.text.download import fetch_snapshot
 
@@ -28,7 +29,7 @@ _HUB_PATTERNS = (
     *("config.json", "*.safetensors", "*.safetensors.index.json", "vocab.txt", "tokenizer_config.json"),
     # keras-hub
     *("metadata.json", "task.json", "preprocessor.json", "tokenizer.json"),
-    *("model*.weights.h5", "model.weights.json", "assets/tokenizer/*"),
+    *("*.weights.h5", "model.weights.json", "assets/tokenizer/*", MANIFEST_FILE),
 )
 
 
@@ -81,7 +82,7 @@ def locate_checkpoint(
         A folder, or a TF1 prefix.
 
     Raises:
-        UserError: There is no such checkpoint, or it cannot be downloaded.
+        UserError: There is no such checkpoint, it cannot be downloaded, or a file of it is not what was written.
     """
     text = str(checkpoint_path)
     if not text:
@@ -92,6 +93,7 @@ def locate_checkpoint(
         return fetch_from_kaggle(text.removeprefix("kaggle://"))
     path = Path(_TF1_SUFFIX.sub("", text)).expanduser()
     if path.is_dir() or _index_file(path).is_file():
+        check_folder(path if path.is_dir() else path.parent)
         return path
     if re.fullmatch(r"\w[\w.-]*", text):
         return fetch_from_kaggle(_preset_handle(text))

@@ -48,6 +48,7 @@ class EnsembleBackbone(TextBackbone):
         # === Config ===
         self.classifiers = classifiers
         self.members = [copy.deepcopy(dict(member)) for member in members]
+        self.vocabulary_size = classifiers[0].backbone.vocabulary_size
         self.max_sequence_length = min(classifier.backbone.max_sequence_length for classifier in classifiers)
 
     @classmethod
