@@ -22,6 +22,7 @@ from typing import ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
+from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.files import INNER_LOCK, is_running
 
@@ -69,7 +70,7 @@ def one_writer(target: str | Path, wait: bool = False) -> Iterator[None]:
         wait: Whether to wait for another writer.
 
     Raises:
-        UserError: Another process is writing it; says which.
+        UserError: Another process is writing it; says which. Or writing failed, for example because the disk is full.
     """
     real = Path(os.path.realpath(target))
     if real in _held:
@@ -81,7 +82,8 @@ def one_writer(target: str | Path, wait: bool = False) -> Iterator[None]:
         is_locked = _acquire(lock, path, target, wait)
         _held.add(real)
         try:
-            yield
+            with disk_errors_explained(Path(target)):
+                yield
         finally:
             _held.remove(real)
             if is_locked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -168,6 +169,9 @@ def prepare_sample(experiment: TrainingSettings, console: Console) -> None:
     """Generate the embedded data set where the experiment uses it and it is absent."""
     sample = Path(experiment.data_dir)
     if experiment.task == SAMPLE and sample.parent.resolve() == SAMPLE_FOLDER.resolve() and not sample.exists():
+        existing = next(folder for folder in sample.parents if folder.exists())
+        if not os.access(existing, os.W_OK):
+            raise UserError(f"{existing} is not writable: set DATA_DIR and OUTPUT_DIR to folders of your own")
         with one_writer(sample, wait=True):
             if not sample.exists():
                 console.print(f"generating the sample data set in {sample}", markup=False)
