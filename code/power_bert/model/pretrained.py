@@ -92,9 +92,11 @@ def load_pretrained(
     config_path, vocabulary_path = (Path(path) if path else None for path in (bert_config_path, vocab_path))
     checkpoint = read_checkpoint(checkpoint_path, config_path, vocabulary_path)
     if checkpoint.vocabulary is None:
-        raise UserError(f"{checkpoint.source}: no vocabulary beside the checkpoint; set VOCAB_PATH to its vocab.txt")
-    lowercase = not cased if cased is not None else checkpoint.lowercase is not False
-    tokenizer = PowerBertTokenizer(checkpoint.vocabulary, lowercase)
+        raise UserError(
+            f"{checkpoint.source}: no vocabulary beside the checkpoint, neither vocab.txt nor tokenizer.json; put one "
+            "of them there, or set VOCAB_PATH to its vocab.txt"
+        )
+    tokenizer = PowerBertTokenizer(checkpoint.vocabulary, checkpoint.lowercase if cased is None else not cased)
     return Pretrained(backbone_from_checkpoint(checkpoint, **changes), tokenizer, _notes(checkpoint, changes))
 
 
@@ -113,6 +115,9 @@ def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:
         f"{checkpoint.source}: {architecture.num_layers} blocks, hidden {architecture.hidden_dim}, "
         f"{architecture.num_heads} heads, activation {architecture.activation}"
     ]
+    notes += checkpoint.notes
+    if architecture.num_segments == 1:
+        notes.append("the checkpoint knows one segment (type_vocab_size 1): both texts of a pair are segment 0")
     if checkpoint.unused:
         notes.append(f"weights of the checkpoint that an encoder has no place for: {', '.join(checkpoint.unused)}")
     if "pooler/kernel" not in checkpoint.weights:

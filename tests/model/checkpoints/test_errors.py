@@ -21,7 +21,7 @@ from power_bert.model.checkpoints import (
     write_tf1_checkpoint,
 )
 from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits
-from power_bert.text.tokenizer import is_lowercase
+from power_bert.text.wordpiece_vocabulary import is_lowercase
 
 ARCHITECTURE = BertArchitecture(
     vocabulary_size=53, num_layers=2, num_heads=3, hidden_dim=12, intermediate_dim=37, activation="gelu_tanh"
