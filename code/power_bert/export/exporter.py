@@ -17,7 +17,7 @@ from scipy.special import softmax
 from power_bert.errors import UserError
 from power_bert.export.calibration import calibration_examples, observe
 from power_bert.export.conversion import PRIMARY_SIGNATURE, convert
-from power_bert.export.description import class_labels, describe
+from power_bert.export.description import class_labels, describe, mediapipe_differences
 from power_bert.export.inference_graph import inference_function
 from power_bert.export.model_file import pack_model
 from power_bert.export.options import ExportOptions
@@ -63,6 +63,8 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
     if keras.backend.backend() != "tensorflow":
         raise UserError("the export runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
     console.print(f"model      {model.source}\nretention  {model.retention}", markup=False)
+    if differences := mediapipe_differences(plain_tokenizer(model.classifier).settings):
+        console.print(f"MediaPipe cannot open the file: {'; '.join(differences)}. Use LiteRT or the page", markup=False)
     dev = read_examples(task, "dev", data_dir)
     dev = dev.take(evenly_spaced(len(dev)))
 

@@ -55,6 +55,7 @@ def _settings_lines(stored: StoredModel) -> Iterator[str]:
     yield f"task         {settings['task']}{', pairs of texts' if settings['pairs'] else ''}"
     yield f"labels       {', '.join(settings['labels']) or 'none: a regression'}"
     yield f"lower-case   {'yes' if settings['lowercase'] else 'no'}"
+    yield f"accents      {'stripped' if settings.get('strip_accents', settings['lowercase']) else 'kept'}"
     yield f"max. length  {settings['max_length']} word pieces"
     yield f"quantised    {settings['quantization']}"
     if "similarity" in settings:

@@ -50,7 +50,7 @@ class Masker:
         self._is_special = np.zeros(len(vocabulary), bool)
         self._is_special[tokenizer.special_ids] = True
         self._continues = np.char.startswith(vocabulary, "##")
-        self._replacements = np.flatnonzero(~self._is_special & (vocabulary != "")).astype(np.int32)
+        self._replacements = np.flatnonzero(~self._is_special).astype(np.int32)
 
     def mask(self, records: np.ndarray, generator: np.random.Generator) -> MaskedRecords:
         """Chooses and masks.

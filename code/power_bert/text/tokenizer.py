@@ -182,7 +182,7 @@ def _normalizer(settings: TokenizerSettings) -> BertNormalizer:
 def _build(vocabulary: Vocabulary) -> Tokenizer:
     ids, settings = vocabulary.ids, vocabulary.settings
     model = WordPiece(
-        vocab=_word_pieces(vocabulary, ids),
+        vocab={token: index for index, token in enumerate(vocabulary[: vocabulary.num_word_pieces])},
         unk_token=settings.unk_token,
         continuing_subword_prefix="##",
         max_input_chars_per_word=MAX_CHARACTERS_PER_WORD,
@@ -196,11 +196,3 @@ def _build(vocabulary: Vocabulary) -> Tokenizer:
     added = sorted(normalized.keys() & ids.keys(), key=ids.__getitem__)
     tokenizer.add_special_tokens([AddedToken(token, normalized=normalized[token]) for token in added])
     return tokenizer
-
-
-def _word_pieces(vocabulary: Vocabulary, ids: dict[str, int]) -> dict[str, int]:
-    """The tokens that words are made of. No text holds what stands for an unused id: a word ends at a line's end."""
-    return {
-        token if ids.get(token) == index else f"\n{index}": index
-        for index, token in enumerate(vocabulary[: vocabulary.num_word_pieces])
-    }

@@ -16,8 +16,8 @@ _ADVICE = "use the vocab.txt of the checkpoint"
 class Vocabulary(list[str]):
     """The tokens in the order of their ids, with the settings of the tokenizer that they belong to.
 
-    As Hugging Face reads a `vocab.txt`, the last of several equal tokens has the id, and an empty one is an id that
-    nothing uses.
+    As Hugging Face reads a `vocab.txt`, the last of several equal tokens counts, and an empty one is an id that nothing
+    uses. Such ids get a name that no text has, so that all tokens differ.
 
     Args:
         tokens: The tokens.
@@ -33,7 +33,7 @@ class Vocabulary(list[str]):
         source: str = "vocabulary",
         notes: Iterable[str] = (),
     ) -> None:
-        super().__init__(tokens)
+        super().__init__(_with_unused_named(list(tokens)))
         self.settings = settings or TokenizerSettings()
         self.source = source
         self.notes = tuple(notes)
@@ -50,7 +50,7 @@ class Vocabulary(list[str]):
     @property
     def ids(self) -> dict[str, int]:
         """Token → id."""
-        return {token: index for index, token in enumerate(self) if token}
+        return {token: index for index, token in enumerate(self)}
 
     @property
     def num_word_pieces(self) -> int:
@@ -82,6 +82,12 @@ def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary:
 def is_lowercase(vocabulary: Iterable[str]) -> bool:
     """Guess from a vocabulary whether it is uncased: no capital letter outside tokens such as [CLS]."""
     return all(token == token.lower() for token in vocabulary if not (token.startswith("[") and token.endswith("]")))
+
+
+def _with_unused_named(tokens: list[str]) -> list[str]:
+    last = {token: index for index, token in enumerate(tokens) if token}
+    # A word of a text has no space, so this is none of its pieces.
+    return [token if last.get(token) == index else f"[unused {index}]" for index, token in enumerate(tokens)]
 
 
 def _notes(source: str, tokens: list[str]) -> list[str]:
