@@ -255,7 +255,13 @@ class TestSettings:
 
     def test_special_tokens_of_other_names(self) -> None:
         words = ["<pad>", "<s>", "</s>", "?", "the", "<mask>"]
-        names = {"pad_token": "<pad>", "unk_token": "?", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
+        names = {
+            "pad_token": "<pad>",
+            "unk_token": "?",
+            "cls_token": "<s>",
+            "sep_token": "</s>",
+            "mask_token": "<mask>",
+        }
         tokenizer = WordPieceTokenizer(Vocabulary(words, TokenizerSettings(**names)))
         assert tokenizer.encode(["the cat <mask>"], None, 9).token_ids[0].tolist() == [1, 4, 3, 5, 2]
         assert (tokenizer.pad_id, tokenizer.mask_id, tokenizer.special_ids) == (0, 5, [0, 1, 2, 3, 5])
@@ -273,10 +279,9 @@ class TestSettings:
     def test_as_json(self) -> None:
         settings = TokenizerSettings(False, (AddedToken("[E1]"), AddedToken("x", True)), True, False, sep_token="</s>")
         assert TokenizerSettings.from_json(settings.to_json(), "here") == settings
-        unusual = settings.to_json(only_unusual=True)
-        assert list(unusual) == ["lowercase", "added_tokens", "strip_accents", "tokenize_chinese_chars", "sep_token"]
-        assert TokenizerSettings.from_json(unusual, "here") == settings
-        assert TokenizerSettings().to_json(only_unusual=True) == {}
+        assert list(settings.unusual) == ["added_tokens", "strip_accents", "tokenize_chinese_chars", "sep_token"]
+        assert TokenizerSettings.from_json({"lowercase": False, **settings.unusual}, "here") == settings
+        assert TokenizerSettings(True).unusual == TokenizerSettings(False).unusual == {}
 
     @pytest.mark.parametrize(
         "wrong",

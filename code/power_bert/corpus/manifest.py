@@ -100,9 +100,7 @@ def _plain_vocabulary(path: Path) -> Vocabulary:
     """The vocabulary of a plain BERT; refuses one whose tokenizer files, beside it, say otherwise."""
     vocabulary = read_tokenizer(path.parent, path) or Vocabulary([])
     WordPieceTokenizer(vocabulary).mask_id  # noqa: B018 (says where there is none)
-    unusual = vocabulary.settings.to_json(only_unusual=True)
-    unusual.pop("lowercase", None)
-    if unusual:
+    if unusual := vocabulary.settings.unusual:
         raise UserError(
             f"{path}: the tokenizer files beside it set {', '.join(unusual)}. Expected the vocabulary of a plain BERT; "
             "copy vocab.txt to a folder of its own where a corpus is to be read without these settings."

@@ -73,8 +73,7 @@ class Teacher:
     @cached_property
     def fingerprint(self) -> str:
         """Sha256 of weights, config and tokenizer, and of what else decides its outputs."""
-        unusual = self.tokenizer.settings.to_json(only_unusual=True) if self._is_hugging_face_bert else {}
-        unusual.pop("lowercase", None)
+        unusual = self.tokenizer.settings.unusual if self._is_hugging_face_bert else {}
         # Earlier versions ignored these settings, so what they have cached is not what this teacher says.
         read_as = f" {json.dumps(unusual, sort_keys=True)}" if unusual else ""
         return files_fingerprint(self.folder, f"{self.max_length} {self.task.labels}{read_as}")

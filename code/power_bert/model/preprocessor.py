@@ -84,9 +84,7 @@ class PowerBertTokenizer(keras_hub.tokenizers.Tokenizer):
         self._word_pieces = WordPieceTokenizer(vocabulary.with_settings(self.settings))
 
     def get_config(self) -> dict[str, Any]:
-        unusual = self.settings.to_json(only_unusual=True)
-        unusual.pop("lowercase", None)
-        further = {"settings": unusual} if unusual else {}
+        further = {"settings": self.settings.unusual} if self.settings.unusual else {}
         return {**super().get_config(), "lowercase": self.lowercase, **further}
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import keras
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import Checkpoint, checkpoint_kind, locate_checkpoint, read_checkpoint
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_settings import TokenizerSettings
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def load_pretrained(
             "of them there, or set VOCAB_PATH to its vocab.txt"
         )
     tokenizer = PowerBertTokenizer(checkpoint.vocabulary, checkpoint.lowercase if cased is None else not cased)
-    return Pretrained(backbone_from_checkpoint(checkpoint, **changes), tokenizer, _notes(checkpoint, changes))
+    notes = (*_notes(checkpoint, changes), *_tokenizer_notes(tokenizer.settings))
+    return Pretrained(backbone_from_checkpoint(checkpoint, **changes), tokenizer, notes)
 
 
 def _load_own_preset(location: Path, changes: dict[str, Any]) -> Pretrained:
@@ -124,6 +126,14 @@ def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:
         notes.append("the checkpoint has no pooler: it starts from random values")
     notes += _similarity_notes("dot", changes.get("similarity", "dot"))
     return tuple(notes)
+
+
+def _tokenizer_notes(settings: TokenizerSettings) -> list[str]:
+    unusual = settings.unusual
+    added = [token["content"] for token in unusual.pop("added_tokens", ())]
+    said = [f"{name} {str(value).lower() if isinstance(value, bool) else value}" for name, value in unusual.items()]
+    said += [f"{len(added)} added tokens, {shorten(', '.join(added), 60)}"] if added else []
+    return [f"the checkpoint's tokenizer: {'; '.join(said)}"] if said else []
 
 
 def _similarity_notes(pretrained: str, loaded: str) -> list[str]:

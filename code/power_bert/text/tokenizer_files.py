@@ -61,10 +61,10 @@ def read_tokenizer(folder: Path, vocabulary_path: Path | None = None) -> Vocabul
     is_generic = _check_class(folder, config)
     stored = read_tokenizer_json(folder / JSON_FILE) if (folder / JSON_FILE).is_file() else None
     declared = _declared_tokens(folder, config, stored)
-    _check_values(config, declared, folder / CONFIG_FILE)
     flags, notes = _flags(folder, config, stored, is_generic)
     names = {f"{role}_token": token for role, token in declared.special.items()}
     settings = TokenizerSettings(added_tokens=declared.added_tokens, **names)
+    _check_values(config, settings, folder / CONFIG_FILE)
     vocabulary = _read_tokens(folder, vocabulary_path, stored, declared, settings)
     if vocabulary is None:
         return None
@@ -115,13 +115,12 @@ def _check_class(folder: Path, config: Mapping[str, Any]) -> bool:
     return base in _GENERIC_CLASSES
 
 
-def _check_values(config: Mapping[str, Any], declared: DeclaredTokens, path: Path) -> None:
+def _check_values(config: Mapping[str, Any], settings: TokenizerSettings, path: Path) -> None:
     for key, expected in _BERT_VALUES.items():
         if config.get(key) not in (None, expected):
             raise UserError(f'{path}: "{key}" is {shown(config[key])}. Expected {shown(expected)}. {_REFUSAL}')
     never_split = config.get("never_split") or []
-    special = declared.special.values()
-    if not isinstance(never_split, list) or any(token not in special for token in never_split):
+    if not isinstance(never_split, list) or any(token not in settings.special_tokens for token in never_split):
         raise UserError(f'{path}: "never_split" names tokens that are not special, which is not supported. {_REFUSAL}')
 
 

@@ -66,18 +66,16 @@ class TokenizerSettings:
         """The five special tokens."""
         return (*self.needed_tokens, self.mask_token)
 
-    def to_json(self, *, only_unusual: bool = False) -> dict[str, Any]:
-        """Return the settings as a JSON object.
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as a JSON object."""
+        values = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-        Args:
-            only_unusual: Leave out what has its default.
-        """
-        usual = dataclasses.asdict(TokenizerSettings())
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
-            if not only_unusual or value != usual[name]
-        }
+    @property
+    def unusual(self) -> dict[str, Any]:
+        """What `to_json` says otherwise than for a plain BERT, cased or uncased."""
+        usual = TokenizerSettings(self.lowercase).to_json()
+        return {name: value for name, value in self.to_json().items() if value != usual[name]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], source: str) -> TokenizerSettings:

@@ -126,7 +126,7 @@ def golden(texts: dict[str, tuple[str, str | None, int]]) -> dict[str, object]:
 
 def _cases(settings: TokenizerSettings, texts: dict[str, tuple[str, str | None, int]]) -> list[dict[str, Any]]:
     tokenizer = WordPieceTokenizer(Vocabulary(VOCABULARY, settings))
-    shown = {"lowercase": settings.lowercase, **settings.to_json(only_unusual=True)}
+    shown = {"lowercase": settings.lowercase, **settings.unusual}
     cases = []
     for what, (first, second, max_length) in texts.items():
         encoded = tokenizer.encode([first], None if second is None else [second], max_length)

@@ -55,6 +55,8 @@ def write_tf1_checkpoint(
         )
         _write_json(prefix.parent / "bert_config.json", config)
         _write_vocabulary(prefix.parent, checkpoint)
+        if Vocabulary.of(checkpoint.vocabulary or []).settings.unusual:  # which this format knows nothing of
+            _write_json(prefix.parent / CONFIG_FILE, _tokenizer_config(checkpoint, bool(checkpoint.lowercase)))
         for suffix in (".data-00000-of-00001", ".index"):
             os.replace(os.path.join(temporary, prefix.name + suffix), f"{prefix}{suffix}")
 
@@ -106,8 +108,7 @@ def _write_vocabulary(folder: Path, checkpoint: Checkpoint) -> None:
 def _tokenizer_config(checkpoint: Checkpoint, lowercase: bool) -> dict[str, Any]:
     """What Hugging Face's BertTokenizer reads beside the tokens; what is usual there is left out."""
     vocabulary = Vocabulary.of(checkpoint.vocabulary or [])
-    settings = vocabulary.settings.to_json(only_unusual=True)
-    settings.pop("lowercase", None)
+    settings = vocabulary.settings.unusual
     added = {
         str(vocabulary.ids[token["content"]]): {**token, "special": not token["normalized"], **_NO_FLAGS}
         for token in settings.pop("added_tokens", ())
