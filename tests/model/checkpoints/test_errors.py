@@ -371,6 +371,7 @@ def test_problem_type(folder: Path, problem: object, outputs: int, is_refused: b
         ({"0": "a", "1": None}, "names class 1 null"),
         ({"0": "a", "1": {}}, "names class 1 an object"),
         ({"0": " ", "1": "b"}, 'names class 0 " "'),
+        ({"0": "a", "1": "a"}, 'gives two classes the name "a"'),
     ],
 )
 def test_names_of_classes(names: object, expected: str) -> None:
@@ -383,5 +384,5 @@ def test_names_of_classes(names: object, expected: str) -> None:
 def test_misshapen_head(folder: Path, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     kernel, bias = (np.zeros(shape, np.float32) for shape in shapes)
     change_weights(folder, lambda weights: weights.update({"classifier.weight": kernel, "classifier.bias": bias}))
-    with pytest.raises(UserError, match="classifier.weight has shape"):
+    with pytest.raises(UserError, match=r"classifier\.weight has shape"):
         read_classification_head(folder)

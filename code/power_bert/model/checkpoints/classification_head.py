@@ -76,7 +76,12 @@ def read_labels(config: Mapping[str, Any], num_outputs: int, path: Path) -> tupl
     names = config.get("id2label") or {number: f"LABEL_{number}" for number in numbers}
     if not isinstance(names, dict) or set(names) != set(numbers):
         raise UserError(f'{path}: expected "id2label" with a name for each of the {num_outputs} classes.')
+    labels: list[str] = []
     for number in numbers:
-        if not isinstance(names[number], str | int) or not str(names[number]).strip():
-            raise UserError(f'{path}: "id2label" names class {number} {shown(names[number])}. Expected a text.')
-    return tuple(str(names[number]) for number in numbers)
+        name = names[number]
+        if not isinstance(name, str | int) or not str(name).strip():
+            raise UserError(f'{path}: "id2label" names class {number} {shown(name)}. Expected a text.')
+        if str(name) in labels:
+            raise UserError(f'{path}: "id2label" gives two classes the name {shown(name)}. Expected different names.')
+        labels.append(str(name))
+    return tuple(labels)
