@@ -20,7 +20,7 @@ from power_bert.errors import UserError
 from power_bert.files import atomic_write_text
 from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.tokenizer_settings import TokenizerSettings
-from power_bert.text.wordpiece_vocabulary import Vocabulary, read_vocabulary
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 # Of a vocabulary that this project makes.
 SPECIAL_TOKENS = TokenizerSettings().special_tokens
@@ -46,8 +46,7 @@ class WordPieceTokenizer:
     """
 
     def __init__(self, vocabulary: Sequence[str] | str | os.PathLike[str], lowercase: bool | None = None) -> None:
-        is_path = isinstance(vocabulary, str | os.PathLike)
-        tokens = read_vocabulary(vocabulary) if is_path else Vocabulary.of(vocabulary)
+        tokens = Vocabulary.of(vocabulary)
         if lowercase is not None:
             tokens = tokens.with_settings(dataclasses.replace(tokens.settings, lowercase=lowercase))
         tokens.check()

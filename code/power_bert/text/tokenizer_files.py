@@ -62,7 +62,7 @@ def read_tokenizer(folder: Path, vocabulary_path: Path | None = None) -> Vocabul
     stored = read_tokenizer_json(folder / JSON_FILE) if (folder / JSON_FILE).is_file() else None
     declared = _declared_tokens(folder, config, stored)
     flags, notes = _flags(folder, config, stored, is_generic)
-    names = {f"{role}_token": token for role, token in declared.special.items()}
+    names: dict[str, Any] = {f"{role}_token": token for role, token in declared.special.items()}
     settings = TokenizerSettings(added_tokens=declared.added_tokens, **names)
     _check_values(config, settings, folder / CONFIG_FILE)
     vocabulary = _read_tokens(folder, vocabulary_path, stored, declared, settings)
@@ -81,12 +81,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _flags(
     folder: Path, config: Mapping[str, Any], stored: TokenizerJson | None, is_generic: bool
-) -> tuple[dict[str, bool], tuple[str, ...]]:
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What the files say of case, accents and CJK, and what the user should know about it; null says nothing."""
     flags = {name: read_flag(config, key, folder / CONFIG_FILE) for key, name in _FLAGS.items()}
     found = {CONFIG_FILE: flags, JSON_FILE: stored.flags if stored is not None else {}}
     order = (JSON_FILE, CONFIG_FILE) if is_generic else (CONFIG_FILE, JSON_FILE)
-    merged: dict[str, bool] = {}
+    merged: dict[str, Any] = {}
     notes = []
     for name in _FLAGS.values():
         said = {file: value for file in order if (value := found[file].get(name)) is not None}

@@ -39,8 +39,10 @@ class Vocabulary(list[str]):
         self.notes = tuple(notes)
 
     @classmethod
-    def of(cls, tokens: Iterable[str]) -> Vocabulary:
-        """Return `tokens` as they are where they are a `Vocabulary`, else with the usual settings."""
+    def of(cls, tokens: Iterable[str] | os.PathLike[str]) -> Vocabulary:
+        """Return `tokens` as they are where they are a `Vocabulary`, else with the usual settings; a path is read."""
+        if isinstance(tokens, str | os.PathLike):
+            return read_vocabulary(tokens)
         return tokens if isinstance(tokens, cls) else cls(tokens)
 
     def with_settings(self, settings: TokenizerSettings) -> Vocabulary:

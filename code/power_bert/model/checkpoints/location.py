@@ -15,7 +15,7 @@ CheckpointKind = Literal["tf1", "hugging_face", "keras_hub", "power_bert"]
 
 ACCEPTED_FORMS = """Expected one of:
   the prefix of a checkpoint of Google's BERT, such as uncased_L-12_H-768_A-12/bert_model.ckpt, or its folder
-  a Hugging Face folder of a BERT: config.json, model.safetensors, vocab.txt
+  a Hugging Face folder of a BERT: config.json, model.safetensors, vocab.txt or tokenizer.json
   a keras-hub preset of a BertBackbone: a folder, a name such as bert_tiny_en_uncased, or kaggle://owner/model/keras/name
   hf://owner/name or hf://owner/name@revision: either of the two folders on the Hugging Face hub"""
 
