@@ -89,7 +89,8 @@ class Teacher:
 
     @property
     def _is_hugging_face_bert(self) -> bool:
-        return read_json(self.folder / "config.json").get("model_type") == "bert"
+        path = self.folder / "config.json"
+        return path.is_file() and read_json(path).get("model_type") == "bert"
 
     @cached_property
     def tokenizer(self) -> WordPieceTokenizer:
@@ -102,7 +103,7 @@ class Teacher:
             return PowerBertTokenizer.from_preset(str(self.folder)).word_pieces
         vocabulary = read_tokenizer(self.folder)
         if vocabulary is None:
-            raise UserError(f"teacher {self.name}: no tokenizer. Put vocab.txt or tokenizer.json into {self.folder}")
+            raise UserError(f"teacher {self.name}: no tokenizer. Put its vocab.txt into {self.folder}, or tokenizer.json")
         return WordPieceTokenizer(vocabulary)
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from power_bert.errors import UserError
 from power_bert.text.json_object import shown
 from power_bert.text.tokenizer_json import LARGEST_GAP
-from power_bert.text.tokenizer_settings import AddedToken
+from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
 
 ROLES = ("pad", "unk", "cls", "sep", "mask")
 _FURTHER_SPECIAL_TOKENS = ("additional_special_tokens", "extra_special_tokens")
@@ -78,14 +79,16 @@ class DeclaredTokens:
         return token
 
     @property
-    def added_tokens(self) -> tuple[AddedToken, ...]:
-        """All tokens, but for special ones that are found as special tokens usually are."""
-        special = self.special.values()
-        return tuple(
+    def settings(self) -> TokenizerSettings:
+        """Special and added tokens; a special token is no added one where it is found as special tokens usually are."""
+        names: dict[str, Any] = {f"{role}_token": token for role, token in self.special.items()}
+        settings = TokenizerSettings(**names)
+        added = tuple(
             AddedToken(token, normalized)
             for token, normalized in self.normalized.items()
-            if normalized or token not in special
+            if normalized or token not in settings.special_tokens
         )
+        return dataclasses.replace(settings, added_tokens=added)
 
     def append_to(self, tokens: list[str], source: str) -> list[str]:
         """Return the tokens of a vocabulary with those that it lacks.

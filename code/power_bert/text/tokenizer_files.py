@@ -62,8 +62,7 @@ def read_tokenizer(folder: Path, vocabulary_path: Path | None = None) -> Vocabul
     stored = read_tokenizer_json(folder / JSON_FILE) if (folder / JSON_FILE).is_file() else None
     declared = _declared_tokens(folder, config, stored)
     flags, notes = _flags(folder, config, stored, is_generic)
-    names: dict[str, Any] = {f"{role}_token": token for role, token in declared.special.items()}
-    settings = TokenizerSettings(added_tokens=declared.added_tokens, **names)
+    settings = declared.settings
     _check_values(config, settings, folder / CONFIG_FILE)
     vocabulary = _read_tokens(folder, vocabulary_path, stored, declared, settings)
     if vocabulary is None:
