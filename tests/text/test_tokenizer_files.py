@@ -96,6 +96,7 @@ def test_special_tokens_of_other_names(folder: Path, name: str) -> None:
     vocabulary = read(folder)
     assert vocabulary.settings == TokenizerSettings(**special)  # type: ignore[arg-type]
     assert vocabulary == ["<pad>", "<unk>", "<s>", "</s>", "the"]  # no mask is made up
+    assert vocabulary.notes == (f"{folder / 'vocab.txt'}: no token <m>; only pretrain and --augment mask need it",)
     assert WordPieceTokenizer(vocabulary).encode(["the"], None, 5).token_ids[0].tolist() == [2, 4, 3]
 
 

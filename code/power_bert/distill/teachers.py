@@ -103,7 +103,9 @@ class Teacher:
             return PowerBertTokenizer.from_preset(str(self.folder)).word_pieces
         vocabulary = read_tokenizer(self.folder)
         if vocabulary is None:
-            raise UserError(f"teacher {self.name}: no tokenizer. Put its vocab.txt into {self.folder}, or tokenizer.json")
+            raise UserError(
+                f"teacher {self.name}: no tokenizer. Put its vocab.txt into {self.folder}, or tokenizer.json"
+            )
         return WordPieceTokenizer(vocabulary)
 
     def check(self) -> None:

@@ -69,6 +69,8 @@ def read_tokenizer(folder: Path, vocabulary_path: Path | None = None) -> Vocabul
         return None
     vocabulary.check()
     flags.setdefault("lowercase", is_lowercase(set(vocabulary) - set(settings.special_tokens)))
+    if settings.mask_token not in vocabulary:
+        notes += (f"{vocabulary.source}: no token {settings.mask_token}; only pretrain and --augment mask need it",)
     vocabulary.notes += notes
     return vocabulary.with_settings(dataclasses.replace(settings, **flags))
 

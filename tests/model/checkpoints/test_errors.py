@@ -97,7 +97,7 @@ def test_a_weight_that_is_not_finite_is_named(folder: Path, value: float, type_n
 
     change_weights(folder, change)
     text = message(folder)
-    assert f"{folder}: the weight {name} holds 2 values that are not finite, the first is {found} at (3, 5)" in text
+    assert f"{folder}: the weight {name} is not finite at 2 of 444 places, the first is {found} at (3, 5)" in text
 
 
 def test_more_blocks_than_configured(folder: Path) -> None:

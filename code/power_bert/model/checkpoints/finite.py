@@ -18,7 +18,7 @@ def check_finite(values: np.ndarray, name: str, source: str) -> None:
         return
     place = tuple(int(index) for index in np.argwhere(~finite)[0])
     raise UserError(
-        f"{source}: the weight {name} holds {int((~finite).sum())} values that are not finite, the first is "
+        f"{source}: the weight {name} is not finite at {int((~finite).sum())} of {values.size} places, the first is "
         f"{values[place]} at {place}. Expected numbers: the checkpoint is damaged, or its training failed. Download it "
         "again, or give another one."
     )
