@@ -318,8 +318,20 @@ class TestBadInput:
 
     def test_vocabulary_without_special_tokens(self, text_file: Path, tmp_path: Path) -> None:
         (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\nthe\n")
-        with pytest.raises(UserError, match=r"vocab\.txt: special tokens are missing: \[CLS\], \[SEP\], \[MASK\]"):
+        with pytest.raises(UserError, match=r"vocab\.txt: special tokens are missing: \[CLS\], \[SEP\]\."):
             make_plan([str(text_file)], tmp_path / "vocab.txt", 9, DocumentRules(), DocumentSplit())
+
+    def test_vocabulary_without_a_mask_or_of_another_tokenizer(self, text_file: Path, tmp_path: Path) -> None:
+        path = tmp_path / "vocab.txt"
+        path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n")
+        with pytest.raises(UserError, match=r"vocab\.txt: no token \[MASK\], which masking needs"):
+            make_plan([str(text_file)], path, 9, DocumentRules(), DocumentSplit())
+        path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n")
+        (tmp_path / "tokenizer_config.json").write_text('{"strip_accents": false}')
+        with pytest.raises(UserError, match=r"vocab\.txt: the tokenizer files beside it set strip_accents"):
+            make_plan([str(text_file)], path, 9, DocumentRules(), DocumentSplit())
+        (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+        assert make_plan([str(text_file)], path, 9, DocumentRules(), DocumentSplit()).lowercase is False
 
     def test_vocabulary_that_has_seen_the_test(self, text_file: Path, tmp_path: Path) -> None:
         path = tmp_path / "vocab.txt"

@@ -107,6 +107,17 @@ def test_a_run_that_goes_on_counts_its_teacher_forwards(run_tiny: Callable[..., 
     assert read_json(phase_dir.metrics)["teacher_forwards"] == computed
 
 
+def test_masks_need_a_mask_in_the_vocabulary(run_tiny: Callable[..., Any], tiny_teacher: Path, tmp_path: Path) -> None:
+    words = (tiny_teacher / "assets" / "tokenizer" / "vocabulary.txt").read_text()
+    path = tmp_path / "words" / "vocab.txt"
+    path.parent.mkdir()
+    path.write_text(words.replace("[MASK]\n", ""))
+    with pytest.raises(
+        UserError, match=r"--augment mask: the vocabulary of the student has no \[MASK\]; leave mask out"
+    ):
+        run_tiny(vocabulary=str(path), augment=("mask",), epochs=1)
+
+
 def test_word_pieces_of_unlabelled_texts_count(run_tiny: Callable[..., Any], tmp_path: Path) -> None:
     from power_bert.train.stored_run import load_stored_run
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from power_bert.distill.teachers import find_teacher
+from power_bert.distill.teachers import files_fingerprint, find_teacher
 from power_bert.errors import UserError
 from power_bert.folder_manifest import MANIFEST_FILE
 from power_bert.text.custom_task import make_custom_task
@@ -67,6 +68,53 @@ def save_hub_classifier(folder: Path, **options: Any) -> Any:
     classifier = models.BertTextClassifier(backbone, num_classes=3, preprocessor=preprocessor, **options)
     classifier.save_to_preset(str(folder))
     return classifier
+
+
+@pytest.fixture
+def hugging_face(tmp_path: Path, write_checkpoint: Callable[..., Path]) -> Path:
+    """A Hugging Face classifier of three classes."""
+    folder = write_checkpoint(tmp_path / "hugging_face", [*WORDS, "naïve"], 1, 2, 8, 12)
+    weights = load_file(folder / "model.safetensors")
+    head = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    save_file({**weights, "classifier.weight": head, "classifier.bias": head[:, 0]}, folder / "model.safetensors")
+    change_json(folder / "config.json", id2label=dict(enumerate(LABELS)))
+    return folder
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_settings_of_its_tokenizer_are_part_of_a_teacher(hugging_face: Path) -> None:
+    texts = Examples(["naïve naive"], None, None)
+    usual = find_teacher(str(hugging_face), TASK, 16)
+    assert usual.tokenizer.piece_ids(texts.first) == [[1, 1]]
+    expected = usual.model.outputs(texts)
+    change_json(hugging_face / "tokenizer_config.json", strip_accents=False)
+    unusual = find_teacher(str(hugging_face), TASK, 16)
+    assert unusual.tokenizer.piece_ids(texts.first) == [[12, 1]]
+    assert np.abs(unusual.model.outputs(texts) - expected).max() > 1e-3
+    # Logits that were computed without the setting, for the same files, are not those of this teacher.
+    assert unusual.fingerprint != files_fingerprint(hugging_face, f"16 {TASK.labels}")
+    change_json(hugging_face / "tokenizer_config.json", strip_accents=None)
+    assert find_teacher(str(hugging_face), TASK, 16).fingerprint == files_fingerprint(hugging_face, f"16 {TASK.labels}")
+
+
+def test_several_labels_at_once_are_refused_before_the_weights_are_read(hugging_face: Path) -> None:
+    change_json(hugging_face / "config.json", problem_type="multi_label_classification")
+    with pytest.raises(UserError, match='"problem_type" is "multi_label_classification" with 3 outputs'):
+        find_teacher(str(hugging_face), TASK, 16)
+
+
+def test_a_teacher_whose_tokenizer_is_inside_tokenizer_json(hugging_face: Path) -> None:
+    vocab = {word: index for index, word in enumerate([*WORDS, "naïve"])}
+    (hugging_face / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece", "vocab": vocab}}))
+    expected = find_teacher(str(hugging_face), TASK, 16).model.outputs(TEXTS)
+    (hugging_face / "vocab.txt").unlink()
+    np.testing.assert_array_equal(find_teacher(str(hugging_face), TASK, 16).model.outputs(TEXTS), expected)
+    (hugging_face / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"no tokenizer\. Put its vocab\.txt into .*, or tokenizer\.json"):
+        find_teacher(str(hugging_face), TASK, 16)
 
 
 def test_a_keras_hub_classifier(tmp_path: Path) -> None:

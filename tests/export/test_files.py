@@ -10,6 +10,8 @@ import pytest
 
 from power_bert.errors import UserError
 from power_bert.export.metadata import TENSOR_AXIS_LABELS, VOCABULARY, AssociatedFile, ModelMetadata, TensorInfo
+from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 METADATA = ModelMetadata(
     name="Näme",
@@ -70,6 +72,53 @@ def test_an_exported_file_holds_everything(exported: Path, make_model: Callable[
     assert settings["dev"]["21"]["scores"] == settings["dev"]["21"]["scores_keras"]
     assert settings["elsewhere"]["21"]["texts"] == 326 and settings["elsewhere"]["21"]["agreement"] == 1.0
     assert settings["limits"] == {"agreement": 0.985, "points_lost": 0.5, "difference": 1e-4}
+
+
+@pytest.mark.parametrize(
+    ("settings", "difference"),
+    [
+        (TokenizerSettings(), ""),
+        (TokenizerSettings(strip_accents=False), ""),
+        (TokenizerSettings(lowercase=False), "the vocabulary is cased"),
+        (TokenizerSettings(tokenize_chinese_chars=False), "it makes each CJK ideograph a word"),
+        (TokenizerSettings(unk_token="<unk>"), "it wants [PAD], [UNK], [CLS], [SEP]"),
+        (TokenizerSettings(mask_token="<mask>"), ""),
+        (TokenizerSettings(added_tokens=(AddedToken("[E]"),)), "it knows no added tokens"),
+    ],
+    ids=str,
+)
+def test_mediapipe_differences(settings: TokenizerSettings, difference: str) -> None:
+    from power_bert.export.description import mediapipe_differences
+
+    assert ("; ".join(mediapipe_differences(settings)) or "").endswith(difference)
+    assert bool(mediapipe_differences(settings)) == bool(difference)
+
+
+def test_a_file_that_mediapipe_would_read_wrongly(make_model: Callable[..., Any], tmp_path: Path) -> None:
+    """It has its settings and its vocabulary, but no tokenizer of MediaPipe's."""
+    import io
+
+    from rich.console import Console
+
+    from power_bert.export.exporter import export
+    from power_bert.export.options import ExportOptions
+    from power_bert.export.stored_model import read_stored_model
+    from power_bert.model.preprocessor import PowerBertTokenizer
+
+    model, printed = make_model(), io.StringIO()
+    plain = model.classifier.preprocessor.tokenizer.get_vocabulary()
+    settings = TokenizerSettings(
+        strip_accents=False, added_tokens=(AddedToken(plain[-1]),), tokenize_chinese_chars=False
+    )
+    model.classifier.preprocessor.tokenizer = PowerBertTokenizer(Vocabulary(plain, settings))
+    export(model, tmp_path / "model.tflite", ExportOptions(), Console(file=printed, width=200))
+    assert "MediaPipe cannot open the file: it makes each CJK ideograph a word; it knows no added" in printed.getvalue()
+    stored = read_stored_model(tmp_path / "model.tflite")
+    assert stored.metadata is not None and stored.metadata.vocabulary is None
+    assert [file.name for file in stored.metadata.files] == ["vocab.txt", "power_bert.json"]
+    found = {name: stored.settings[name] for name in settings.to_json()}
+    assert TokenizerSettings.from_json(found, "file") == settings
+    assert stored.files["vocab.txt"].decode().splitlines() == plain
 
 
 def test_files_inside_are_stored_and_not_compressed(exported: Path) -> None:

@@ -55,7 +55,10 @@ def test_other_similarities(make_classifier: Callable[..., Any], similarity: str
     assert largest_difference(make_classifier(similarity=similarity, **RETENTIONS["shares"])) < 1e-5
 
 
-@pytest.mark.parametrize("changes", [{"activation": "gelu_tanh"}, {"activation": "relu"}, {"layer_norm_epsilon": 1e-3}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"activation": "gelu_tanh"}, {"activation": "relu"}, {"layer_norm_epsilon": 1e-3}, {"num_segments": 1}],
+)
 def test_other_checkpoints(make_classifier: Callable[..., Any], changes: dict[str, Any]) -> None:
     assert largest_difference(make_classifier(**changes)) < 1e-5
 

@@ -79,3 +79,21 @@ def test_a_file_with_several_signatures_is_why_lengths_are_sibling_files(
     export(make_model(), path, ExportOptions(lengths=(8, 21), one_file=True), Console(quiet=True))
     with pytest.raises(AssertionError, match="single subgraph"):
         classify(path)
+
+
+def test_a_file_whose_tokenizer_it_cannot_express_is_refused(
+    make_model: Callable[..., Any], classify: Callable[[Path], list[dict[str, float]]], tmp_path: Path
+) -> None:
+    """It would lower-case for a cased vocabulary."""
+    from rich.console import Console
+
+    from power_bert.export.exporter import export
+    from power_bert.export.options import ExportOptions
+    from power_bert.model.preprocessor import PowerBertTokenizer
+
+    model, path = make_model(), tmp_path / "model.tflite"
+    vocabulary = model.classifier.preprocessor.tokenizer.get_vocabulary()
+    model.classifier.preprocessor.tokenizer = PowerBertTokenizer(vocabulary, lowercase=False)
+    export(model, path, ExportOptions(), Console(quiet=True))
+    with pytest.raises(AssertionError, match="tokenizer"):
+        classify(path)

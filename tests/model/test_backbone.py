@@ -55,6 +55,14 @@ class TestNothingDropped:
         assert [block.extraction is None for block in backbone.blocks] == [True, False]
 
 
+def test_a_checkpoint_with_one_segment_reads_both_texts_as_segment_0(make_backbone: Any, make_inputs: Any) -> None:
+    inputs = make_inputs(padding=2)
+    inputs["segment_ids"] = np.ones_like(inputs["segment_ids"]) * inputs["padding_mask"]
+    backbone = make_backbone(num_segments=1)
+    expected = backbone({**inputs, "segment_ids": np.zeros_like(inputs["segment_ids"])})["pooled_output"]
+    assert largest_difference(backbone(inputs)["pooled_output"], expected) == 0
+
+
 class TestElimination:
     @pytest.mark.parametrize("retention", [(5, 3, 1), (4, 4, 4), (2, 1, 1), (0.7, 0.4, 0.1), (1.0, 0.5, 0.3)], ids=str)
     def test_gathering_is_hiding_from_attention(

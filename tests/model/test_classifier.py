@@ -11,6 +11,8 @@ import pytest
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 TEXTS = ["The cat sat on the mat.", "A dog ran away", "", "still flew very slowly over a rug and a bird"]
 SECONDS = ["a bird flew", "the cat ran on and on and on", "dog", "?"]
@@ -178,6 +180,32 @@ class TestPresets:
         assert isinstance(twin, PowerBertTextClassifier)
         assert twin.preprocessor.tokenizer.lowercase is False
         assert twin.preprocessor.tokenizer.tokenize(["Cat cat Café cafe"])[0].tolist() == [2, 5, 6, 7, 1, 3]
+
+    @pytest.mark.parametrize("form", ["preset", "keras"])
+    def test_tokenizer_settings_survive(self, tmp_path: Path, make_backbone: Any, form: str) -> None:
+        settings = TokenizerSettings(
+            lowercase=True,
+            strip_accents=False,
+            tokenize_chinese_chars=False,
+            unk_token="<unk>",
+            added_tokens=(AddedToken("[E]"),),
+        )
+        words = Vocabulary(["[PAD]", "<unk>", "[CLS]", "[SEP]", "caf\u00e9", "cafe", "\u4e2d\u56fd", "[E]"], settings)
+        preprocessor = PowerBertTextClassifierPreprocessor(PowerBertTokenizer(words))
+        classifier = PowerBertTextClassifier(make_backbone(), 2, preprocessor)
+        if form == "preset":
+            classifier.save_to_preset(str(tmp_path))
+            twin = PowerBertTextClassifier.from_preset(str(tmp_path))
+            assert PowerBertTokenizer.from_preset(str(tmp_path)).settings == settings
+        else:
+            classifier.save(tmp_path / "model.keras")
+            twin = keras.saving.load_model(tmp_path / "model.keras")
+        assert twin.preprocessor.tokenizer.settings == settings
+        assert twin.preprocessor.tokenizer.tokenize("CAF\u00c9 \u4e2d\u56fd cafe[E]x").tolist() == [2, 4, 6, 5, 7, 1, 3]
+
+    def test_the_usual_settings_leave_no_trace_in_a_preset(self, vocabulary: list[str]) -> None:
+        assert "settings" not in PowerBertTokenizer(vocabulary).get_config()
+        assert PowerBertTokenizer(vocabulary).lowercase and PowerBertTokenizer().lowercase
 
     def test_keras_file(self, tmp_path: Path, make_classifier: Any, vocabulary: list[str]) -> None:
         classifier = make_classifier(labels=["no", "yes", "maybe"], similarity="gaussian")

@@ -7,7 +7,9 @@ import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
 
 from power_bert.errors import UserError
-from power_bert.text.tokenizer import SPECIAL_TOKENS, WordPieceTokenizer, truncate_pair
+from power_bert.text.tokenizer import WordPieceTokenizer, truncate_pair
+from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary, read_vocabulary
 
 REAL_VOCABULARY = Path(__file__).parents[3] / "shared" / "data" / "bert_uncased_vocab.txt"
 PIECES = (
@@ -189,7 +191,7 @@ class TestVocabulary:
         path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(VOCABULARY).encode())
         assert WordPieceTokenizer(path, lowercase=False).vocabulary == VOCABULARY
 
-    @pytest.mark.parametrize("missing", SPECIAL_TOKENS)
+    @pytest.mark.parametrize("missing", TokenizerSettings().needed_tokens)
     def test_missing_special_token(self, missing: str) -> None:
         vocabulary = [token for token in VOCABULARY if token != missing]
         with pytest.raises(UserError, match=rf"special tokens are missing: \{missing[:-1]}\]\. Expected.*vocab\.txt"):
@@ -199,8 +201,7 @@ class TestVocabulary:
         ("content", "message"),
         [
             (b"", "vocab.txt: the file is empty"),
-            (b"[PAD]\na\nb\na\n", r"vocab\.txt, line 4: token 'a' is already on line 2\. Expected"),
-            (b"[PAD]\n\na\n", r"vocab\.txt, line 2: empty\. Expected"),
+            (b"[PAD]\na\n[UNK]\n", r"vocab\.txt: special tokens are missing: \[CLS\], \[SEP\]\. Expected"),
             (b"[PAD]\ncaf\xe9\n", r"vocab\.txt, line 2: byte 0xe9 is not UTF-8"),
         ],
     )
@@ -210,11 +211,100 @@ class TestVocabulary:
         with pytest.raises(UserError, match=message):
             WordPieceTokenizer(path, lowercase=True)
 
+    def test_a_vocabulary_without_a_mask_only_cannot_mask(self) -> None:
+        tokenizer = WordPieceTokenizer(Vocabulary(VOCABULARY[:-1], source="some/vocab.txt"))
+        assert tokenizer.special_ids == [0, 1, 19, 20]
+        assert inner(tokenizer, "the [MASK]") == ["the", "[UNK]", "[UNK]", "[UNK]"]
+        with pytest.raises(UserError, match=r"some/vocab\.txt: no token \[MASK\]"):
+            tokenizer.mask_id  # noqa: B018
+
+    def test_the_last_of_equal_lines_counts_and_an_empty_one_nothing(self, tmp_path: Path) -> None:
+        path = tmp_path / "vocab.txt"
+        path.write_text("\n".join(["the", "", *VOCABULARY, "", "un", "cat"]))
+        vocabulary = read_vocabulary(path)
+        tokenizer = WordPieceTokenizer(vocabulary)
+        assert tokenizer.vocabulary_size == len(VOCABULARY) + 5
+        assert tokenizer.piece_ids(["the unaffable cats"]) == [[8, 25, 5, 6, 26, 10]]
+        assert [note.removeprefix(f"{path}, ") for note in vocabulary.notes] == [
+            "line 9: token 'the' is on line 1 already, and 2 more such lines; the last line of a token counts, as in "
+            "Hugging Face's loader",
+            "line 2: empty, and 1 more such lines; an id that nothing uses, as in Hugging Face's loader",
+        ]
+
     def test_missing_file_and_empty_list(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"vocab\.txt: cannot be read"):
             WordPieceTokenizer(tmp_path / "vocab.txt", lowercase=True)
         with pytest.raises(UserError, match="no tokens"):
             WordPieceTokenizer([], lowercase=True)
+
+
+class TestSettings:
+    """Strip accents, CJK, other special tokens and added tokens; all combinations are compared in test_parity.py."""
+
+    def test_accents_and_ideographs(self) -> None:
+        words = [*VOCABULARY[:-3], "naïve", "中国", *VOCABULARY[-3:]]
+        settings = TokenizerSettings(strip_accents=False, tokenize_chinese_chars=False)
+        tokenizer = WordPieceTokenizer(Vocabulary(words, settings))
+        assert inner(tokenizer, "NAÏVE naive 中国") == ["naïve", "naive", "中国"]
+        assert inner(WordPieceTokenizer(words), "NAÏVE naive 中国") == ["naive", "naive", "中", "国"]
+
+    def test_the_given_case_beats_that_of_the_settings_and_decides_on_accents(self) -> None:
+        tokenizer = WordPieceTokenizer(Vocabulary(VOCABULARY, TokenizerSettings(lowercase=False)), lowercase=True)
+        assert tokenizer.lowercase and inner(tokenizer, "NAÏVE") == ["naive"]
+        assert tokenizer.vocabulary.settings == tokenizer.settings == TokenizerSettings()
+
+    def test_special_tokens_of_other_names(self) -> None:
+        words = ["<pad>", "<s>", "</s>", "?", "the", "<mask>"]
+        names = {
+            "pad_token": "<pad>",
+            "unk_token": "?",
+            "cls_token": "<s>",
+            "sep_token": "</s>",
+            "mask_token": "<mask>",
+        }
+        tokenizer = WordPieceTokenizer(Vocabulary(words, TokenizerSettings(**names)))
+        assert tokenizer.encode(["the cat <mask>"], None, 9).token_ids[0].tolist() == [1, 4, 3, 5, 2]
+        assert (tokenizer.pad_id, tokenizer.mask_id, tokenizer.special_ids) == (0, 5, [0, 1, 2, 3, 5])
+        with pytest.raises(UserError, match=r"special tokens are missing: <pad>"):
+            WordPieceTokenizer(Vocabulary(VOCABULARY, TokenizerSettings(pad_token="<pad>")))
+
+    def test_added_tokens_are_found_anywhere_and_are_no_pieces(self) -> None:
+        added = (AddedToken("[E1]"), AddedToken("Aff", normalized=True), AddedToken("un"), AddedToken("[E10]"))
+        words = [*VOCABULARY, "", "[E1]", "Aff", "[E10]"]
+        tokenizer = WordPieceTokenizer(Vocabulary(words, TokenizerSettings(added_tokens=added)))
+        assert inner(tokenizer, "[E1]the[E10] xaffable") == ["[E1]", "the", "[E10]", "[UNK]", "Aff", "[UNK]"]
+        # "un" is a piece too, since it stands among the pieces.
+        assert inner(tokenizer, "UNAFF uncat [e1]") == ["un", "Aff", "un", "cat", "[UNK]", "[UNK]", "[UNK]"]
+
+    def test_as_json(self) -> None:
+        settings = TokenizerSettings(False, (AddedToken("[E1]"), AddedToken("x", True)), True, False, sep_token="</s>")
+        assert TokenizerSettings.from_json(settings.to_json(), "here") == settings
+        assert list(settings.unusual) == ["added_tokens", "strip_accents", "tokenize_chinese_chars", "sep_token"]
+        assert TokenizerSettings.from_json({"lowercase": False, **settings.unusual}, "here") == settings
+        assert TokenizerSettings(True).unusual == TokenizerSettings(False).unusual == {}
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"lowercase": "yes"},
+            {"lowercase": None},
+            {"pad_token": True},
+            {"strip_accents": 1},
+            {"added_tokens": "[E1]"},
+            {"added_tokens": ["[E1]"]},
+            {"added_tokens": [{"content": "[E1]", "normalized": None}]},
+            {"unknown": 1},
+            {"cls_token": ["[CLS]"]},
+        ],
+    )
+    def test_wrong_json(self, wrong: dict[str, object]) -> None:
+        with pytest.raises(UserError, match=f"^here: .*{next(iter(wrong))}"):
+            TokenizerSettings.from_json(wrong, "here")
+
+    def test_reads_as(self, uncased: WordPieceTokenizer, cased: WordPieceTokenizer) -> None:
+        explicit = Vocabulary(VOCABULARY, TokenizerSettings(strip_accents=True))
+        assert uncased.reads_as(WordPieceTokenizer(explicit))
+        assert not uncased.reads_as(cased) and not uncased.reads_as(WordPieceTokenizer([*VOCABULARY, "more"]))
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,9 @@ from power_bert.files import atomic_write_bytes, atomic_write_text, is_empty
 from power_bert.folder_manifest import file_sha256
 from power_bert.json_form import NUMBER, Each, Maybe, check_form
 from power_bert.parsing import parse_json
-from power_bert.text.tokenizer import WordPieceTokenizer, is_lowercase
+from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_files import read_tokenizer
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocab.txt"
 _PLAN_FILE = "plan.json"
@@ -98,14 +100,26 @@ def make_plan(
         UserError: A source is missing, the vocabulary has no special tokens or was trained on what would be the test
             split, or a value is out of range.
     """
-    tokenizer = WordPieceTokenizer(vocabulary_path, lowercase=True)  # checks the vocabulary
+    vocabulary = _plain_vocabulary(vocabulary_path)
     origin = read_origin(vocabulary_path)
     check_same_test_split(vocabulary_path, origin, rules, split)
     if lowercase is None:
-        lowercase = origin.lowercase if origin else is_lowercase(tokenizer.vocabulary)
+        lowercase = origin.lowercase if origin else vocabulary.settings.lowercase
     absolute = tuple(str(Path(source).resolve()) if Path(source).exists() else source for source in sources)
     inputs = tuple(list_inputs(sources))
     return CorpusPlan(absolute, inputs, rules, split, file_sha256(vocabulary_path), lowercase, length)
+
+
+def _plain_vocabulary(path: Path) -> Vocabulary:
+    """The vocabulary of a plain BERT; refuses one whose tokenizer files, beside it, say otherwise."""
+    vocabulary = read_tokenizer(path.parent, path) or Vocabulary([])
+    WordPieceTokenizer(vocabulary).mask_id  # noqa: B018 (says where there is none)
+    if unusual := vocabulary.settings.unusual:
+        raise UserError(
+            f"{path}: the tokenizer files beside it set {', '.join(unusual)}. Expected the vocabulary of a plain BERT; "
+            "copy vocab.txt to a folder of its own where a corpus is to be read without these settings."
+        )
+    return vocabulary
 
 
 def start_folder(folder: Path, plan: CorpusPlan, vocabulary_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from power_bert.compression.callbacks import CallbackMaker, compression_callbacks
+from power_bert.distill.augmentation import MASK
 from power_bert.distill.distiller import Distiller
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.masked_words import make_filler, needs_checkpoint
@@ -155,6 +156,8 @@ def _prepare(settings: Distillation, console: Console, predict_test: bool, logit
     keras.utils.set_random_seed(settings.seed)
     make_deterministic()
     student = _student(settings, teachers, train_examples)
+    if "mask" in settings.augment:
+        _check_masks(teachers, student)
     compression = compression_callbacks(settings, student)
     objective, encoder = _objective(settings, teachers, student)
     fill_masks = make_filler(needs_checkpoint(settings.lm_checkpoint)) if "lm" in settings.augment else None
@@ -178,6 +181,14 @@ def _student(settings: Distillation, teachers: list[Teacher], train_examples: Ex
     start = find_start(settings, teachers)
     keras.utils.set_random_seed(settings.seed)  # whatever has been loaded before, the student starts alike
     return make_student(settings, start, train_examples.labels)
+
+
+def _check_masks(teachers: list[Teacher], student: PowerBertTextClassifier) -> None:
+    """Raises a UserError where the mask of augmented texts is not in a vocabulary; other teachers have their own."""
+    readers = {f"teacher {teacher.name}": teacher.tokenizer for teacher in teachers if teacher.is_own}
+    for name, tokenizer in {**readers, "the student": plain_tokenizer(student)}.items():
+        if tokenizer.settings.mask_token != MASK or MASK not in tokenizer.vocabulary:
+            raise UserError(f"--augment mask: the vocabulary of {name} has no {MASK}; leave mask out of --augment")
 
 
 def _labels(examples: Examples) -> np.ndarray:
@@ -232,7 +243,7 @@ def _objective(
     teacher = teachers[0]
     classifier = own_classifier(teacher, "--hidden-weight, --cosine-weight, --attention-weight")
     encoder = bert_of(classifier, f"teacher {teacher.name}")
-    if plain_tokenizer(classifier).vocabulary != plain_tokenizer(student).vocabulary:
+    if not plain_tokenizer(classifier).reads_as(plain_tokenizer(student)):
         raise UserError(
             f"teacher {teacher.name} reads other word pieces than the student, so their inner states cannot be "
             "compared; give the student the teacher's tokenizer with --vocabulary"

@@ -105,7 +105,7 @@ def _check_members(runs: Sequence[StoredRun]) -> None:
                 f"{run.run_dir.path} is a run of {run.task.name}, and {first.run_dir.path} one of {first.task.name}; "
                 "an ensemble has one task"
             )
-        if run.tokenizer.vocabulary != first.tokenizer.vocabulary:
+        if not run.tokenizer.reads_as(first.tokenizer):
             raise UserError(
                 f"{run.run_dir.path} and {first.run_dir.path} read different word pieces; train them with one "
                 "--vocabulary"

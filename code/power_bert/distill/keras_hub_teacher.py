@@ -12,13 +12,16 @@ from keras import ops
 
 from power_bert.distill.augmentation import MASK
 from power_bert.errors import UserError
-from power_bert.model.checkpoints.config import read_json
+from power_bert.model.checkpoints.classification_head import check_problem_type, read_labels
 from power_bert.model.checkpoints.location import fetch_preset
 from power_bert.model.checkpoints.readers import open_safetensors
 from power_bert.model.preset import load_weights
 from power_bert.parsing import parsing
-from power_bert.text.batches import bucket_length
+from power_bert.text.batches import bucket_length, pad_batch
 from power_bert.text.examples import Examples
+from power_bert.text.json_object import read_json
+from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_files import read_tokenizer
 
 _BATCH_SIZE = 64
 # Hugging Face's model type → keras-hub's task, and its dense layers ← the weights of the head.
@@ -34,6 +37,8 @@ _HEADS: dict[str, tuple[str, dict[str, str]]] = {
 }
 _SEGMENT_EMBEDDINGS = "roberta.embeddings.token_type_embeddings.weight"
 HUB_MODEL_TYPES = tuple(_HEADS)
+# Hugging Face's model types that have BERT's tokenizer.
+_WORD_PIECE_TYPES = ("distilbert",)
 
 
 def find_hub_preset(name: str) -> Path | None:
@@ -53,18 +58,26 @@ class KerasHubModel:
         classifier: a `keras_hub.models.TextClassifier`; it is made to give logits, and to read masks where it can.
         labels: names of its classes; keras-hub keeps none.
         source: what the user gave, for messages.
+        word_pieces: The tokenizer in place of keras-hub's, which does not know all settings of Hugging Face's.
 
     Raises:
         UserError: it gives probabilities, and it is not known where they are made.
     """
 
-    def __init__(self, classifier: Any, labels: Sequence[str] | None, source: str) -> None:
+    def __init__(
+        self,
+        classifier: Any,
+        labels: Sequence[str] | None,
+        source: str,
+        word_pieces: WordPieceTokenizer | None = None,
+    ) -> None:
         self.classifier, self.labels, self._source = classifier, labels, source
+        self._word_pieces = word_pieces
         self.num_outputs = int(classifier.num_classes)
         _end_in_logits(classifier, source)
         tokenizer = classifier.preprocessor.tokenizer
         self._reads_word_pieces = hasattr(tokenizer, "special_tokens_in_strings")
-        self._mask_token = _mask_token(tokenizer)
+        self._mask_token = _mask_token(tokenizer) if word_pieces is None else word_pieces.settings.mask_token
 
     @classmethod
     def load(cls, folder: Path, max_length: int, source: str) -> KerasHubModel:
@@ -81,6 +94,7 @@ class KerasHubModel:
         import keras_hub
 
         config = read_json(folder / "config.json")
+        vocabulary = read_tokenizer(folder) if config.get("model_type") in _WORD_PIECE_TYPES else None
         with parsing(f"teacher {source}: {folder}", "a text classifier that keras-hub can load"):
             if "model_type" in config:
                 classifier, labels = _from_hugging_face(folder, config, source)
@@ -95,7 +109,7 @@ class KerasHubModel:
             raise UserError(f"teacher {source}: no tokenizer in {folder}; save the classifier with its preprocessor")
         positions = getattr(classifier.backbone, "max_sequence_length", max_length)
         classifier.preprocessor.sequence_length = min(max_length, positions)
-        return cls(classifier, labels, source)
+        return cls(classifier, labels, source, None if vocabulary is None else WordPieceTokenizer(vocabulary))
 
     def outputs(self, examples: Examples) -> np.ndarray:
         """Logits or scores, (examples, outputs), in the order of the examples."""
@@ -109,12 +123,20 @@ class KerasHubModel:
     def _batch_outputs(self, examples: Examples) -> np.ndarray:
         columns = [examples.first] if examples.second is None else [examples.first, examples.second]
         masked = tuple([self._with_own_mask(text) for text in column] for column in columns)
-        texts: Any = masked if len(masked) > 1 else masked[0]
-        inputs = {name: np.asarray(value) for name, value in self.classifier.preprocessor(texts).items()}
+        inputs = self._inputs(masked)
         mask = inputs["padding_mask"]
         length = bucket_length(int(mask.sum(axis=1).max(initial=1)), mask.shape[1])
         outputs = self.classifier({name: value[:, :length] for name, value in inputs.items()}, training=False)
         return np.asarray(ops.convert_to_numpy(outputs), np.float32)
+
+    def _inputs(self, columns: tuple[list[str], ...]) -> dict[str, np.ndarray]:
+        if self._word_pieces is None:
+            texts: Any = columns if len(columns) > 1 else columns[0]
+            return {name: np.asarray(value) for name, value in self.classifier.preprocessor(texts).items()}
+        first, second = columns if len(columns) > 1 else (columns[0], None)
+        encoded = self._word_pieces.encode(first, second, self.classifier.preprocessor.sequence_length)
+        inputs = pad_batch(encoded, np.arange(len(encoded)), int(encoded.lengths.max()))
+        return {name: inputs[name] for name in self.classifier.input}
 
     def _with_own_mask(self, text: str) -> str:
         """The text of a student, with the mask as this teacher's tokenizer writes it."""
@@ -149,7 +171,7 @@ def _mask_token(tokenizer: Any) -> str | None:
     return token if np.asarray(tokenizer(token)).tolist() == [index] else None
 
 
-def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tuple[Any, list[str]]:
+def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tuple[Any, Sequence[str] | None]:
     """The encoder by keras-hub's converter, the head's weights by ours: keras-hub starts heads at random."""
     import keras_hub
 
@@ -159,15 +181,15 @@ def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tup
     if missing := [name for name in names if name not in stored.shapes]:
         raise UserError(f"teacher {source}: no head (no weight {missing[0]}); give a sequence classifier")
     num_outputs = stored.shapes[names[-1]][0]
+    check_problem_type(config, num_outputs, folder / "config.json")
     classifier = getattr(keras_hub.models, task_name).from_preset(str(folder), num_classes=num_outputs)
     for layer, part in parts.items():
         dense = getattr(classifier, layer)
-        dense.kernel.assign(np.asarray(stored.read(f"{part}.weight"), np.float32).T)
-        dense.bias.assign(np.asarray(stored.read(f"{part}.bias"), np.float32))
+        dense.kernel.assign(stored.read_float32(f"{part}.weight").T)
+        dense.bias.assign(stored.read_float32(f"{part}.bias"))
     if _SEGMENT_EMBEDDINGS in stored.shapes:
         # keras-hub's RoBERTa has no segments, and its converter leaves their one embedding out. It is added to every
         # word before the first norm, as the position is.
         positions = classifier.backbone.embeddings.position_embedding.position_embeddings
-        positions.assign_add(np.asarray(stored.read(_SEGMENT_EMBEDDINGS), np.float32)[:1])
-    named = config.get("id2label") or {}
-    return classifier, [str(named.get(str(index), f"LABEL_{index}")) for index in range(num_outputs)]
+        positions.assign_add(stored.read_float32(_SEGMENT_EMBEDDINGS)[:1])
+    return classifier, read_labels(config, num_outputs, folder / "config.json")

@@ -48,7 +48,7 @@ def load_masked_lm(source: str) -> tuple[PowerBertMaskedLM, WordPieceTokenizer]:
     pretrained = load_pretrained(str(location))
     model = PowerBertMaskedLM(pretrained.backbone)
     for row in HUGGING_FACE_HEAD:
-        value = np.asarray(stored.read(row.names[0]), np.float32)
+        value = stored.read_float32(row.names[0])
         model.head.canonical_variables[row.canonical].assign(row.layout.to_canonical(value, (value.shape[-1],)))
     return model, pretrained.tokenizer.word_pieces
 
@@ -63,16 +63,15 @@ def _no_head(source: str) -> UserError:
 def make_filler(source: str) -> FillMasks:
     """A function that fills the masks of sentences, each from a seed of its own; errors as of `load_masked_lm`."""
     model, tokenizer = load_masked_lm(source)
-    ids = {token: index for index, token in enumerate(tokenizer.vocabulary)}
-    if MASK not in ids:
-        raise UserError(f"--lm-checkpoint {source}: its vocabulary has no {MASK}")
     is_word = np.array(
         [not token.startswith(("[", _CONTINUES_A_WORD)) and token.isalnum() for token in tokenizer.vocabulary]
     )
+    is_word[tokenizer.special_ids] = False
+    mask_id = tokenizer.mask_id
     forward, longest = compiled_forward(model), model.backbone.max_sequence_length
 
     def fill(sentences: Sequence[list[str]], seeds: Sequence[int]) -> list[list[str]]:
-        rows = [_encode(words, tokenizer, ids, longest) for words in sentences]
+        rows = [_encode(words, tokenizer, mask_id, longest) for words in sentences]
         filled = [list(words) for words in sentences]
         masked = [row for row, (_, places) in enumerate(rows) if places]
         masked.sort(key=lambda row: len(rows[row][0]))
@@ -89,18 +88,18 @@ def make_filler(source: str) -> FillMasks:
 
 
 def _encode(
-    words: Sequence[str], tokenizer: WordPieceTokenizer, ids: dict[str, int], longest: int
+    words: Sequence[str], tokenizer: WordPieceTokenizer, mask_id: int, longest: int
 ) -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids of a sentence, and for each mask its position among them and its word's number."""
-    pieces, places = [ids["[CLS]"]], []
+    pieces, places = [tokenizer.cls_id], []
     for number, (word, of_word) in enumerate(zip(words, tokenizer.piece_ids(words), strict=True)):
         if len(pieces) + len(of_word) >= longest:
             break
         if word == MASK:
             places.append((len(pieces), number))
-            of_word = [ids[MASK]]
+            of_word = [mask_id]
         pieces += of_word
-    return [*pieces, ids["[SEP]"]], places
+    return [*pieces, tokenizer.sep_id], places
 
 
 def _logits(forward: Any, rows: list[list[int]], places: list[list[tuple[int, int]]]) -> np.ndarray:

@@ -15,7 +15,6 @@ from power_bert.distill_config import RANDOM, TEACHER, Distillation
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint, read_checkpoint
-from power_bert.model.checkpoints.vocabulary import read_vocabulary
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import (
@@ -32,10 +31,8 @@ from power_bert.model.students.bert import from_blocks, principal_embeddings, sp
 from power_bert.model.students.tfidf import inverse_document_frequency
 from power_bert.model.text_backbone import TextBackbone
 from power_bert.text.encoded_texts import EncodedTexts
-from power_bert.text.tokenizer import is_lowercase
+from power_bert.text.tokenizer_files import read_tokenizer
 from power_bert.train.training import start_bias
-
-_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclass(frozen=True)
@@ -84,21 +81,20 @@ def bert_of(classifier: PowerBertTextClassifier, source: str) -> PowerBertBackbo
 
 
 def load_tokenizer(source: str) -> PowerBertTokenizer:
-    """The tokenizer of a checkpoint of any kind, or of a vocab.txt.
+    """The tokenizer of a checkpoint of any kind, or of a vocab.txt with the tokenizer files beside it.
 
     Raises:
         UserError: there is none.
     """
     if Path(source).is_file() and Path(source).suffix == ".txt":
-        vocabulary = read_vocabulary(Path(source))
-        return PowerBertTokenizer(vocabulary, is_lowercase(vocabulary))
+        return PowerBertTokenizer(read_tokenizer(Path(source).parent, Path(source)))
     location = locate_checkpoint(source)
     if (location / "tokenizer.json").is_file() and checkpoint_kind(location) == "power_bert":
         return PowerBertTokenizer.from_preset(str(location))
     checkpoint = read_checkpoint(source)
     if checkpoint.vocabulary is None:
         raise UserError(f"--vocabulary {source}: no vocabulary there; give a vocab.txt or a checkpoint that has one")
-    return PowerBertTokenizer(checkpoint.vocabulary, checkpoint.lowercase is not False)
+    return PowerBertTokenizer(checkpoint.vocabulary, checkpoint.lowercase)
 
 
 def make_student(settings: Distillation, start: Start, labels: np.ndarray | None) -> PowerBertTextClassifier:
@@ -137,9 +133,9 @@ def set_document_frequencies(student: PowerBertTextClassifier, texts: EncodedTex
     """
     if not hasattr(student.backbone, "bag"):
         return
-    vocabulary = plain_tokenizer(student).vocabulary
-    special = [index for index, token in enumerate(vocabulary) if token in _SPECIAL_TOKENS]
-    student.backbone.bag.set_idf(inverse_document_frequency(texts, len(vocabulary), special))
+    tokenizer = plain_tokenizer(student)
+    frequency = inverse_document_frequency(texts, tokenizer.vocabulary_size, tokenizer.special_ids)
+    student.backbone.bag.set_idf(frequency)
 
 
 def parse_options(settings: Distillation) -> dict[str, Any]:

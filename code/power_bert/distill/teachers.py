@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +15,17 @@ import numpy as np
 from power_bert.distill.keras_hub_teacher import HUB_MODEL_TYPES, KerasHubModel, find_hub_preset
 from power_bert.errors import UserError
 from power_bert.folder_manifest import MANIFEST_FILE, check_folder
-from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint
+from power_bert.model.checkpoints import locate_checkpoint
+from power_bert.model.checkpoints.classification_head import check_problem_type
 from power_bert.model.checkpoints.config import read_json
 from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.trained_classifier import class_order, load_own_classifier, load_trained_classifier
 from power_bert.run_dir import RunDir
 from power_bert.text.examples import Examples
 from power_bert.text.task import Task
+from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_files import read_tokenizer
 from power_bert.train.predict import Predictor
 from power_bert.train.stored_run import find_stored_phase
 
@@ -69,13 +74,49 @@ class Teacher:
     @cached_property
     def fingerprint(self) -> str:
         """Sha256 of weights, config and tokenizer, and of what else decides its outputs."""
-        return files_fingerprint(self.folder, f"{self.max_length} {self.task.labels}")
+        unusual = self.tokenizer.settings.unusual if self._is_hugging_face_bert else {}
+        # Earlier versions ignored these settings, so what they have cached is not what this teacher says.
+        read_as = f" {json.dumps(unusual, sort_keys=True)}" if unusual else ""
+        return files_fingerprint(self.folder, f"{self.max_length} {self.task.labels}{read_as}")
 
     @property
     def is_own(self) -> bool:
         """Whether it runs as a `PowerBertTextClassifier`, so that its tokenizer and inner states can be had."""
-        is_own_class = checkpoint_class(self.folder).startswith(_OWN_CLASSES)
-        return is_own_class or read_json(self.folder / "config.json").get("model_type") == "bert"
+        return self._is_preset or self._is_hugging_face_bert
+
+    @property
+    def _is_preset(self) -> bool:
+        return checkpoint_class(self.folder).startswith(_OWN_CLASSES)
+
+    @property
+    def _is_hugging_face_bert(self) -> bool:
+        path = self.folder / "config.json"
+        return path.is_file() and read_json(path).get("model_type") == "bert"
+
+    @cached_property
+    def tokenizer(self) -> WordPieceTokenizer:
+        """Its tokenizer, without its weights; only where `is_own`.
+
+        Raises:
+            UserError: It is damaged, or there is none.
+        """
+        if self._is_preset:
+            return PowerBertTokenizer.from_preset(str(self.folder)).word_pieces
+        vocabulary = read_tokenizer(self.folder)
+        if vocabulary is None:
+            raise UserError(
+                f"teacher {self.name}: no tokenizer. Put its vocab.txt into {self.folder}, or tokenizer.json"
+            )
+        return WordPieceTokenizer(vocabulary)
+
+    def check(self) -> None:
+        """Raise a UserError for what is wrong with a Hugging Face classifier and can be seen without its weights."""
+        config_path = self.folder / "config.json"
+        config = read_json(config_path)
+        if "model_type" in config:
+            check_problem_type(config, self.task.num_outputs, config_path)
+        if self._is_hugging_face_bert:
+            self.tokenizer.vocabulary.check()
 
     @cached_property
     def classifier(self) -> PowerBertTextClassifier:
@@ -84,10 +125,9 @@ class Teacher:
         Raises:
             UserError: it is damaged, or has no head or no tokenizer.
         """
-        is_preset = checkpoint_class(self.folder).startswith(_OWN_CLASSES)
-        if is_preset and not (self.folder / "task.json").is_file():
+        if self._is_preset and not (self.folder / "task.json").is_file():
             raise UserError(f"teacher {self.name}: an encoder without a head; give a text classifier")
-        if is_preset:
+        if self._is_preset:
             return load_own_classifier(self.folder)
         return load_trained_classifier(str(self.folder), self.max_length)
 
@@ -160,9 +200,9 @@ def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
     model_type = read_json(config_path).get("model_type")
     if model_type not in (None, "bert", *HUB_MODEL_TYPES):
         raise UserError(f"teacher {given}: a Hugging Face model of type {model_type!r}.\n{SUPPORTED}")
-    if model_type == "bert" and checkpoint_kind(folder) == "hugging_face" and not (folder / "vocab.txt").is_file():
-        raise UserError(f"teacher {given}: no tokenizer. Put its vocab.txt into {folder}")
-    return Teacher(given, folder, task, max_length or task.defaults.max_length)
+    teacher = Teacher(given, folder, task, max_length or task.defaults.max_length)
+    teacher.check()
+    return teacher
 
 
 def check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from power_bert.export.parity import Agreement, Limits, Parity
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.flops import Shape, forward_flops
 from power_bert.model.pretrained import plain_tokenizer
+from power_bert.text.tokenizer_settings import TokenizerSettings
 from power_bert.train.metrics import is_defined
 from power_bert.train.trained_model import TrainedModel
 
@@ -108,7 +110,8 @@ def pack_described(
         length: the longest one.
         description: what the user says.
     """
-    add_metadata(merged, _metadata(model, bool(labels), length, description))
+    is_for_mediapipe = not mediapipe_differences(plain_tokenizer(model.classifier).settings)
+    add_metadata(merged, _metadata(model, bool(labels), length, description, is_for_mediapipe))
     return pack_model(merged)
 
 
@@ -132,12 +135,32 @@ def files_inside(
     return files
 
 
-def _metadata(model: TrainedModel, has_labels: bool, length: int, description: Description) -> ModelMetadata:
+def mediapipe_differences(settings: TokenizerSettings) -> list[str]:
+    """What MediaPipe's BERT tokenizer does otherwise, whatever the text; empty where plain English gets the same ids.
+
+    It always lower-cases A to Z and sets CJK ideographs apart, and has fixed special tokens and no added ones
+    (mediapipe/tasks/cc/text/tokenizers/bert_tokenizer.cc).
+    """
+    usual = TokenizerSettings()
+    differences = {
+        "it lower-cases, and the vocabulary is cased": not settings.lowercase,
+        "it makes each CJK ideograph a word": not settings.tokenize_chinese_chars,
+        f"it wants {', '.join(usual.needed_tokens)}": settings.needed_tokens != usual.needed_tokens,
+        "it knows no added tokens": bool(settings.added_tokens),
+    }
+    return [difference for difference, is_there in differences.items() if is_there]
+
+
+def _metadata(
+    model: TrainedModel, has_labels: bool, length: int, description: Description, is_for_mediapipe: bool
+) -> ModelMetadata:
     task = model.task.name if model.task else "text"
     takes = "a pair of texts" if model.task and model.task.is_pair else "a text"
     labels = AssociatedFile(
         LABELS_FILE, "Names of the classes, one a line, in the order of the output.", TENSOR_AXIS_LABELS
     )
+    vocabulary = AssociatedFile(VOCABULARY_FILE, "WordPiece vocabulary, one token a line.", VOCABULARY)
+    settings = AssociatedFile(SETTINGS_FILE, "Settings of the tokenizer and origin of the model, as JSON.")
     gives = "Probability of each class." if has_labels else "The predicted score."
     return ModelMetadata(
         name=description.name or f"PoWER-BERT {task}",
@@ -151,8 +174,9 @@ def _metadata(model: TrainedModel, has_labels: bool, length: int, description: D
             TensorInfo("segment_ids", "1 for the second text of a pair and its [SEP], else 0."),
         ),
         outputs=(TensorInfo(OUTPUT_NAME, gives, (labels,) if has_labels else ()),),
-        vocabulary=AssociatedFile(VOCABULARY_FILE, "WordPiece vocabulary, one token a line.", VOCABULARY),
-        files=(AssociatedFile(SETTINGS_FILE, "Settings of the tokenizer and origin of the model, as JSON."),),
+        # MediaPipe makes its tokenizer of this entry; without it, it refuses the file.
+        vocabulary=vocabulary if is_for_mediapipe else None,
+        files=(settings,) if is_for_mediapipe else (vocabulary, settings),
     )
 
 
@@ -165,7 +189,7 @@ def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quan
         "regression": model.classifier.is_regressor,
         "pairs": bool(model.task and model.task.is_pair),
         "labels": list(labels),
-        "lowercase": plain_tokenizer(model.classifier).lowercase,
+        **_tokenizer_settings(plain_tokenizer(model.classifier).settings),
         "max_length": max(checked.parities),
         "lengths": list(checked.parities),
         "quantization": quantization,
@@ -205,6 +229,10 @@ def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quan
 
 def _agreement(agreement: Agreement) -> dict[str, float | None]:
     return _defined({"agreement": agreement.share, "largest_difference": agreement.difference})
+
+
+def _tokenizer_settings(settings: TokenizerSettings) -> dict[str, Any]:
+    return dataclasses.replace(settings, strip_accents=settings.strips_accents).to_json()
 
 
 def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:

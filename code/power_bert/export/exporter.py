@@ -11,14 +11,14 @@ from rich.console import Console
 
 from power_bert.errors import UserError
 from power_bert.export.candidate import Candidate, Plan, build_candidate
-from power_bert.export.description import class_labels
+from power_bert.export.description import class_labels, mediapipe_differences
 from power_bert.export.forms import AUTO, FORMS, ways_out
 from power_bert.export.options import ExportOptions
 from power_bert.export.parity import MIN_AGREEMENT
 from power_bert.export.reference import CheckSets, Reference
 from power_bert.export.writing import write_files
 from power_bert.locks import writes
-from power_bert.model.pretrained import check_max_length
+from power_bert.model.pretrained import check_max_length, plain_tokenizer
 from power_bert.train.trained_model import TrainedModel, task_and_data
 
 _SHORTEST_LENGTH = 5
@@ -52,6 +52,8 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
     if keras.backend.backend() != "tensorflow":
         raise UserError("the export runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
     console.print(f"model      {model.source}\nretention  {model.retention}", markup=False)
+    if differences := mediapipe_differences(plain_tokenizer(model.classifier).settings):
+        console.print(f"MediaPipe cannot open the file: {'; '.join(differences)}. Use LiteRT or the page", markup=False)
     sets = CheckSets.of(model, options.check_texts)
     references = {length: Reference(model, length, sets) for length in lengths}
     plan = Plan(model, labels, groups, references, sets.texts_source, options)

@@ -89,6 +89,8 @@ def _embed(backbone: PowerBertBackbone, ids: Tensor, segment_ids: Tensor) -> Ten
     """(length,) ids → (length, hidden)."""
     embeddings = backbone.embeddings
     token, position, segment = map(_value, (embeddings.token, embeddings.position, embeddings.segment))
+    if len(segment) == 1:
+        segment_ids = tf.zeros_like(segment_ids)
     embedded = tf.gather(token, ids) + tf.gather(segment, segment_ids) + position[: ids.shape[0]]
     return _layer_norm(embeddings.norm, embedded)
 

@@ -63,6 +63,7 @@ def _settings_lines(stored: StoredModel) -> Iterator[str]:
     yield f"task         {settings.get('task', '?')}{', pairs of texts' if settings.get('pairs') else ''}"
     yield f"labels       {', '.join(settings['labels']) or 'none: a regression'}"
     yield f"lower-case   {'yes' if settings['lowercase'] else 'no'}"
+    yield f"accents      {'stripped' if settings.get('strip_accents', settings['lowercase']) else 'kept'}"
     yield f"max. length  {settings.get('max_length', '?')} word pieces"
     yield f"quantised    {settings.get('quantization', '?')}"
     if "similarity" in settings:

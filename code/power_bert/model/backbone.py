@@ -32,7 +32,7 @@ class BertEmbeddings(keras.layers.Layer):
         vocabulary_size: rows of the token table.
         hidden_dim: width.
         max_sequence_length: rows of the position table.
-        num_segments: rows of the segment table.
+        num_segments: rows of the segment table; with one row, every token is of segment 0, whatever the input says.
         dropout: rate.
         layer_norm_epsilon: added to the variance.
         initializer_range: standard deviation of the initial tables.
@@ -75,6 +75,8 @@ class BertEmbeddings(keras.layers.Layer):
     def call(self, token_ids: Any, segment_ids: Any, training: bool | None = None) -> Any:
         """Embed int32 (batch, length) ids: (batch, length, hidden)."""
         length = ops.shape(token_ids)[1]
+        if self.num_segments == 1:
+            segment_ids = ops.zeros_like(segment_ids)
         embedded = ops.take(self.token, token_ids, axis=0) + ops.take(self.segment, segment_ids, axis=0)
         embedded = embedded + ops.convert_to_tensor(self.position)[:length]
         return self.dropout(self.norm(ops.cast(embedded, self.compute_dtype)), training=training)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +17,8 @@ from power_bert.model.preset import WholePreset
 from power_bert.model.text_backbone import INPUT_NAMES
 from power_bert.text.batches import pad_batch
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_settings import TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary, read_vocabulary
 
 VOCABULARY_FILE = "vocabulary.txt"
 
@@ -25,19 +28,35 @@ class PowerBertTokenizer(WholePreset, keras_hub.tokenizers.Tokenizer):
     """BERT's WordPiece as a keras-hub tokenizer; differs from keras-hub's in stripping accents, as BERT does.
 
     Args:
-        vocabulary: tokens in the order of their ids; None where a preset or a ``.keras`` file brings them.
-        lowercase: whether the vocabulary is uncased.
+        vocabulary: Tokens in the order of their ids, a `Vocabulary` where the tokenizer has settings of its own; None
+            where a preset or a ``.keras`` file brings them.
+        lowercase: Whether the vocabulary is uncased; None takes what the settings say.
+        settings: Further settings, as `TokenizerSettings.to_json` writes them; None takes those of the vocabulary.
     """
 
     backbone_cls = PowerBertBackbone
 
-    def __init__(self, vocabulary: Sequence[str] | None = None, lowercase: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        vocabulary: Sequence[str] | None = None,
+        lowercase: bool | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.lowercase = lowercase
+        tokens = Vocabulary.of(vocabulary or [])
+        if settings is not None:
+            tokens = tokens.with_settings(TokenizerSettings.from_json(settings, "tokenizer"))
+        if lowercase is not None:
+            tokens = tokens.with_settings(dataclasses.replace(tokens.settings, lowercase=lowercase))
+        self.settings = tokens.settings
         self.file_assets = [VOCABULARY_FILE]
-        self._word_pieces: WordPieceTokenizer | None = None
-        if vocabulary is not None:
-            self._word_pieces = WordPieceTokenizer(vocabulary, lowercase)
+        self._word_pieces = None if vocabulary is None else WordPieceTokenizer(tokens)
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether texts are lower-cased."""
+        return self.settings.lowercase
 
     def tokenize(self, inputs: str | Sequence[str]) -> np.ndarray | list[np.ndarray]:
         """Token ids of a text or of each text, with ``[CLS]`` and ``[SEP]``, not padded."""
@@ -62,10 +81,12 @@ class PowerBertTokenizer(WholePreset, keras_hub.tokenizers.Tokenizer):
         self.word_pieces.save(os.path.join(dir_path, VOCABULARY_FILE))
 
     def load_assets(self, dir_path: str) -> None:
-        self._word_pieces = WordPieceTokenizer(os.path.join(dir_path, VOCABULARY_FILE), self.lowercase)
+        vocabulary = read_vocabulary(os.path.join(dir_path, VOCABULARY_FILE))
+        self._word_pieces = WordPieceTokenizer(vocabulary.with_settings(self.settings))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "lowercase": self.lowercase}
+        further = {"settings": self.settings.unusual} if self.settings.unusual else {}
+        return {**super().get_config(), "lowercase": self.lowercase, **further}
 
 
 @keras.saving.register_keras_serializable(package="power_bert")

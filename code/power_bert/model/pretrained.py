@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import Checkpoint, checkpoint_kind, locate_checkpoint, read_checkpoint
 from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits
@@ -18,6 +18,7 @@ from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
 from power_bert.model.text_backbone import TextBackbone
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_settings import TokenizerSettings
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,15 @@ def load_pretrained(
     config_path, vocabulary_path = (Path(path) if path else None for path in (bert_config_path, vocab_path))
     checkpoint = read_checkpoint(checkpoint_path, config_path, vocabulary_path)
     if checkpoint.vocabulary is None:
-        raise UserError(f"{checkpoint.source}: no vocabulary beside the checkpoint; set VOCAB_PATH to its vocab.txt")
-    lowercase = not cased if cased is not None else checkpoint.lowercase is not False
-    tokenizer = PowerBertTokenizer(checkpoint.vocabulary, lowercase)
+        raise UserError(
+            f"{checkpoint.source}: no vocabulary beside the checkpoint, neither vocab.txt nor tokenizer.json; put one "
+            "of them there, or set VOCAB_PATH to its vocab.txt"
+        )
+    tokenizer = PowerBertTokenizer(checkpoint.vocabulary, checkpoint.lowercase if cased is None else not cased)
+    notes = (*_notes(checkpoint, changes), *_tokenizer_notes(tokenizer.settings))
     backbone = backbone_from_checkpoint(checkpoint, **changes)
     missing = tuple(name for name in canonical_variables(backbone) if name not in checkpoint.weights)
-    return Pretrained(backbone, tokenizer, _notes(checkpoint, changes), missing)
+    return Pretrained(backbone, tokenizer, notes, missing)
 
 
 def _load_own_preset(location: Path, changes: dict[str, Any]) -> Pretrained:
@@ -132,12 +136,23 @@ def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:
         f"{checkpoint.source}: {architecture.num_layers} blocks, hidden {architecture.hidden_dim}, "
         f"{architecture.num_heads} heads, activation {architecture.activation}"
     ]
+    notes += checkpoint.notes
+    if architecture.num_segments == 1:
+        notes.append("the checkpoint knows one segment (type_vocab_size 1): both texts of a pair are segment 0")
     if checkpoint.unused:
         notes.append(f"weights of the checkpoint that an encoder has no place for: {', '.join(checkpoint.unused)}")
     if "pooler/kernel" not in checkpoint.weights:
         notes.append("the checkpoint has no pooler: it starts from random values")
     notes += _similarity_notes("dot", changes.get("similarity", "dot"))
     return tuple(notes)
+
+
+def _tokenizer_notes(settings: TokenizerSettings) -> list[str]:
+    unusual = settings.unusual
+    added = [token["content"] for token in unusual.pop("added_tokens", ())]
+    said = [f"{name} {str(value).lower() if isinstance(value, bool) else value}" for name, value in unusual.items()]
+    said += [f"{len(added)} added tokens, {shorten(', '.join(added), 60)}"] if added else []
+    return [f"the checkpoint's tokenizer: {'; '.join(said)}"] if said else []
 
 
 def _similarity_notes(pretrained: str, loaded: str) -> list[str]:

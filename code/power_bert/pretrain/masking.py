@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from power_bert.text.tokenizer import SPECIAL_TOKENS, WordPieceTokenizer
+from power_bert.text.tokenizer import WordPieceTokenizer
 
 # Of the chosen tokens: this share becomes [MASK], the next one a random token; the rest stay as they are.
 _MASKED, _REPLACED = 0.8, 0.1
@@ -47,7 +47,8 @@ class Masker:
         self.whole_words = whole_words
         self._mask_id, self._pad_id = tokenizer.mask_id, tokenizer.pad_id
         vocabulary = np.array(tokenizer.vocabulary)
-        self._is_special = np.isin(vocabulary, SPECIAL_TOKENS)
+        self._is_special = np.zeros(len(vocabulary), bool)
+        self._is_special[tokenizer.special_ids] = True
         self._continues = np.char.startswith(vocabulary, "##")
         self._replacements = np.flatnonzero(~self._is_special).astype(np.int32)
 

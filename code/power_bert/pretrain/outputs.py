@@ -49,7 +49,7 @@ def write_preset(folder: Path, masked_lm: PowerBertMaskedLM, tokenizer: WordPiec
     """Writes the model with its tokenizer as a keras-hub preset."""
     with atomic_directory(folder) as partial:
         masked_lm.save_to_preset(str(partial))
-        PowerBertTokenizer(tokenizer.vocabulary, tokenizer.lowercase).save_to_preset(str(partial))
+        PowerBertTokenizer(tokenizer.vocabulary).save_to_preset(str(partial))
 
 
 def _similarity_notes(folder: PretrainingDir, masked_lm: PowerBertMaskedLM) -> list[str]:

@@ -6,20 +6,24 @@ vocabularies), split at white space and punctuation, then longest match first wi
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text, read_lines
+from power_bert.files import atomic_write_text
 from power_bert.text.encoded_texts import EncodedTexts
+from power_bert.text.tokenizer_settings import TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Of a vocabulary that this project makes.
+SPECIAL_TOKENS = TokenizerSettings().special_tokens
 # A longer word is [UNK] as a whole.
 MAX_CHARACTERS_PER_WORD = 100
 # Texts handed to Rust at once: enough to keep all cores busy, few enough to hold little memory.
@@ -32,33 +36,62 @@ class WordPieceTokenizer:
     As in Hugging Face's tokenizer, a special token written out in a text ("[MASK]") becomes that token.
 
     Args:
-        vocabulary: The tokens in the order of their ids, or the path of a `vocab.txt` with one token a line.
-        lowercase: Whether the vocabulary is uncased: texts are lower-cased and accents stripped.
+        vocabulary: The tokens in the order of their ids, or the path of a `vocab.txt` with one token a line. A
+            `Vocabulary` brings its own settings.
+        lowercase: Whether the vocabulary is uncased: texts are lower-cased and, unless the settings say otherwise,
+            accents stripped; None takes what the settings of the vocabulary say.
 
     Raises:
-        UserError: The file cannot be read, is empty or not UTF-8, a token is empty or there twice, or a special token
-            is missing.
+        UserError: The file cannot be read, is empty or not UTF-8, or a special token is missing.
     """
 
-    def __init__(self, vocabulary: Sequence[str] | str | os.PathLike[str], lowercase: bool) -> None:
-        if isinstance(vocabulary, str | os.PathLike):
-            source, tokens = str(vocabulary), read_lines(Path(vocabulary))
-        else:
-            source, tokens = "vocabulary", list(vocabulary)
-        ids = _number_tokens(source, tokens)
-        self.vocabulary: list[str] = tokens
-        self.lowercase = lowercase
-        self.pad_id = ids["[PAD]"]
-        self.unknown_id = ids["[UNK]"]
-        self.cls_id = ids["[CLS]"]
-        self.sep_id = ids["[SEP]"]
-        self.mask_id = ids["[MASK]"]
-        self._tokenizer = _build(ids, lowercase)
+    def __init__(self, vocabulary: Sequence[str] | str | os.PathLike[str], lowercase: bool | None = None) -> None:
+        tokens = Vocabulary.of(vocabulary)
+        if lowercase is not None:
+            tokens = tokens.with_settings(dataclasses.replace(tokens.settings, lowercase=lowercase))
+        tokens.check()
+        ids, settings = tokens.ids, tokens.settings
+        self.vocabulary = tokens
+        self.settings = settings
+        self.pad_id = ids[settings.pad_token]
+        self.unknown_id = ids[settings.unk_token]
+        self.cls_id = ids[settings.cls_token]
+        self.sep_id = ids[settings.sep_token]
+        self._mask_id = ids.get(settings.mask_token)
+        self._tokenizer = _build(tokens)
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether texts are lower-cased."""
+        return self.settings.lowercase
 
     @property
     def vocabulary_size(self) -> int:
         """Number of tokens."""
         return len(self.vocabulary)
+
+    @property
+    def mask_id(self) -> int:
+        """The id of the mask; a UserError where the vocabulary has none."""
+        if self._mask_id is None:
+            raise UserError(
+                f"{self.vocabulary.source}: no token {self.settings.mask_token}, which masking needs. Give a "
+                "vocabulary that has it."
+            )
+        return self._mask_id
+
+    @property
+    def special_ids(self) -> list[int]:
+        """The ids of the special tokens, ascending."""
+        found = {self.pad_id, self.unknown_id, self.cls_id, self.sep_id, self._mask_id}
+        return sorted(index for index in found if index is not None)
+
+    def reads_as(self, other: WordPieceTokenizer) -> bool:
+        """Whether the other one gives the same ids for every text."""
+        settings, others = (
+            dataclasses.replace(each.settings, strip_accents=each.settings.strips_accents) for each in (self, other)
+        )
+        return self.vocabulary == other.vocabulary and settings == others
 
     def encode(self, first: Sequence[str], second: Sequence[str] | None, max_length: int) -> EncodedTexts:
         """Encodes sentences or pairs, with [CLS] and [SEP].
@@ -131,50 +164,34 @@ def truncate_pair(num_first: int, num_second: int, budget: int) -> tuple[int, in
     return (longer, shorter) if num_first > num_second else (shorter, longer)
 
 
-def is_lowercase(vocabulary: Sequence[str]) -> bool:
-    """Guesses from a vocabulary whether it is uncased: no capital letter outside tokens such as [CLS]."""
-    return all(token == token.lower() for token in vocabulary if not (token.startswith("[") and token.endswith("]")))
-
-
 def bert_normalizer(lowercase: bool) -> BertNormalizer:
     """BERT's cleaning of a text; also what vocabularies are trained on."""
-    return BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=lowercase, lowercase=lowercase)
+    return _normalizer(TokenizerSettings(lowercase=lowercase))
 
 
-def _number_tokens(source: str, tokens: list[str]) -> dict[str, int]:
-    """Maps each token to its id (its line less one); checks the vocabulary."""
-    if not tokens:
-        raise UserError(f"{source}: no tokens. Expected one token a line; use the vocab.txt of the checkpoint.")
-    ids: dict[str, int] = {}
-    for index, token in enumerate(tokens):
-        if not token:
-            raise UserError(
-                f"{source}, line {index + 1}: empty. Expected one token a line; use the vocab.txt of the checkpoint."
-            )
-        if token in ids:
-            raise UserError(
-                f"{source}, line {index + 1}: token {token!r} is already on line {ids[token] + 1}. "
-                "Expected each token once; use the vocab.txt of the checkpoint."
-            )
-        ids[token] = index
-    missing = [token for token in SPECIAL_TOKENS if token not in ids]
-    if missing:
-        raise UserError(
-            f"{source}: special tokens are missing: {', '.join(missing)}. Expected a BERT vocabulary with "
-            f"{', '.join(SPECIAL_TOKENS)}; use the vocab.txt of the checkpoint."
-        )
-    return ids
+def _normalizer(settings: TokenizerSettings) -> BertNormalizer:
+    return BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=settings.tokenize_chinese_chars,
+        strip_accents=settings.strips_accents,
+        lowercase=settings.lowercase,
+    )
 
 
-def _build(ids: dict[str, int], lowercase: bool) -> Tokenizer:
+def _build(vocabulary: Vocabulary) -> Tokenizer:
+    ids, settings = vocabulary.ids, vocabulary.settings
     model = WordPiece(
-        vocab=ids,
-        unk_token="[UNK]",
+        vocab={token: index for index, token in enumerate(vocabulary[: vocabulary.num_word_pieces])},
+        unk_token=settings.unk_token,
         continuing_subword_prefix="##",
         max_input_chars_per_word=MAX_CHARACTERS_PER_WORD,
     )
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = bert_normalizer(lowercase)
+    tokenizer.normalizer = _normalizer(settings)
     tokenizer.pre_tokenizer = BertPreTokenizer()
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    normalized = dict.fromkeys(settings.special_tokens, False)
+    normalized |= {token.content: token.normalized for token in settings.added_tokens}
+    # In the order of their ids: Rust numbers those that are no word pieces from the end of the word pieces.
+    added = sorted(normalized.keys() & ids.keys(), key=ids.__getitem__)
+    tokenizer.add_special_tokens([AddedToken(token, normalized=normalized[token]) for token in added])
     return tokenizer

@@ -6,10 +6,13 @@ import { pathToFileURL } from "node:url";
 
 const [casesFile, page] = process.argv.slice(2);
 const { WordPieceTokenizer } = await import(pathToFileURL(`${page}/tokenizer.js`).href);
+const { readTokenizerSettings } = await import(pathToFileURL(`${page}/tokenizer_settings.js`).href);
 const { vocabulary, cases } = JSON.parse(readFileSync(casesFile, "utf8"));
-const tokenizers = [true, false].map((lowercase) => new WordPieceTokenizer(vocabulary, lowercase));
-const encoded = cases.map(({ lowercase, first, second, max_length }) => {
-  const { ids, segmentIds } = tokenizers[lowercase ? 0 : 1].encode(first, second, max_length);
+const tokenizers = new Map();
+const encoded = cases.map(({ settings, first, second, max_length }) => {
+  const key = JSON.stringify(settings);
+  if (!tokenizers.has(key)) tokenizers.set(key, new WordPieceTokenizer(vocabulary, readTokenizerSettings(settings)));
+  const { ids, segmentIds } = tokenizers.get(key).encode(first, second, max_length);
   return [ids, segmentIds];
 });
 console.log(JSON.stringify(encoded));

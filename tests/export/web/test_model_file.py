@@ -17,6 +17,7 @@ from flatbuffers import Builder
 
 from power_bert.export.metadata import TENSOR_AXIS_LABELS, VOCABULARY, AssociatedFile, ModelMetadata, TensorInfo
 from power_bert.export.model_file import add_metadata, append_files, pack_model
+from power_bert.text.tokenizer_settings import TokenizerSettings
 
 Inspect = Callable[..., list[dict[str, Any]]]
 ROLES = ("ids", "mask", "segment_ids")
@@ -122,7 +123,7 @@ def test_a_whole_file(inspect: Inspect) -> None:
         **{"fileName": "model_0.tflite", "size": len(content), "name": "Tiny", "description": "for tests"},
         **{"version": "3", "author": "A. Author", "licence": "MIT", "task": "sst-2", "maxLength": 6},
         "vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "caf\u00e9", "\u2028"],
-        **{"labels": ["bad", "good"], "lowercase": False, "takesPairs": False},
+        **{"labels": ["bad", "good"], "tokenizer": TokenizerSettings(lowercase=False).to_json(), "takesPairs": False},
         "signatures": [
             {"key": "length_7", "length": 7, "numOutputs": 2, "inputNames": {role: f"x_{role}" for role in ROLES}}
         ],
@@ -144,7 +145,7 @@ def test_a_file_without_signatures_or_settings(inspect: Inspect) -> None:
     files = {name: content for name, content in FILES.items() if name != "power_bert.json"}
     (model,) = inspect(Model(with_signatures=False, files=files).to_bytes())
     assert model["signatures"][0]["inputNames"] == {role: f"in_{role}:0" for role in ROLES}
-    assert (model["lowercase"], model["takesPairs"], model["maxLength"]) == (True, False, 7)
+    assert (model["tokenizer"]["lowercase"], model["takesPairs"], model["maxLength"]) == (True, False, 7)
 
 
 def test_a_regression_needs_no_labels(inspect: Inspect) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_settings import TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 GOLDEN = Path(__file__).with_name("golden_tokenizer.json")
 # First and last character. Marks and punctuation that Unicode got after version 8, all of rare scripts, differ: the
@@ -37,16 +39,17 @@ def golden() -> dict[str, Any]:
 def disagreements(
     run_script: Callable[..., str], site: Path, tmp_path: Path
 ) -> Callable[[list[str], Iterable[str]], list[str]]:
-    """The texts for which JavaScript gives other ids than Python, uncased and cased."""
+    """The texts for which JavaScript gives other ids than Python, for all settings of case, accents and CJK."""
 
     def compare(vocabulary: list[str], texts: Iterable[str]) -> list[str]:
         first = list(texts)
         assert first
         cases, expected = [], []
-        for lowercase in (True, False):
-            encoded = WordPieceTokenizer(vocabulary, lowercase).encode(first, None, 512)
+        for lowercase, strip, cjk in itertools.product((True, False), repeat=3):
+            settings = TokenizerSettings(lowercase, strip_accents=strip, tokenize_chinese_chars=cjk)
+            encoded = WordPieceTokenizer(Vocabulary(vocabulary, settings)).encode(first, None, 512)
             for text, ids in zip(first, encoded.token_ids, strict=True):
-                cases.append({"lowercase": lowercase, "first": text, "second": None, "max_length": 512})
+                cases.append({"settings": settings.to_json(), "first": text, "second": None, "max_length": 512})
                 expected.append(ids.tolist())
         file = tmp_path / "cases.json"
         file.write_text(json.dumps({"vocabulary": vocabulary, "cases": cases}))
@@ -60,7 +63,8 @@ def disagreements(
 def test_the_golden_file_is_what_python_gives(golden: dict[str, Any]) -> None:
     for case in golden["cases"]:
         second = None if case["second"] is None else [case["second"]]
-        tokenizer = WordPieceTokenizer(golden["vocabulary"], case["lowercase"])
+        settings = TokenizerSettings.from_json(case["settings"], "golden")
+        tokenizer = WordPieceTokenizer(Vocabulary(golden["vocabulary"], settings))
         encoded = tokenizer.encode([case["first"]], second, case["max_length"])
         found = (encoded.token_ids[0].tolist(), encoded.segment_ids[0].tolist())
         assert found == (case["token_ids"], case["segment_ids"]), (
@@ -72,7 +76,7 @@ def test_javascript_gives_the_golden_ids(golden: dict[str, Any], run_script: Cal
     found = json.loads(run_script("encode.mjs", GOLDEN, site))
     assert len(found) == len(golden["cases"]) > 100
     for case, ids in zip(golden["cases"], found, strict=True):
-        assert ids == [case["token_ids"], case["segment_ids"]], f"{case['what']}, lowercase={case['lowercase']}"
+        assert ids == [case["token_ids"], case["segment_ids"]], f"{case['what']}, {case['settings']}"
 
 
 @pytest.mark.slow

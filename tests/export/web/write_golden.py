@@ -3,11 +3,15 @@
 Call `PYTHONPATH=code python tests/export/web/write_golden.py` after changing what stands here.
 """
 
+import itertools
 import json
 import string
 from pathlib import Path
+from typing import Any
 
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 WORDS = (
     *("the", "cat", "sat", "un", "##aff", "##able", "##ing", "cafe", "caf\u00e9", "Caf\u00e9", "The", "Cat"),
@@ -22,6 +26,20 @@ VOCABULARY = (
     *(string.ascii_letters + string.digits + string.punctuation),
     *(f"##{character}" for character in string.ascii_letters + string.digits),
     *WORDS,
+    *("caf\u00e9s", "\u4e2d\u56fd", "##\u56fd", "##\u65e5", "<pad>", "<unk>", "<s>", "</s>", "<mask>"),
+    *("[unused 1]", "<url>", "[E1]", "[E10]", "Aff"),
+)
+USUAL = (TokenizerSettings(lowercase=True), TokenizerSettings(lowercase=False))
+UNUSUAL = (
+    *(
+        TokenizerSettings(lowercase, strip_accents=strip, tokenize_chinese_chars=cjk)
+        for lowercase, strip, cjk in itertools.product((True, False), (None, True, False), (True, False))
+        if (strip, cjk) not in ((None, True), (lowercase, True))
+    ),
+    TokenizerSettings(True, (AddedToken("<url>"), AddedToken("[E1]"), AddedToken("[E10]"), AddedToken("un"))),
+    TokenizerSettings(False, (AddedToken("<url>", True), AddedToken("Aff", True), AddedToken("un", True))),
+    TokenizerSettings(True, (AddedToken("<url>", True), AddedToken("[MASK]", True), AddedToken("Aff", True))),
+    TokenizerSettings(True, (), None, True, "<pad>", "<unk>", "<s>", "</s>", "<mask>"),
 )
 LONG_WORD = "a" * 100
 # what is tried -> first text, second text of a pair (None: a sentence), maximum length
@@ -87,20 +105,35 @@ TEXTS: dict[str, tuple[str, str | None, int]] = {
     "pair, both cut, odd budget, equally long": ("the cat sat the cat sat", "sat cat the sat cat the", 10),
     "pair, shortest maximum length": ("the cat sat", "sat cat the", 5),
     "pair with special tokens": ("the [SEP] cat", "[CLS] sat [MASK]", 16),
+    "other special and added tokens": (
+        "<s>the<mask> sat</s> [E1]cat[E10] x[E1]0 <URL>the<url> unAff unaffable SAT [mask]",
+        "\u4e2d\u56fd [E1]",
+        64,
+    ),
 }
 
 
 def golden(texts: dict[str, tuple[str, str | None, int]]) -> dict[str, object]:
-    """The file's content: vocabulary and, for each text, uncased and cased, the ids."""
-    cases = []
-    for lowercase in (True, False):
-        tokenizer = WordPieceTokenizer(VOCABULARY, lowercase)
-        for what, (first, second, max_length) in texts.items():
-            encoded = tokenizer.encode([first], None if second is None else [second], max_length)
-            case: dict[str, object] = {"what": what, "lowercase": lowercase, "first": first, "second": second}
-            case |= {"max_length": max_length, "token_ids": encoded.token_ids[0].tolist()}
-            cases.append(case | {"segment_ids": encoded.segment_ids[0].tolist()})
+    """The file's content: vocabulary and, for each text, the ids: uncased, cased, and where other settings differ."""
+    cases = [case for settings in USUAL for case in _cases(settings, texts)]
+    plain = {settings.lowercase: _cases(settings, texts) for settings in USUAL}
+    for settings in UNUSUAL:
+        for case, usual in zip(_cases(settings, texts), plain[settings.lowercase], strict=True):
+            if case["token_ids"] != usual["token_ids"]:
+                cases.append(case)
     return {"vocabulary": VOCABULARY, "cases": cases}
+
+
+def _cases(settings: TokenizerSettings, texts: dict[str, tuple[str, str | None, int]]) -> list[dict[str, Any]]:
+    tokenizer = WordPieceTokenizer(Vocabulary(VOCABULARY, settings))
+    shown = {"lowercase": settings.lowercase, **settings.unusual}
+    cases = []
+    for what, (first, second, max_length) in texts.items():
+        encoded = tokenizer.encode([first], None if second is None else [second], max_length)
+        case: dict[str, Any] = {"what": what, "settings": shown, "first": first, "second": second}
+        case |= {"max_length": max_length, "token_ids": encoded.token_ids[0].tolist()}
+        cases.append(case | {"segment_ids": encoded.segment_ids[0].tolist()})
+    return cases
 
 
 def to_json(content: dict[str, object]) -> str:

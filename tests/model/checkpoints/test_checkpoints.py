@@ -22,6 +22,8 @@ from power_bert.model.checkpoints import (
 )
 from power_bert.model.checkpoints.mapping import to_stored_weights
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Odd sizes, so that swapped axes cannot hide. The square kernels are told apart by their values.
@@ -116,6 +118,27 @@ def test_hugging_face_round_trip(tmp_path: Path, activation: str) -> None:
     read = read_checkpoint(str(tmp_path / "model"))
     assert_same(read, checkpoint)
     assert read.unused == ()
+
+
+@pytest.mark.parametrize("kind", ["hugging_face", "tf1"])
+def test_tokenizer_settings_round_trip(tmp_path: Path, kind: str) -> None:
+    settings = TokenizerSettings(
+        lowercase=True,
+        strip_accents=False,
+        tokenize_chinese_chars=False,
+        sep_token="</s>",
+        added_tokens=(AddedToken("w7"), AddedToken("w47", normalized=True)),
+    )
+    tokens = ["</s>" if token == "[SEP]" else token for token in tiny_checkpoint().vocabulary or []]
+    checkpoint = dataclasses.replace(tiny_checkpoint(), vocabulary=Vocabulary(tokens, settings))
+    if kind == "tf1":
+        pytest.importorskip("tensorflow")
+        write_tf1_checkpoint(tmp_path / "model" / "bert_model.ckpt", checkpoint)
+    else:
+        write_hugging_face(tmp_path / "model", checkpoint)
+    read = read_checkpoint(str(tmp_path / "model"))
+    assert_same(read, checkpoint)
+    assert isinstance(read.vocabulary, Vocabulary) and read.vocabulary.settings == settings
 
 
 @pytest.mark.parametrize(

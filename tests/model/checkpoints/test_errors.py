@@ -20,8 +20,10 @@ from power_bert.model.checkpoints import (
     write_hugging_face,
     write_tf1_checkpoint,
 )
-from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits
-from power_bert.text.tokenizer import is_lowercase
+from power_bert.model.checkpoints.classification_head import read_classification_head, read_labels
+from power_bert.model.checkpoints.keras_hub_tokenizer import read_keras_hub_tokenizer
+from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits, padding_notes
+from power_bert.text.wordpiece_vocabulary import is_lowercase
 
 ARCHITECTURE = BertArchitecture(
     vocabulary_size=53, num_layers=2, num_heads=3, hidden_dim=12, intermediate_dim=37, activation="gelu_tanh"
@@ -82,6 +84,22 @@ def test_quantised_weight(folder: Path) -> None:
     assert "int8" in message(folder)
 
 
+@pytest.mark.parametrize(
+    ("value", "type_name", "found"),
+    [(np.nan, "float32", "nan"), (-np.inf, "float16", "-inf"), (1e300, "float64", "inf")],
+)
+def test_a_weight_that_is_not_finite_is_named(folder: Path, value: float, type_name: str, found: str) -> None:
+    name = "encoder.layer.1.output.dense.weight"
+
+    def change(weights: dict[str, np.ndarray]) -> None:
+        weights[name] = weights[name].astype(type_name)
+        weights[name][3, 5] = weights[name][7, 0] = value
+
+    change_weights(folder, change)
+    text = message(folder)
+    assert f"{folder}: the weight {name} is not finite at 2 of 444 places, the first is {found} at (3, 5)" in text
+
+
 def test_more_blocks_than_configured(folder: Path) -> None:
     change_json(folder / "config.json", num_hidden_layers=1)
     assert "encoder.layer.1." in message(folder)
@@ -134,6 +152,13 @@ def test_only_a_pickle(folder: Path) -> None:
         ({"num_attention_heads": 5}, "multiple of the heads"),
         ({"hidden_dropout_prob": 1.5}, '"hidden_dropout_prob" is 1.5'),
         ({"vocab_size": None}, '"vocab_size" is null'),
+        ({"hidden_size": -12}, '"hidden_size" is -12'),
+        ({"hidden_size": 10**12}, '"hidden_size" is 1000000000000'),
+        ({"hidden_size": [12]}, '"hidden_size" is a list'),
+        ({"hidden_size": True}, '"hidden_size" is true'),
+        ({"num_hidden_layers": 10**6}, '"num_hidden_layers" is 1000000'),
+        ({"layer_norm_eps": float("inf")}, '"layer_norm_eps" is Infinity'),
+        ({"hidden_dropout_prob": float("nan")}, '"hidden_dropout_prob" is NaN'),
     ],
 )
 def test_config_of_something_else(folder: Path, changes: dict[str, object], expected: str) -> None:
@@ -142,9 +167,28 @@ def test_config_of_something_else(folder: Path, changes: dict[str, object], expe
     assert str(folder / "config.json") in text and expected in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"hidden_size": 12 * 10**6}, "has shape (53, 12), but the config asks for (53, 12000000)"),
+        ({"num_hidden_layers": 4096}, "block_2/attention/query/kernel is missing"),
+        ({"type_vocab_size": 1}, "has shape (2, 12), but the config asks for (1, 12)"),
+    ],
+)
+def test_config_of_other_weights(folder: Path, changes: dict[str, object], expected: str) -> None:
+    change_json(folder / "config.json", **changes)
+    text = message(folder)
+    assert text.startswith(str(folder)) and expected in text
+
+
 def test_config_missing_damaged_or_incomplete(folder: Path, tmp_path: Path) -> None:
     (folder / "config.json").write_text('{\n"model_type": "bert",\n}')
     assert "config.json, line 3" in message(folder)
+    for damage, reason in (("[" * 10**5, "nested too deeply"), ('{"a": ' + "1" * 5000 + "}", "thousands of digits")):
+        (folder / "config.json").write_text(damage)
+        assert f"{folder / 'config.json'}" in message(folder) and reason in message(folder)
+    (folder / "config.json").write_text('[{"model_type": "bert"}]')
+    assert "config.json: holds a list. Expected an object" in message(folder)
     (folder / "config.json").write_text('{"model_type": "bert"}')
     assert '"vocab_size" is missing' in message(folder)
     (folder / "config.json").unlink()
@@ -164,6 +208,13 @@ def test_vocabulary(folder: Path, tmp_path: Path) -> None:
     assert "does not fit the checkpoint" in text and str(path) in text and str(folder) in text
     path.write_text("\n".join(VOCABULARY[:-3]))  # the embedding has three rows of padding
     assert read_checkpoint(str(folder), None, path).vocabulary == VOCABULARY[:-3]
+
+
+def test_rows_without_tokens_are_noted_where_padding_does_not_explain_them() -> None:
+    assert not padding_notes(VOCABULARY, "vocab.txt", 53) and not padding_notes(VOCABULARY, "vocab.txt", 54)
+    assert not padding_notes(VOCABULARY, "vocab.txt", 64)
+    (note,) = padding_notes(VOCABULARY, "vocab.txt", 66)
+    assert note.startswith("vocab.txt has 53 tokens, and the token embedding 66 rows: 13 rows have no token.")
 
 
 def test_an_embedding_may_be_padded_but_not_by_another_vocabulary() -> None:
@@ -187,6 +238,9 @@ def test_case(folder: Path) -> None:
 
 
 def test_nothing_that_is_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"class_name": ["BertBackbone"]}')
+    assert "a preset of a list" in message(tmp_path)
+    (tmp_path / "config.json").unlink()
     for given in (tmp_path, tmp_path / "absent" / "bert_model.ckpt", "", "gs://bucket/bert"):
         assert "model.safetensors, vocab.txt" in message(given)
     (tmp_path / "config.json").write_text(json.dumps({"class_name": "GemmaBackbone"}))
@@ -259,3 +313,76 @@ def test_keras_hub(tmp_path: Path) -> None:
     config["config"]["intermediate_dim"] = 36
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert str(tmp_path) in message(tmp_path)
+    config["config"]["hidden_dim"] = 3 * 10**8  # would take more memory than there is
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "weights, but model.weights.h5 has only" in message(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"suffix_indicator": "@"}, '"suffix_indicator" is "@"'),
+        ({"split": False}, '"split" is false'),
+        ({"oov_token": "?"}, '"oov_token" is "?"'),
+        ({"lowercase": "yes"}, '"lowercase" is "yes"'),
+        ({"lowercase": True}, "vocabulary.txt: cannot be read"),
+        (3, 'no object "config"'),
+    ],
+)
+def test_tokenizer_of_keras_hub(tmp_path: Path, config: object, expected: str) -> None:
+    (tmp_path / "assets" / "tokenizer").mkdir(parents=True)
+    if "vocabulary.txt" not in expected:
+        (tmp_path / "assets" / "tokenizer" / "vocabulary.txt").write_text("\n".join(VOCABULARY))
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"config": config}))
+    with pytest.raises(UserError) as caught:
+        read_keras_hub_tokenizer(tmp_path, None)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "outputs", "is_refused"),
+    [
+        (None, 2, False),
+        ("single_label_classification", 3, False),
+        ("regression", 1, False),
+        ("multi_label_classification", 3, True),
+        ("multi_label_classification", 1, True),
+        ("regression", 2, True),
+        (["regression"], 1, True),
+    ],
+)
+def test_problem_type(folder: Path, problem: object, outputs: int, is_refused: bool) -> None:
+    head = {"classifier.weight": np.zeros((outputs, 12), np.float32), "classifier.bias": np.zeros(outputs, np.float32)}
+    change_weights(folder, lambda weights: weights.update(head))
+    change_json(folder / "config.json", problem_type=problem)
+    if not is_refused:
+        assert read_classification_head(folder) is not None
+        return
+    with pytest.raises(UserError, match=r'config\.json: "problem_type" is .* trains a new head'):
+        read_classification_head(folder)
+    assert read_checkpoint(str(folder)).unused == tuple(sorted(head))  # as a start it is fine
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a", "b"], "a name for each of the 2 classes"),
+        ({"0": "a"}, "a name for each of the 2 classes"),
+        ({"0": "a", "1": None}, "names class 1 null"),
+        ({"0": "a", "1": {}}, "names class 1 an object"),
+        ({"0": " ", "1": "b"}, 'names class 0 " "'),
+        ({"0": "a", "1": "a"}, 'gives two classes the name "a"'),
+    ],
+)
+def test_names_of_classes(names: object, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        read_labels({"id2label": names}, 2, Path("config.json"))
+    assert read_labels({"id2label": {"1": "b", "0": 0}}, 2, Path("config.json")) == ("0", "b")
+
+
+@pytest.mark.parametrize("shapes", [((2, 12), (3,)), ((12,), (2,)), ((0, 12), (0,)), ((2, 12), (2, 1))])
+def test_misshapen_head(folder: Path, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    kernel, bias = (np.zeros(shape, np.float32) for shape in shapes)
+    change_weights(folder, lambda weights: weights.update({"classifier.weight": kernel, "classifier.bias": bias}))
+    with pytest.raises(UserError, match=r"classifier\.weight has shape"):
+        read_classification_head(folder)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from power_bert.errors import UserError
-from power_bert.model.checkpoints.config import read_json
 from power_bert.model.checkpoints.readers import open_safetensors
+from power_bert.text.json_object import read_json, shown
 
 _KERNEL, _BIAS = "classifier.weight", "classifier.bias"
 
@@ -33,22 +35,53 @@ def read_classification_head(folder: Path) -> ClassificationHead | None:
     """Reads the head of `BertForSequenceClassification`; None where the folder holds an encoder alone.
 
     Raises:
-        UserError: The head's weights are not what its config says.
+        UserError: The head's weights are not what its config says, or it gives several labels to one text.
     """
     stored = open_safetensors(folder)
     if _KERNEL not in stored.shapes or _BIAS not in stored.shapes:
         return None
-    kernel, bias = (np.asarray(stored.read(name), np.float32) for name in (_KERNEL, _BIAS))
-    labels = _labels(folder / "config.json", len(bias))
-    if kernel.ndim != 2 or len(kernel) != len(bias):
+    kernel, bias = (stored.read_float32(name) for name in (_KERNEL, _BIAS))
+    if kernel.ndim != 2 or bias.shape != kernel.shape[:1] or not bias.size:
         raise UserError(f"{folder}: {_KERNEL} has shape {kernel.shape} and {_BIAS} {bias.shape}; download it again.")
+    config_path = folder / "config.json"
+    config = read_json(config_path)
+    check_problem_type(config, len(bias), config_path)
+    labels = read_labels(config, len(bias), config_path)
     return ClassificationHead(np.ascontiguousarray(kernel.T), bias, labels)
 
 
-def _labels(config_path: Path, num_outputs: int) -> tuple[str, ...] | None:
+def check_problem_type(config: Mapping[str, Any], num_outputs: int, path: Path) -> None:
+    """Raises a UserError where the outputs of a sequence classifier are not the logits of one class each, or a score.
+
+    Args:
+        config: Its `config.json`.
+        num_outputs: Outputs of its head.
+        path: Of the config, for the message.
+    """
+    expected = ("single_label_classification",) if num_outputs > 1 else ("regression", "single_label_classification")
+    if config.get("problem_type") not in (None, *expected):
+        raise UserError(
+            f'{path}: "problem_type" is {shown(config["problem_type"])} with {num_outputs} outputs. Expected '
+            f"{shown(expected[0])}: a text has one class here, or one score, and several labels or scores at once "
+            "cannot be predicted, evaluated, exported or taught. Give another classifier, or give this one as "
+            "CHECKPOINT_PATH to `bash run.sh`, which trains a new head."
+        )
+
+
+def read_labels(config: Mapping[str, Any], num_outputs: int, path: Path) -> tuple[str, ...] | None:
+    """Names of the classes in the config of a sequence classifier; None for a regressor, which has one output."""
     if num_outputs == 1:
         return None
-    names = read_json(config_path).get("id2label") or {str(index): f"LABEL_{index}" for index in range(num_outputs)}
-    if not isinstance(names, dict) or set(names) != {str(index) for index in range(num_outputs)}:
-        raise UserError(f'{config_path}: expected "id2label" with a name for each of the {num_outputs} classes.')
-    return tuple(str(names[str(index)]) for index in range(num_outputs))
+    numbers = [str(index) for index in range(num_outputs)]
+    names = config.get("id2label") or {number: f"LABEL_{number}" for number in numbers}
+    if not isinstance(names, dict) or set(names) != set(numbers):
+        raise UserError(f'{path}: expected "id2label" with a name for each of the {num_outputs} classes.')
+    labels: list[str] = []
+    for number in numbers:
+        name = names[number]
+        if not isinstance(name, str | int) or not str(name).strip():
+            raise UserError(f'{path}: "id2label" names class {number} {shown(name)}. Expected a text.')
+        if str(name) in labels:
+            raise UserError(f'{path}: "id2label" gives two classes the name {shown(name)}. Expected different names.')
+        labels.append(str(name))
+    return tuple(labels)

@@ -1,14 +1,14 @@
-"""The JSON files beside the weights: sizes and constants of the encoder, case of the tokenizer."""
+"""The JSON files beside the weights: sizes and constants of the encoder."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError
-from power_bert.files import read_lines
 from power_bert.model.checkpoints.types import BertArchitecture
+from power_bert.text.json_object import read_json as read_json  # other modules import it from here
+from power_bert.text.json_object import shown
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,13 @@ class Kind:
     description: str
 
 
-SIZE = Kind((int,), lambda value: value >= 1, "a whole number of at least 1")
+# Far over any real model, and small enough that names and shapes can be listed.
+_LARGEST_SIZE, _MOST_LAYERS = 2**31 - 1, 4096
+
+SIZE = Kind((int,), lambda value: 1 <= value <= _LARGEST_SIZE, f"a whole number from 1 to {_LARGEST_SIZE}")
+LAYERS = Kind((int,), lambda value: 1 <= value <= _MOST_LAYERS, f"a whole number from 1 to {_MOST_LAYERS}")
 RATE = Kind((int, float), lambda value: 0 <= value < 1, "a number from 0 to below 1")
-POSITIVE = Kind((int, float), lambda value: value > 0, "a number above 0")
+SMALL = Kind((int, float), lambda value: 0 < value <= 1, "a number above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Entry:
 # bert_config.json of Google's BERT and config.json of Hugging Face's use the same keys. Defaults are those of both.
 BERT_ENTRIES = (
     Entry("vocabulary_size", "vocab_size", SIZE),
-    Entry("num_layers", "num_hidden_layers", SIZE),
+    Entry("num_layers", "num_hidden_layers", LAYERS),
     Entry("num_heads", "num_attention_heads", SIZE),
     Entry("hidden_dim", "hidden_size", SIZE),
     Entry("intermediate_dim", "intermediate_size", SIZE),
@@ -50,14 +54,14 @@ BERT_ENTRIES = (
     Entry("dropout", "hidden_dropout_prob", RATE, 0.1),
     Entry("attention_dropout", "attention_probs_dropout_prob", RATE, 0.1),
     # Google's config has no such key: tf.contrib.layers.layer_norm always uses 1e-12.
-    Entry("layer_norm_epsilon", "layer_norm_eps", POSITIVE, 1e-12),
-    Entry("initializer_range", "initializer_range", POSITIVE, 0.02),
+    Entry("layer_norm_epsilon", "layer_norm_eps", SMALL, 1e-12),
+    Entry("initializer_range", "initializer_range", SMALL, 0.02),
 )
 
 # keras_hub.models.BertBackbone has one dropout rate, which is also that of the attention.
 KERAS_HUB_ENTRIES = (
     Entry("vocabulary_size", "vocabulary_size", SIZE),
-    Entry("num_layers", "num_layers", SIZE),
+    Entry("num_layers", "num_layers", LAYERS),
     Entry("num_heads", "num_heads", SIZE),
     Entry("hidden_dim", "hidden_dim", SIZE),
     Entry("intermediate_dim", "intermediate_dim", SIZE),
@@ -89,24 +93,6 @@ HUGGING_FACE_ACTIVATIONS = {
 _HUGGING_FACE_FIXED = {"model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON file that holds one object.
-
-    Raises:
-        UserError: It is missing, not UTF-8, not JSON or no object.
-    """
-    text = "\n".join(read_lines(path))
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}, line {error.lineno}: not JSON ({error.msg}). Expected a JSON object; download it again."
-        ) from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds a JSON {type(value).__name__}. Expected an object {{…}}; download it again.")
-    return value
-
-
 def read_tf1_config(path: Path) -> BertArchitecture:
     """Reads `bert_config.json` of Google's BERT; UserError where a value is missing or impossible."""
     config = read_json(path)
@@ -120,8 +106,8 @@ def read_hugging_face_config(path: Path) -> BertArchitecture:
     for key, expected in _HUGGING_FACE_FIXED.items():
         if config.get(key, expected) != expected:
             raise UserError(
-                f'{path}: "{key}" is {json.dumps(config[key])}. Expected {json.dumps(expected)}: only BERT encoders '
-                "with absolute positions can be loaded; give another checkpoint."
+                f'{path}: "{key}" is {shown(config[key])}. Expected {shown(expected)}: only BERT encoders with '
+                "absolute positions can be loaded; give another checkpoint."
             )
     activation = _read_activation(config, path, HUGGING_FACE_ACTIVATIONS)
     return _read_architecture(config, path, BERT_ENTRIES, activation)
@@ -153,30 +139,11 @@ def bert_config(architecture: BertArchitecture, activations: Mapping[str, str]) 
     return config | {"hidden_act": names[architecture.activation]}
 
 
-def read_lowercase(path: Path) -> bool | None:
-    """`do_lower_case` of a Hugging Face `tokenizer_config.json`; None where the file or the key is absent."""
-    return _read_flag(read_json(path), "do_lower_case", path) if path.is_file() else None
-
-
-def read_keras_hub_lowercase(path: Path) -> bool | None:
-    """`lowercase` of a keras-hub `tokenizer.json`; None where the file or the key is absent."""
-    config = read_json(path).get("config") if path.is_file() else None
-    return _read_flag(config, "lowercase", path) if isinstance(config, dict) else None
-
-
-def _read_flag(config: Mapping[str, Any], key: str, path: Path) -> bool | None:
-    value = config.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise UserError(f'{path}: "{key}" is {json.dumps(value)}. Expected true or false; correct it.')
-    return value
-
-
 def _read_activation(config: Mapping[str, Any], path: Path, activations: Mapping[str, str]) -> str:
     name = config.get("hidden_act", "gelu")
     if not isinstance(name, str) or name not in activations:
         raise UserError(
-            f'{path}: "hidden_act" is {json.dumps(name)}. Expected one of {", ".join(activations)}; '
-            "give another checkpoint."
+            f'{path}: "hidden_act" is {shown(name)}. Expected one of {", ".join(activations)}; give another checkpoint.'
         )
     return activations[name]
 
@@ -200,7 +167,7 @@ def _read_value(config: Mapping[str, Any], path: Path, entry: Entry) -> Any:
     kind = entry.kind
     # bool is an int to Python, but no number in JSON.
     if isinstance(value, bool) or not isinstance(value, kind.types) or not kind.rule(value):
-        found = json.dumps(value) if entry.key in config else "missing"
+        found = shown(value) if entry.key in config else "missing"
         raise UserError(
             f'{path}: "{entry.key}" is {found}. Expected {kind.description}; check that it is the config of a BERT.'
         )

@@ -2,20 +2,21 @@
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from power_bert.errors import UserError
 from power_bert.folder_manifest import MANIFEST_FILE, check_folder
-from power_bert.model.checkpoints.config import read_json
 from power_bert.text.download import fetch_snapshot
+from power_bert.text.json_object import read_json, shown
+from power_bert.text.tokenizer_files import TOKENIZER_FILES
 
 CheckpointKind = Literal["tf1", "hugging_face", "keras_hub", "power_bert"]
 
 ACCEPTED_FORMS = """Expected one of:
   the prefix of a checkpoint of Google's BERT, such as uncased_L-12_H-768_A-12/bert_model.ckpt, or its folder
-  a Hugging Face folder of a BERT: config.json, model.safetensors, vocab.txt
+  a Hugging Face folder of a BERT: config.json, model.safetensors, vocab.txt or tokenizer.json
   a keras-hub preset of a BertBackbone: a folder, a name such as bert_tiny_en_uncased, or kaggle://owner/model/keras/name
   hf://owner/name or hf://owner/name@revision: either of the two folders on the Hugging Face hub"""
 
@@ -23,12 +24,12 @@ ACCEPTED_FORMS = """Expected one of:
 _TF1_SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _TF1_USUAL_NAME = "bert_model.ckpt"
 _HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-_PRESET_KINDS: dict[object, CheckpointKind] = {"BertBackbone": "keras_hub", "PowerBertBackbone": "power_bert"}
+_PRESET_KINDS: dict[str, CheckpointKind] = {"BertBackbone": "keras_hub", "PowerBertBackbone": "power_bert"}
 _HUB_PATTERNS = (
     # Hugging Face
-    *("config.json", "*.safetensors", "*.safetensors.index.json", "vocab.txt", "tokenizer_config.json"),
-    # keras-hub
-    *("metadata.json", "task.json", "preprocessor.json", "tokenizer.json"),
+    *("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES),
+    # keras-hub, whose tokenizer.json is another
+    *("metadata.json", "task.json", "preprocessor.json"),
     *("*.weights.h5", "model.weights.json", "assets/tokenizer/*", MANIFEST_FILE),
 )
 
@@ -118,9 +119,10 @@ def checkpoint_kind(checkpoint_path: str | Path) -> CheckpointKind:
     config_path = path / "config.json"
     config = read_json(config_path) if config_path.is_file() else {}
     if "class_name" in config:
-        if config["class_name"] not in _PRESET_KINDS:
-            raise UserError(f"{config_path}: a preset of {config['class_name']}, which is no BERT.\n{ACCEPTED_FORMS}")
-        return _PRESET_KINDS[config["class_name"]]
+        kind = _preset_kind(config)
+        if kind is None:
+            raise UserError(f"{config_path}: a preset of {shown(config['class_name'])}, no BERT.\n{ACCEPTED_FORMS}")
+        return kind
     if any((path / name).is_file() for name in _HUGGING_FACE_WEIGHTS):
         return "hugging_face"
     if any(path.glob("*.index")):
@@ -137,9 +139,15 @@ def stored_similarity(checkpoint_path: str | Path) -> str:
     """
     config_path = Path(checkpoint_path).expanduser() / "config.json"
     config = read_json(config_path) if config_path.is_file() else {}
-    if _PRESET_KINDS.get(config.get("class_name")) != "power_bert":
+    values = config.get("config")
+    if _preset_kind(config) != "power_bert" or not isinstance(values, dict):
         return "dot"
-    return str(config.get("config", {}).get("similarity", "dot"))
+    return str(values.get("similarity", "dot"))
+
+
+def _preset_kind(config: Mapping[str, Any]) -> CheckpointKind | None:
+    name = config.get("class_name")
+    return _PRESET_KINDS.get(name) if isinstance(name, str) else None
 
 
 def tf1_prefix(path: Path) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from power_bert.errors import UserError
+from power_bert.model.checkpoints.finite import check_finite
 from power_bert.model.checkpoints.tables import Row, Shape, Table
 from power_bert.model.checkpoints.types import BertArchitecture, Checkpoint, canonical_shapes
 
@@ -27,6 +28,23 @@ class StoredWeights:
     shapes: Mapping[str, Shape]
     read: Callable[[str], np.ndarray]
 
+    def read_float32(self, name: str) -> np.ndarray:
+        """Read a weight as float32.
+
+        Raises:
+            UserError: It cannot be read, has no float type, or holds a value that is not finite.
+        """
+        array = self.read(name)
+        if array.dtype.name not in _FLOAT_TYPES:
+            raise UserError(
+                f"{self.source}: the weight {name} has type {array.dtype.name}. Expected one of "
+                f"{', '.join(_FLOAT_TYPES)}; give the checkpoint before it was quantized."
+            )
+        with np.errstate(over="ignore"):  # what float32 has no number for is infinite then, and refused
+            array = np.asarray(array, np.float32)
+        check_finite(array, name, self.source)
+        return array
+
 
 def to_canonical_weights(
     stored: StoredWeights, table: Table, architecture: BertArchitecture
@@ -42,7 +60,8 @@ def to_canonical_weights(
         The canonical weights (float32, contiguous) and the stored names that were not used, sorted.
 
     Raises:
-        UserError: A weight is missing, has another shape or no float type, or there are more blocks than configured.
+        UserError: A weight is missing, has another shape or no float type, or is not finite, or there are more blocks
+            than configured.
     """
     prefix = _find_prefix(stored, table)
     _refuse_further_block(stored, table, prefix, architecture.num_layers)
@@ -51,7 +70,8 @@ def to_canonical_weights(
     used: set[str] = set()
     for row in _present_rows(stored, table, prefix, architecture):
         name = _stored_name(stored, row, prefix, shapes[row.canonical], architecture.num_heads)
-        weights[row.canonical] = _read_float32(stored, name, row, shapes[row.canonical])
+        value = row.layout.to_canonical(stored.read_float32(name), shapes[row.canonical])
+        weights[row.canonical] = np.ascontiguousarray(value)
         used.add(name)
     return weights, tuple(sorted(set(stored.shapes) - used))
 
@@ -120,13 +140,3 @@ def _stored_name(stored: StoredWeights, row: Row, prefix: str, shape: Shape, num
         f"{stored.source}: the weight {row.canonical} is missing. Expected {prefix + row.names[0]} of shape "
         f"{expected}, found nothing of that name. The checkpoint is incomplete or of another model; download it again."
     )
-
-
-def _read_float32(stored: StoredWeights, name: str, row: Row, shape: Shape) -> np.ndarray:
-    array = stored.read(name)
-    if array.dtype.name not in _FLOAT_TYPES:
-        raise UserError(
-            f"{stored.source}: {name} (the weight {row.canonical}) has type {array.dtype.name}. "
-            f"Expected one of {', '.join(_FLOAT_TYPES)}; give the checkpoint before it was quantised."
-        )
-    return np.ascontiguousarray(row.layout.to_canonical(array, shape), dtype=np.float32)

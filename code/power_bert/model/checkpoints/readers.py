@@ -1,27 +1,26 @@
 """One reader a checkpoint format; each ends with a canonical `Checkpoint`."""
 
+import contextlib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.model.checkpoints import tables
-from power_bert.model.checkpoints.config import (
-    read_hugging_face_config,
-    read_json,
-    read_keras_hub_config,
-    read_keras_hub_lowercase,
-    read_lowercase,
-    read_tf1_config,
-)
+from power_bert.model.checkpoints.config import read_hugging_face_config, read_keras_hub_config, read_tf1_config
+from power_bert.model.checkpoints.keras_hub_tokenizer import read_keras_hub_tokenizer
 from power_bert.model.checkpoints.location import tf1_prefix
 from power_bert.model.checkpoints.mapping import StoredWeights, to_canonical_weights
 from power_bert.model.checkpoints.tables import Table
-from power_bert.model.checkpoints.types import BertArchitecture, Checkpoint
-from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits, read_vocabulary
-from power_bert.text.tokenizer import is_lowercase
+from power_bert.model.checkpoints.types import BertArchitecture, Checkpoint, canonical_shapes
+from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits, padding_notes
+from power_bert.text.json_object import read_json
+from power_bert.text.tokenizer_files import read_tokenizer
+from power_bert.text.wordpiece_vocabulary import Vocabulary
 
 _DOWNLOAD_AGAIN = "The file is damaged or was not downloaded to its end; download it again."
 
@@ -40,8 +39,7 @@ def read_tf1(path: Path, config_path: Path | None, vocabulary_path: Path | None)
     prefix = tf1_prefix(path)
     architecture = read_tf1_config(config_path or prefix.parent / "bert_config.json")
     stored = _open_tf1(prefix)
-    vocabulary_path = vocabulary_path or _existing(prefix.parent / "vocab.txt")
-    return _assemble(stored, tables.TF1, architecture, vocabulary_path, lowercase=None)
+    return _assemble(stored, tables.TF1, architecture, read_tokenizer(prefix.parent, vocabulary_path))
 
 
 def read_hugging_face(path: Path, config_path: Path | None, vocabulary_path: Path | None) -> Checkpoint:
@@ -57,9 +55,7 @@ def read_hugging_face(path: Path, config_path: Path | None, vocabulary_path: Pat
     """
     architecture = read_hugging_face_config(config_path or path / "config.json")
     stored = open_safetensors(path)
-    lowercase = read_lowercase(path / "tokenizer_config.json")
-    vocabulary_path = vocabulary_path or _existing(path / "vocab.txt")
-    return _assemble(stored, tables.HUGGING_FACE, architecture, vocabulary_path, lowercase)
+    return _assemble(stored, tables.HUGGING_FACE, architecture, read_tokenizer(path, vocabulary_path))
 
 
 def read_keras_hub(path: Path, config_path: Path | None, vocabulary_path: Path | None) -> Checkpoint:
@@ -76,66 +72,68 @@ def read_keras_hub(path: Path, config_path: Path | None, vocabulary_path: Path |
     if config_path is not None:
         raise UserError(f"{config_path}: a keras-hub preset has its own config. Leave the config path empty.")
     architecture = read_keras_hub_config(path / "config.json")
-    stored = _open_keras_hub(path)
-    lowercase = read_keras_hub_lowercase(path / "tokenizer.json")
-    vocabulary_path = vocabulary_path or _existing(path / "assets" / "tokenizer" / "vocabulary.txt")
-    return _assemble(stored, tables.KERAS_HUB, architecture, vocabulary_path, lowercase)
+    stored = _open_keras_hub(path, architecture)
+    return _assemble(stored, tables.KERAS_HUB, architecture, read_keras_hub_tokenizer(path, vocabulary_path))
 
 
 def _assemble(
-    stored: StoredWeights,
-    table: Table,
-    architecture: BertArchitecture,
-    vocabulary_path: Path | None,
-    lowercase: bool | None,
+    stored: StoredWeights, table: Table, architecture: BertArchitecture, vocabulary: Vocabulary | None
 ) -> Checkpoint:
-    # The vocabulary first: it is cheap to check.
-    vocabulary = None if vocabulary_path is None else read_vocabulary(vocabulary_path)
+    notes: list[str] = []
+    lowercase = None
     if vocabulary is not None:
-        check_vocabulary_fits(vocabulary, str(vocabulary_path), architecture.vocabulary_size, stored.source)
-        lowercase = is_lowercase(vocabulary) if lowercase is None else lowercase
+        rows = architecture.vocabulary_size
+        check_vocabulary_fits(vocabulary, vocabulary.source, rows, stored.source)
+        lowercase = vocabulary.settings.lowercase
+        notes += [*vocabulary.notes, *padding_notes(vocabulary, vocabulary.source, rows)]
     weights, unused = to_canonical_weights(stored, table, architecture)
-    return Checkpoint(stored.source, architecture, weights, unused, vocabulary, lowercase)
+    return Checkpoint(stored.source, architecture, weights, unused, vocabulary, lowercase, tuple(notes))
 
 
-def _existing(path: Path) -> Path | None:
-    return path if path.is_file() else None
+@contextlib.contextmanager
+def _reading(what: str, kind: str) -> Iterator[None]:
+    """Turn whatever a library raises for a damaged file into a UserError; for some of them that is an OSError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what} cannot be read as {kind} ({shorten(error)}). {_DOWNLOAD_AGAIN}") from error
 
 
 def _open_tf1(prefix: Path) -> StoredWeights:
     import tensorflow as tf  # only this format needs it
 
-    # TensorFlow's reader raises its own errors, or the built-in ones that its status codes stand for.
-    errors = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
-    try:
+    with _reading(f"{prefix}:", "a TensorFlow checkpoint"):
         reader = tf.train.load_checkpoint(str(prefix))
         shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
-    except errors as error:
-        raise UserError(f"{prefix}: cannot be read as a TensorFlow checkpoint ({error}). {_DOWNLOAD_AGAIN}") from error
 
     def read(name: str) -> np.ndarray:
-        try:
+        with _reading(f"{prefix}: the weight {name}", "a TensorFlow variable"):
             return np.asarray(reader.get_tensor(name))
-        except errors as error:
-            raise UserError(f"{prefix}: the weight {name} cannot be read ({error}). {_DOWNLOAD_AGAIN}") from error
 
     return StoredWeights(str(prefix), shapes, read)
 
 
 def open_safetensors(folder: Path) -> StoredWeights:
-    files = {}
+    """Opens the weights of a Hugging Face folder, in one file or several; a UserError where they are damaged."""
+    files: dict[str, Any] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for path in _safetensors_files(folder):
-        try:
-            file: Any = safe_open(path, framework="numpy")
-        except FileNotFoundError as error:
+        if not path.is_file():
             raise UserError(
                 f"{path}: not there, but model.safetensors.index.json names it. Download it into the folder."
-            ) from error
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: cannot be read as safetensors ({error}). {_DOWNLOAD_AGAIN}") from error
-        files.update(dict.fromkeys(file.keys(), file))
-    shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in files.items()}
-    return StoredWeights(str(folder), shapes, lambda name: files[name].get_tensor(name))
+            )
+        with _reading(f"{path}:", "safetensors"):
+            file: Any = safe_open(path, framework="numpy")
+            files |= dict.fromkeys(file.keys(), file)
+            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+    def read(name: str) -> np.ndarray:
+        with _reading(f"{folder}: the weight {name}", "safetensors"):
+            return np.asarray(files[name].get_tensor(name))
+
+    return StoredWeights(str(folder), shapes, read)
 
 
 def _safetensors_files(folder: Path) -> list[Path]:
@@ -158,16 +156,24 @@ def _safetensors_files(folder: Path) -> list[Path]:
     raise UserError(f"{folder}: no model.safetensors. Download it (or model.safetensors.index.json and its files).")
 
 
-def _open_keras_hub(folder: Path) -> StoredWeights:
+def _open_keras_hub(folder: Path, architecture: BertArchitecture) -> StoredWeights:
+    _check_size(folder, architecture)
     import keras_hub  # takes seconds; only this format needs it
 
-    try:
+    with _reading(f"{folder}:", "a keras-hub preset (config.json, model.weights.h5, assets/tokenizer/vocabulary.txt)"):
         backbone = keras_hub.models.BertBackbone.from_preset(str(folder), dtype="float32")
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{folder}: cannot be loaded as a keras-hub preset ({error}). Check that the folder is complete "
-            "(config.json, model.weights.h5, assets/tokenizer/vocabulary.txt), or download it again."
-        ) from error
     variables = {variable.path: variable for variable in backbone.weights}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    return StoredWeights(str(folder), shapes, lambda name: variables[name].numpy())
+    return StoredWeights(str(folder), shapes, lambda name: np.asarray(variables[name]))
+
+
+def _check_size(folder: Path, architecture: BertArchitecture) -> None:
+    """Refuse a config whose model could not be in the weights' files, before it takes memory."""
+    files = list(folder.glob("*.weights.h5"))
+    size = sum(path.stat().st_size for path in files)
+    count = sum(math.prod(shape) for shape in canonical_shapes(architecture).values())
+    if files and count > size:
+        raise UserError(
+            f"{folder / 'config.json'}: its sizes make {count:,} weights, but {files[0].name} has only {size:,} bytes. "
+            "Expected config and weights of the same model; download both again."
+        )

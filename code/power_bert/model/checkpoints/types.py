@@ -74,8 +74,10 @@ class Checkpoint:
         architecture: Sizes and constants.
         weights: Canonical name (`canonical_shapes`) -> float32 array. The pooler's two may be absent.
         unused: Names stored in the checkpoint that have no place in an encoder: heads, optimizer slots, counters.
-        vocabulary: Word pieces in the order of their ids; None where the checkpoint has none.
-        lowercase: Whether the vocabulary is uncased; None where there is no vocabulary and nothing says it.
+        vocabulary: Tokens in the order of their ids, a `Vocabulary` where the tokenizer has settings of its own; None
+            where the checkpoint has none.
+        lowercase: Whether the vocabulary is uncased; None where there is no vocabulary.
+        notes: What the user should know about it.
     """
 
     source: str
@@ -84,6 +86,7 @@ class Checkpoint:
     unused: tuple[str, ...] = ()
     vocabulary: list[str] | None = None
     lowercase: bool | None = None
+    notes: tuple[str, ...] = ()
 
 
 def expand_blocks(template: str, num_layers: int) -> list[str]:

@@ -1,41 +1,33 @@
-"""The vocabulary that comes with a checkpoint: reading it, and checking that it fits."""
+"""Whether the vocabulary that comes with a checkpoint fits its weights."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from power_bert.errors import UserError
-from power_bert.files import read_lines
 
-_NEEDED_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 # Some checkpoints pad the embedding to a multiple of 8, 64 or 1024 rows for speed. A larger gap is another vocabulary.
 _PADDING_ROWS = 1024
-
-
-def read_vocabulary(path: Path) -> list[str]:
-    """Reads a `vocab.txt`: one word piece a line, its id the line's number less one.
-
-    Raises:
-        UserError: The file is missing, empty or not UTF-8, or [PAD], [UNK], [CLS] or [SEP] is not in it.
-    """
-    vocabulary = read_lines(path)
-    missing = sorted(set(_NEEDED_TOKENS) - set(vocabulary))
-    if missing:
-        raise UserError(
-            f"{path}: no line {', '.join(missing)}. Expected a WordPiece vocabulary of BERT, one token a line; "
-            "use the vocab.txt that came with the checkpoint."
-        )
-    return vocabulary
 
 
 def check_vocabulary_fits(
     vocabulary: Sequence[str], vocabulary_source: str, embedding_rows: int, checkpoint_source: str
 ) -> None:
     """Raises UserError unless the vocabulary has one token a row of the token embedding, padding rows aside."""
-    spare = embedding_rows - len(vocabulary)
-    if 0 <= spare < _PADDING_ROWS:
+    if 0 <= embedding_rows - len(vocabulary) < _PADDING_ROWS:
         return
     raise UserError(
         f"{vocabulary_source} has {len(vocabulary)} tokens, but the token embedding of {checkpoint_source} has "
         f"{embedding_rows} rows: a vocabulary that does not fit the checkpoint. Expected as many tokens as rows; use "
         "the vocab.txt that came with the checkpoint."
     )
+
+
+def padding_notes(vocabulary: Sequence[str], vocabulary_source: str, embedding_rows: int) -> list[str]:
+    """Says where the embedding has more rows than tokens, and that is not for a round number of rows."""
+    spare = embedding_rows - len(vocabulary)
+    roundness = embedding_rows & -embedding_rows  # the largest power of two that divides it
+    if spare < max(roundness, 2):
+        return []
+    return [
+        f"{vocabulary_source} has {len(vocabulary)} tokens, and the token embedding {embedding_rows} rows: {spare} "
+        "rows have no token. If the file was cut off, download it again"
+    ]

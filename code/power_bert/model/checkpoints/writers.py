@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from power_bert.errors import UserError
 from power_bert.files import atomic_directory, atomic_write_text
 from power_bert.model.checkpoints import tables
 from power_bert.model.checkpoints.config import HUGGING_FACE_ACTIVATIONS, TF1_ACTIVATIONS, bert_config
 from power_bert.model.checkpoints.mapping import to_stored_weights
 from power_bert.model.checkpoints.masked_lm_head import HUGGING_FACE_HEAD, TF1_HEAD, stored_masked_lm_head
 from power_bert.model.checkpoints.types import Checkpoint
+from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.tokenizer_files import CONFIG_FILE, VOCABULARY_FILE
+from power_bert.text.wordpiece_vocabulary import Vocabulary
+
+_NO_FLAGS = {"lstrip": False, "rstrip": False, "single_word": False}
 
 
 def write_tf1_checkpoint(
@@ -50,7 +54,9 @@ def write_tf1_checkpoint(
             tensors=[tf.constant(weight) for weight in weights.values()],
         )
         _write_json(prefix.parent / "bert_config.json", config)
-        _write_vocabulary(prefix.parent / "vocab.txt", checkpoint)
+        _write_vocabulary(prefix.parent, checkpoint)
+        if Vocabulary.of(checkpoint.vocabulary or []).settings.unusual:  # which this format knows nothing of
+            _write_json(prefix.parent / CONFIG_FILE, _tokenizer_config(checkpoint, bool(checkpoint.lowercase)))
         for suffix in (".data-00000-of-00001", ".index"):
             os.replace(os.path.join(temporary, prefix.name + suffix), f"{prefix}{suffix}")
 
@@ -75,9 +81,7 @@ def write_hugging_face(
         "torch_dtype": "float32",
     } | bert_config(checkpoint.architecture, HUGGING_FACE_ACTIVATIONS)
     if checkpoint.vocabulary is not None:
-        if "[PAD]" not in checkpoint.vocabulary:
-            raise UserError(f"{checkpoint.source}: the vocabulary has no [PAD]; it cannot be written.")
-        config["pad_token_id"] = checkpoint.vocabulary.index("[PAD]")
+        config["pad_token_id"] = WordPieceTokenizer(checkpoint.vocabulary).pad_id
     weights = to_stored_weights(checkpoint, tables.HUGGING_FACE)
     if masked_lm_head is not None:
         weights = {f"bert.{name}": value for name, value in weights.items()}
@@ -86,20 +90,28 @@ def write_hugging_face(
         # transformers refuses files without this mark.
         save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
         _write_json(partial / "config.json", config)
-        _write_vocabulary(partial / "vocab.txt", checkpoint)
+        _write_vocabulary(partial, checkpoint)
         if checkpoint.lowercase is not None:
-            tokenizer = {
-                "do_lower_case": checkpoint.lowercase,
-                "model_max_length": checkpoint.architecture.max_sequence_length,
-                "tokenizer_class": "BertTokenizer",
-            }
-            _write_json(partial / "tokenizer_config.json", tokenizer)
+            tokenizer = _tokenizer_config(checkpoint, checkpoint.lowercase)
+            _write_json(partial / CONFIG_FILE, tokenizer | {"model_max_length": config["max_position_embeddings"]})
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     atomic_write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
-def _write_vocabulary(path: Path, checkpoint: Checkpoint) -> None:
+def _write_vocabulary(folder: Path, checkpoint: Checkpoint) -> None:
     if checkpoint.vocabulary is not None:
-        atomic_write_text(path, "\n".join(checkpoint.vocabulary) + "\n")
+        atomic_write_text(folder / VOCABULARY_FILE, "\n".join(checkpoint.vocabulary) + "\n")
+
+
+def _tokenizer_config(checkpoint: Checkpoint, lowercase: bool) -> dict[str, Any]:
+    """What Hugging Face's BertTokenizer reads beside the tokens; what is usual there is left out."""
+    vocabulary = Vocabulary.of(checkpoint.vocabulary or [])
+    settings = vocabulary.settings.unusual
+    added = {
+        str(vocabulary.ids[token["content"]]): {**token, "special": not token["normalized"], **_NO_FLAGS}
+        for token in settings.pop("added_tokens", ())
+    }
+    config = {"do_lower_case": lowercase, "tokenizer_class": "BertTokenizer", **settings}
+    return config | ({"added_tokens_decoder": added} if added else {})

@@ -81,7 +81,7 @@ export class Classifier {
    * @throws {Error} The runtime cannot run it.
    */
   static async load(file, runtime) {
-    const tokenizer = new WordPieceTokenizer(file.vocabulary, file.lowercase);
+    const tokenizer = new WordPieceTokenizer(file.vocabulary, file.tokenizer);
     const classifier = new Classifier(file, tokenizer, runtime, await runtime.compile(file.bytes));
     // The first run prepares memory and takes many times as long as the others.
     for (const signature of file.signatures) checkOutputs(file, await classifier.run(signature, [], []));

@@ -2,6 +2,7 @@
 // labels from the archive at its end.
 
 import { Table } from "./flatbuffer.js";
+import { readTokenizerSettings } from "./tokenizer_settings.js";
 import { readAppendedZip } from "./zip.js";
 
 const [FLOAT32, INT32] = [0, 2];
@@ -65,7 +66,7 @@ export class ModelFileError extends Error {
  * @property {string} licence
  * @property {string[]} vocabulary
  * @property {string[]} labels Empty for a model that gives one number (a regression).
- * @property {boolean} lowercase
+ * @property {object} tokenizer Settings of the tokenizer, see `readTokenizerSettings`.
  * @property {boolean} takesPairs
  * @property {number} maxLength
  * @property {string} task
@@ -116,7 +117,7 @@ async function read(bytes, fileName) {
     licence: metadata.string(METADATA.licence),
     vocabulary: readVocabulary(metadata, files, fileName),
     labels,
-    lowercase: extra.lowercase ?? true,
+    tokenizer: readTokenizerSettings(extra),
     takesPairs: extra.pairs ?? false,
     maxLength: extra.max_length ?? signatures.at(-1).length,
     task: extra.task ?? "",

@@ -4,7 +4,6 @@
 
 import { Tokenizer } from "@huggingface/tokenizers";
 
-const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 const MAX_CHARACTERS_PER_WORD = 100;
 // Ideographs outside the Basic Multilingual Plane that the trainer sets apart; the library looks at UTF-16 units and
 // misses them.
@@ -12,21 +11,21 @@ const RARE_IDEOGRAPH = /[\u{20000}-\u{2A6DF}\u{2A700}-\u{2B81F}\u{2B920}-\u{2CEA
 
 export class WordPieceTokenizer {
   /**
-   * @param {string[]} vocabulary The tokens in the order of their ids.
-   * @param {boolean} lowercase Whether texts are lower-cased and accents stripped.
+   * @param {string[]} vocabulary The tokens in the order of their ids; of equal ones the last counts.
+   * @param {object} settings As `readTokenizerSettings` of tokenizer_settings.js gives them.
    */
-  constructor(vocabulary, lowercase) {
-    const ids = Object.create(null);
-    vocabulary.forEach((token, id) => (ids[token] = id));
-    const missing = SPECIAL_TOKENS.filter((token) => !(token in ids));
+  constructor(vocabulary, settings) {
+    const special = ["pad", "unk", "cls", "sep", "mask"].map((role) => settings[`${role}_token`]);
+    const ids = new Map(vocabulary.map((token, id) => [token, id]));
+    const missing = special.slice(0, 4).filter((token) => !ids.has(token));
     if (missing.length) {
       throw new Error(`The vocabulary lacks the special tokens ${missing.join(", ")}.`);
     }
-    this.lowercase = lowercase;
-    this.padId = ids["[PAD]"];
-    this.clsId = ids["[CLS]"];
-    this.sepId = ids["[SEP]"];
-    this.tokenizer = build(ids, lowercase);
+    this.settings = settings;
+    this.padId = ids.get(settings.pad_token);
+    this.clsId = ids.get(settings.cls_token);
+    this.sepId = ids.get(settings.sep_token);
+    this.tokenizer = build(vocabulary, ids, special, settings);
   }
 
   /**
@@ -59,8 +58,9 @@ export class WordPieceTokenizer {
   // What the library does otherwise than the trainer's (see RARE_IDEOGRAPH). JavaScript lower-cases a sigma at the end
   // of a word to ς; the trainer, character by character, to σ.
   prepare(text) {
-    const spaced = text.replace(RARE_IDEOGRAPH, " $& ");
-    return this.lowercase ? spaced.replaceAll("Σ", "σ") : spaced;
+    const { lowercase, tokenize_chinese_chars: setsApart } = this.settings;
+    const spaced = setsApart ? text.replace(RARE_IDEOGRAPH, " $& ") : text;
+    return lowercase ? spaced.replaceAll("Σ", "σ") : spaced;
   }
 }
 
@@ -77,35 +77,39 @@ export function truncatePair(numFirst, numSecond, budget) {
   return numFirst > numSecond ? [longer, shorter] : [shorter, longer];
 }
 
-function build(ids, lowercase) {
-  const specialTokens = SPECIAL_TOKENS.map((content) => ({
-    id: ids[content],
-    content,
-    special: true,
-    normalized: false,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-  }));
+function build(vocabulary, ids, special, settings) {
+  const { lowercase, added_tokens: added } = settings;
+  const normalized = new Map(special.map((token) => [token, false]));
+  added.forEach((token) => normalized.set(token.content, token.normalized));
+  // Added tokens at the end of the vocabulary are no word pieces.
+  const isAdded = (token) => !special.includes(token) && normalized.has(token);
+  const numWordPieces = vocabulary.findLastIndex((token) => !isAdded(token)) + 1;
+  const pieces = Object.create(null);
+  for (const [token, id] of ids) if (id < numWordPieces) pieces[token] = id;
   const definition = {
     model: {
       type: "WordPiece",
-      vocab: ids,
-      unk_token: "[UNK]",
+      vocab: pieces,
+      unk_token: settings.unk_token,
       continuing_subword_prefix: "##",
       max_input_chars_per_word: MAX_CHARACTERS_PER_WORD,
     },
     normalizer: {
       type: "BertNormalizer",
       clean_text: true,
-      handle_chinese_chars: true,
-      strip_accents: lowercase,
+      handle_chinese_chars: settings.tokenize_chinese_chars,
+      strip_accents: settings.strip_accents ?? lowercase,
       lowercase,
     },
     pre_tokenizer: { type: "BertPreTokenizer" },
     post_processor: null,
     decoder: null,
-    added_tokens: specialTokens,
+    added_tokens: [...normalized]
+      .filter(([content]) => ids.has(content))
+      .map(([content, isNormalized]) => ({ id: ids.get(content), content, special: true, normalized: isNormalized })),
   };
-  return new Tokenizer(definition, {});
+  const tokenizer = new Tokenizer(definition, {});
+  // The library makes word pieces of all added tokens.
+  for (const content of normalized.keys()) if (!(content in pieces)) tokenizer.model.tokens_to_ids.delete(content);
+  return tokenizer;
 }

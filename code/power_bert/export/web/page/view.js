@@ -145,7 +145,7 @@ function details(file) {
     Version: file.version,
     Author: file.author,
     Licence: file.licence,
-    Vocabulary: `${file.vocabulary.length} word pieces, ${file.lowercase ? "lower-case" : "cased"}`,
+    Vocabulary: `${file.vocabulary.length} word pieces, ${file.tokenizer.lowercase ? "lower-case" : "cased"}`,
     Inputs: Object.entries(inputNames).map(([role, name]) => (role === name ? role : `${role} (${name})`)).join(", "),
     Output: `${numOutputs} × float32`,
     Labels: file.labels.join(", "),

@@ -1,0 +1,24 @@
+"""Weights that are not finite, which no training gets rid of."""
+
+import numpy as np
+
+from power_bert.errors import UserError
+
+
+def check_finite(values: np.ndarray, name: str, source: str) -> None:
+    """Raise a UserError where a weight holds NaN or infinity.
+
+    Args:
+        values: The weight.
+        name: Under which the file has it, for the message.
+        source: The file or folder, for the message.
+    """
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    place = tuple(int(index) for index in np.argwhere(~finite)[0])
+    raise UserError(
+        f"{source}: the weight {name} is not finite at {int((~finite).sum())} of {values.size} places, the first is "
+        f"{values[place]} at {place}. Expected numbers: the checkpoint is damaged, or its training failed. Download it "
+        "again, or give another one."
+    )
