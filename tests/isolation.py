@@ -8,7 +8,10 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+
+from filelock import FileLock
 
 _VARIABLE = "POWER_BERT_TESTS"
 # Settings of the user's libraries, and of run.sh where pytest is called without it.
@@ -34,3 +37,14 @@ def _isolate() -> Path:
 
 
 TESTS_FOLDER = _isolate()
+
+
+def made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """Return a path that the first process of a test session makes and the others find; tests leave it as it is."""
+    path, done = TESTS_FOLDER / name, TESTS_FOLDER / f"{name}.done"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not done.exists():
+            make(path)
+            done.touch()
+    return path

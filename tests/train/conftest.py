@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from isolation import made_once
 from power_bert.config import Experiment, resolve_experiment
 
 WORDS = (
@@ -74,18 +75,20 @@ def _row(task: str, split: str, index: int, first: str, second: str) -> Sequence
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(write_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_checkpoint(write_checkpoint: Callable[..., Path]) -> Path:
     """Hugging Face folder of a BERT with 2 blocks, 2 heads, hidden 8 and 40 positions."""
-    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny", VOCABULARY, 2, 2, 8, 12)
+    return made_once("train/checkpoint/tiny", lambda path: write_checkpoint(path, VOCABULARY, 2, 2, 8, 12))
 
 
 @pytest.fixture(scope="session")
-def tiny_glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_glue() -> Path:
     """A GLUE folder with CoLA, MRPC and STS-B of 40, 12 and 9 rows each."""
-    folder = tmp_path_factory.mktemp("glue")
-    for task in FOLDERS:
-        write_tiny_data(folder, task)
-    return folder
+
+    def write(folder: Path) -> None:
+        for task in FOLDERS:
+            write_tiny_data(folder, task)
+
+    return made_once("train/glue", write)
 
 
 @pytest.fixture(scope="session")
@@ -155,5 +158,11 @@ def make_classifier() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def cola_run(run_tiny: Callable[..., FinishedRun], tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    return run_tiny(tmp_path_factory.mktemp("cola") / "run")
+def cola_run(run_tiny: Callable[..., FinishedRun], make_experiment: Callable[..., Experiment]) -> FinishedRun:
+    """The run of all three phases, made once for all processes: it is the slowest fixture."""
+
+    def run(folder: Path) -> None:
+        folder.with_name("output.txt").write_text(run_tiny(folder).output, encoding="utf-8")
+
+    folder = made_once("train/cola/run", run)
+    return FinishedRun(make_experiment(folder), folder, folder.with_name("output.txt").read_text(encoding="utf-8"))
