@@ -17,7 +17,7 @@ TASK="${TASK-cola}"
 
 # Folder with the task's train.tsv, dev.tsv and test.tsv, such as glue_data/CoLA (`bash run.sh download cola`), or the
 # name of a data set of TensorFlow Datasets, such as tfds:glue/cola.
-# Empty: a small generated data set, glue_data/sample/CoLA, for cola; where download puts it for the others.
+# Empty: a small generated data set, glue_data/sample/acceptability, for cola; where download puts it for the others.
 DATA_DIR="${DATA_DIR-}"
 
 # Pretrained BERT: TF1 checkpoint (…/bert_model.ckpt), Hugging Face folder, keras-hub preset or hf://owner/name.
@@ -389,6 +389,9 @@ The environment:
 
   POWER_BERT_VENV
       Folder of the virtual environment. Empty: .venv beside run.sh.
+
+  POWER_BERT_HOME
+      Folder that gets checkpoints/ and glue_data/. Empty: the one of run.sh.
 
   EXTRAS
       Optional dependencies of pyproject.toml to install as well: test, jax, beam, wandb, parity (torch, transformers).
