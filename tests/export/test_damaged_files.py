@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -12,9 +11,10 @@ from typing import Any
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from mutations import mutation_settings
 from power_bert.errors import UserError
 from power_bert.export.appended_files import read_appended_files
 from power_bert.export.flat_tables import TableReader, write_root
@@ -261,13 +261,6 @@ def test_something_that_is_no_file_is_refused(tmp_path: Path) -> None:
 
 # --- Mutations ---
 
-MUTATIONS = settings(
-    max_examples=int(os.environ.get("POWER_BERT_MUTATIONS", "50")),
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 EDITS = st.lists(
     st.tuples(
         st.sampled_from(["replace", "insert", "delete", "cut"]),
@@ -291,7 +284,7 @@ def mutate(content: bytes, edits: list[tuple[str, float, bytes]]) -> bytes:
     return content
 
 
-@MUTATIONS
+@mutation_settings
 @given(EDITS)
 def test_a_mutated_file_is_the_same_or_refused(edits: list[tuple[str, float, bytes]]) -> None:
     whole, same = _hashed()
@@ -312,7 +305,7 @@ def _hashed() -> tuple[bytes, StoredModel]:
     return whole, parse(whole)
 
 
-@MUTATIONS
+@mutation_settings
 @given(st.sampled_from([BARE, MODEL]), EDITS)
 def test_a_mutated_model_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, model: bytes, edits: list[tuple[str, float, bytes]]
@@ -328,7 +321,7 @@ def test_a_mutated_model_is_read_or_refused(
         assert lines[0].startswith(str(path))
 
 
-@MUTATIONS
+@mutation_settings
 @given(EDITS)
 def test_mutated_settings_can_be_shown_or_are_refused(
     tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[str, float, bytes]]
@@ -350,7 +343,7 @@ JSON = st.recursive(
 )
 
 
-@MUTATIONS
+@mutation_settings
 @given(st.sampled_from(sorted(SETTINGS)), JSON)
 def test_settings_with_any_value_can_be_shown_or_are_refused(
     tmp_path_factory: pytest.TempPathFactory, key: str, value: Any

@@ -1,7 +1,6 @@
 """Whatever is done to the files of a checkpoint: the right kind of value, or an error that the user can read."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from mutations import mutation_settings
 from power_bert.errors import UserError
 from power_bert.model.checkpoints import (
     BertArchitecture,
@@ -45,13 +45,6 @@ TOKENIZER_JSON = {
 }
 # Longer than what a user reads of a file is quoted nowhere.
 LONGEST_MESSAGE = 1200
-several = settings(
-    max_examples=int(os.environ.get("POWER_BERT_MUTATIONS", "20")),
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 changes = st.lists(
     st.tuples(st.sampled_from(["set", "insert", "delete", "cut", "repeat"]), st.floats(0, 1), st.binary(max_size=6)),
     min_size=1,
@@ -157,7 +150,7 @@ def with_mutation(path: Path, operations: Any, check: Callable[[], None]) -> Non
         "added_tokens.json",
     ],
 )
-@several
+@mutation_settings
 @given(operations=changes)
 def test_tokenizer_files(hugging_face: Path, name: str, operations: Any) -> None:
     def read() -> Any:
@@ -170,7 +163,7 @@ JSON_FILES = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.jso
 
 
 @pytest.mark.parametrize("name", JSON_FILES)
-@several
+@mutation_settings
 @given(steps=st.lists(st.integers(0, 20), min_size=1, max_size=5), value=values)
 def test_values_in_json(hugging_face: Path, name: str, steps: list[int], value: Any) -> None:
     path = hugging_face / name
@@ -182,7 +175,7 @@ def test_values_in_json(hugging_face: Path, name: str, steps: list[int], value: 
         path.write_bytes(whole)
 
 
-@several
+@mutation_settings
 @given(operations=changes)
 def test_a_vocabulary_inside_tokenizer_json(hugging_face: Path, tmp_path: Path, operations: Any) -> None:
     data = mutated(json.dumps(TOKENIZER_JSON).encode(), operations)
@@ -191,7 +184,7 @@ def test_a_vocabulary_inside_tokenizer_json(hugging_face: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-@several
+@mutation_settings
 @given(operations=changes)
 def test_hugging_face(hugging_face: Path, name: str, operations: Any) -> None:
     def read() -> Any:
@@ -200,7 +193,7 @@ def test_hugging_face(hugging_face: Path, name: str, operations: Any) -> None:
     with_mutation(hugging_face / name, operations, read)
 
 
-@several
+@mutation_settings
 @given(operations=changes)
 def test_head_of_a_classifier(tmp_path_factory: pytest.TempPathFactory, operations: Any) -> None:
     folder = tmp_path_factory.mktemp("head")
@@ -227,7 +220,7 @@ def tf1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["bert_config.json", "bert_model.ckpt.index", "bert_model.ckpt.data-00000-of-00001"])
-@several
+@mutation_settings
 @given(operations=changes)
 def test_tf1(tf1: Path, name: str, operations: Any) -> None:
     def read() -> Any:
@@ -250,7 +243,7 @@ def keras_hub_preset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "name", ["config.json", "tokenizer.json", "assets/tokenizer/vocabulary.txt", "model.weights.h5"]
 )
-@several
+@mutation_settings
 @given(operations=changes)
 def test_keras_hub(keras_hub_preset: Path, name: str, operations: Any) -> None:
     def read() -> Any:
