@@ -24,7 +24,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the console script as a user does, from a folder of his own."""
-    environment = {name: value for name, value in os.environ.items() if name != "POWER_BERT_HOME"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("POWER_BERT_")}
     environment |= {"PYTHONPATH": str(installed), "HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "cache")}
     (folder / "home").mkdir(exist_ok=True)
     command = [sys.executable, str(installed / "bin" / "power-bert"), *arguments]

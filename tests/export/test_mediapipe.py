@@ -95,5 +95,5 @@ def test_a_file_whose_tokenizer_it_cannot_express_is_refused(
     vocabulary = model.classifier.preprocessor.tokenizer.get_vocabulary()
     model.classifier.preprocessor.tokenizer = PowerBertTokenizer(vocabulary, lowercase=False)
     export(model, path, ExportOptions(), Console(quiet=True))
-    with pytest.raises(AssertionError, match="tokenizer"):
+    with pytest.raises(AssertionError, match="input process unit"):
         classify(path)

@@ -47,7 +47,8 @@ class WholePreset:
         Raises:
             UserError: A file is missing, cut, altered or damaged; the message names it.
         """
-        import power_bert.model.students  # noqa: F401 (registers the students' classes)
+        import power_bert.model.masked_lm
+        import power_bert.model.students  # noqa: F401 (both register their classes)
 
         folder = locate_checkpoint(preset)
         described = [folder / name for name in _DESCRIPTIONS if (folder / name).is_file()]

@@ -173,7 +173,7 @@ def resolve_study(values: Mapping[str, Any], where: str) -> Study:
     with parsing(where, "a study", "Correct the file."):
         try:
             _refuse_unknown("", values, _TABLES)
-            tables = {name: _table(name, values[name]) for name in values}
+            tables = {name: _table(name, values[name]) for name in values if values[name] is not None}
             shared = tables.get("pretraining", {})
             cells = tuple(_cells(shared, tables.get("grid", {})))
             match = None if "match" not in tables else {**shared, **tables["match"]}
