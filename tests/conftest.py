@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 import random
 import sys
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 from isolation import TESTS_FOLDER
+
+# By default Python looks for garbage after every 700 new objects, which costs time among the millions of TensorFlow.
+gc.set_threshold(50_000, 10, 10)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
