@@ -6,6 +6,7 @@ one wins). What a killed process leaves behind is removed by the next write of t
 """
 
 import contextlib
+import hashlib
 import itertools
 import os
 import shutil
@@ -122,6 +123,12 @@ def decode_lines(source: str | Path, data: bytes, first_line: int) -> str:
         raise UserError(
             f"{source}, line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8. {_EXPECTED_UTF_8}"
         ) from error
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:

@@ -7,14 +7,13 @@ A folder without one (made by an older version, or by another program) is read a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError, shorten
-from power_bert.files import atomic_write_text
+from power_bert.files import atomic_write_text, file_sha256
 from power_bert.parsing import parse_json, parsing
 
 MANIFEST_FILE = "power_bert_manifest.json"
@@ -35,12 +34,6 @@ def write_manifest(folder: Path) -> None:
 
 def _is_listed(path: Path) -> bool:
     return path.name != MANIFEST_FILE and path.suffix != ".md" and not path.name.startswith(".")
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_folder(folder: Path) -> None:

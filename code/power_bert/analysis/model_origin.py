@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from power_bert.config import Experiment, checkpoint_name
 from power_bert.distill_config import RANDOM, TEACHER, Distillation, Ensemble
 from power_bert.errors import UserError
+from power_bert.files import file_sha256
 from power_bert.parsing import parsing
 from power_bert.run_dir import RunDir
 from power_bert.settings import TrainingSettings
@@ -62,7 +62,8 @@ def _of_checkpoint(checkpoint: str) -> Origin:
     folder = Path(checkpoint).expanduser()
     if RunDir(folder).holds_run:
         return find_origin(read_settings(RunDir(folder)))
-    if hub is None and _sha256(folder / _WEIGHTS) == MINILM_SHA256[_WEIGHTS]:
+    weights = folder / _WEIGHTS
+    if hub is None and weights.is_file() and file_sha256(weights) == MINILM_SHA256[_WEIGHTS]:
         return Origin(MINILM_REPOSITORY, MINILM_REPOSITORY, "apache-2.0")
     card = _card_metadata(_cached_card(hub[1], hub[2]) if hub else folder / "README.md")
     license_name = card.get("license")
@@ -71,13 +72,6 @@ def _of_checkpoint(checkpoint: str) -> Origin:
         hub[1] if hub else "",
         license_name if isinstance(license_name, str) and license_name else UNKNOWN_LICENSE,
     )
-
-
-def _sha256(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cached_card(repository: str, revision: str | None) -> Path | None:

@@ -19,8 +19,7 @@ from power_bert.corpus.shards import Shard, shard_path
 from power_bert.corpus.vocabulary_file import check_same_test_split, read_origin
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_bytes, atomic_write_text, is_empty
-from power_bert.folder_manifest import file_sha256
+from power_bert.files import atomic_write_bytes, atomic_write_text, file_sha256, is_empty
 from power_bert.json_form import NUMBER, Each, Maybe, check_form
 from power_bert.parsing import parse_json
 from power_bert.text.tokenizer import WordPieceTokenizer

@@ -19,8 +19,7 @@ import numpy as np
 from power_bert.corpus.document_split import SIDES, Side
 from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_bytes, atomic_write_text
-from power_bert.folder_manifest import file_sha256
+from power_bert.files import atomic_write_bytes, atomic_write_text, file_sha256
 from power_bert.json_form import check_form
 from power_bert.parsing import parse_json, parsing
 

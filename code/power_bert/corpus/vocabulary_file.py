@@ -12,8 +12,7 @@ from pathlib import Path
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
-from power_bert.folder_manifest import file_sha256
+from power_bert.files import atomic_write_text, file_sha256
 from power_bert.parsing import parse_json, parsing
 
 

@@ -9,7 +9,6 @@ import keras
 from rich.console import Console
 
 from power_bert.corpus.manifest import Corpus, open_corpus
-from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
 from power_bert.locks import writes
 from power_bert.pretrain.devices import training_devices
@@ -42,7 +41,7 @@ def pretrain(
     corpus = open_corpus(settings.corpus)
     _check_corpus(corpus, settings)
     start_pretraining_dir(folder, settings, {**describe_machine(), "corpus": corpus_fingerprint(corpus)})
-    with disk_errors_explained(folder.path), Reporter(folder.log, folder.tensorboard, console) as reporter:
+    with Reporter(folder.log, folder.tensorboard, console) as reporter:
         if folder.is_done:
             reporter.say(f"{folder.path}: already done")
             return folder

@@ -1,6 +1,5 @@
 """Downloads of pretrained checkpoints: any repository of the Hugging Face hub, and the default checkpoint MiniLM."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from power_bert.archives import open_zip
 from power_bert.errors import UserError, shorten
-from power_bert.files import atomic_directory, atomic_write_text, foreign_files
+from power_bert.files import atomic_directory, atomic_write_text, file_sha256, foreign_files
 from power_bert.locks import writes
 
 MINILM_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
@@ -190,8 +189,7 @@ def _find_problem(folder: Path) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_sha256(path)
         if found != MINILM_SHA256[name]:
             return f"{name} has sha256 {found}, expected {MINILM_SHA256[name]}: damaged, incomplete or another version"
     return None

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_directory
+from power_bert.files import atomic_directory, file_sha256
 from power_bert.locks import one_writer
 from power_bert.text.examples import count_examples
 from power_bert.text.glue_archives import ARCHIVES, NEWSGROUPS_ARCHIVE, PUBLISHED, Archive
 from power_bert.text.glue_tasks import get_task
-from power_bert.text.transfer import Progress, TransferError, fetch_file, set_aside, sha256_of
+from power_bert.text.transfer import Progress, TransferError, fetch_file, set_aside
 
 ALL = "all"
 DOWNLOADS = "downloads"
@@ -139,7 +139,7 @@ def _fetch(
 
 
 def _is_published(file: Path) -> bool:
-    return sha256_of(file) == PUBLISHED[file.name].sha256
+    return file_sha256(file) == PUBLISHED[file.name].sha256
 
 
 def _find_problem(archive: Archive, folder: Path) -> str | None:

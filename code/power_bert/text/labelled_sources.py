@@ -1,12 +1,11 @@
 """Folders as the labelled sets are published: the archive of the 20 newsgroups, and MASSIVE's one file a language."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 from power_bert.errors import UserError
-from power_bert.files import read_line_chunks
+from power_bert.files import file_sha256, read_line_chunks
 from power_bert.parsing import parse_json
 from power_bert.text.labelled_sets import LABELLED_TASKS, NEWSGROUPS
 from power_bert.text.newsgroups import ARCHIVE_NAME, read_documents
@@ -48,8 +47,7 @@ class PublishedFolderSource(FolderSource):
         published = self._published(task)
         if published is None:
             return super().fingerprint(task)
-        with open(published, "rb") as file:
-            return {published.name: hashlib.file_digest(file, "sha256").hexdigest()}
+        return {published.name: file_sha256(published)}
 
     def _published(self, task: Task) -> Path | None:
         name = {NEWSGROUPS: ARCHIVE_NAME, MASSIVE: _MASSIVE_FILE}.get(task.name)

@@ -1,11 +1,11 @@
 """Where examples come from. A new kind of source is a class with the three methods of `Source`."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from power_bert.errors import UserError
+from power_bert.files import file_sha256
 from power_bert.text.row_readers import RawRows, read_rows
 from power_bert.text.task import Split, Task
 
@@ -64,8 +64,7 @@ class FolderSource:
         digests = {}
         for split in task.files:
             for path in self._found(task, split)[:1]:
-                with open(path, "rb") as file:
-                    digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+                digests[path.name] = file_sha256(path)
         return digests
 
     def find_file(self, task: Task, split: Split) -> Path:

@@ -1,6 +1,5 @@
 """Downloads of published files: an interrupted one goes on where it stopped, and what came is compared by sha256."""
 
-import hashlib
 import http.client
 import os
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from power_bert.errors import UserError, shorten
+from power_bert.files import file_sha256
 
 # Told the bytes that are there and, where the server says it, those of the whole file.
 Progress = Callable[[int, int | None], None]
@@ -45,18 +45,12 @@ class PublishedFile:
     sha256: str
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def set_aside(path: Path) -> Path:
     """Rename a file that was refused, so that another one can take its place; returns its new path.
 
     The new name has the beginning of the file's sha256: refusing the same content again leaves no second copy.
     """
-    aside = path.with_name(f"{path.name}.refused-{sha256_of(path)[:8]}")
+    aside = path.with_name(f"{path.name}.refused-{file_sha256(path)[:8]}")
     os.replace(path, aside)
     return aside
 
@@ -86,11 +80,11 @@ def fetch_file(url: str, target: Path, published: PublishedFile, progress: Progr
         part.unlink()
     was_there = _size(part) > 0
     _complete(url, part, published.max_bytes, progress)
-    if was_there and sha256_of(part) != published.sha256:
+    if was_there and file_sha256(part) != published.sha256:
         part.unlink()
         _complete(url, part, published.max_bytes, progress)
     os.replace(part, target)
-    if (found := sha256_of(target)) != published.sha256:
+    if (found := file_sha256(target)) != published.sha256:
         raise TransferError(
             f"{url}: not the published {target.name} (its sha256 is {found}, expected {published.sha256}). What was "
             f"sent is set aside as {set_aside(target)}"
