@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
-# PoWER-BERT: fine-tune a BERT, find how many word-vectors each of its blocks needs, re-train it with only those.
+# PoWER-BERT: fine-tune a BERT, search how many tokens each of its blocks needs, re-train it with only those.
 #
 #   bash run.sh                 the whole run with the settings below (sets up an environment of its own the first time)
 #   bash run.sh COMMAND …       any other command in the same environment
-#   bash run.sh test            ruff, mypy and the tests
+#   bash run.sh test            ruff, mypy, codespell and the tests
+#   bash run.sh docs            the documentation site, in site/; --serve shows it while you write
+#   bash run.sh notebook        the notebooks, in their order, with their outputs; notebook 01 only the first
 #   bash run.sh --help          all settings, commands and examples
 set -euo pipefail
 
 set -a # every setting is exported: the Python program reads them from the environment
 # === Settings. Edit them here, or give them in the environment: TASK=mrpc EPOCH=4 bash run.sh ===
-# Empty means the default that the comment names. A relative path counts from the folder in which you call run.sh.
+# Empty means the default that the comment names. Relative paths start at the folder in which you call run.sh.
 
 # GLUE task: cola, sst-2, mrpc, sts-b, qqp, mnli-m, mnli-mm, qnli, rte or wnli. Others: emotion, massive, 20newsgroups.
-# custom: your own data; see TEXT_COLUMNS below.
+# custom: your own data; one file as DATA_DIR implies it.
 TASK="${TASK-cola}"
 
-# Folder with the task's train.tsv, dev.tsv and test.tsv, such as glue_data/CoLA (`bash run.sh download cola`), or the
-# name of a data set of TensorFlow Datasets, such as tfds:glue/cola.
-# Empty: a small generated data set, glue_data/sample/acceptability, for cola; where download puts it for the others.
+# Folder with the task's train.tsv, dev.tsv and test.tsv, such as glue_data/CoLA (`bash run.sh download cola`); one file of
+# your own (.csv, .tsv or .jsonl), which is then split; or a data set of TensorFlow Datasets, such as tfds:glue/cola.
+# Empty: for cola a small generated data set, glue_data/sample/acceptability; for other tasks the folder of download.
 DATA_DIR="${DATA_DIR-}"
 
 # Pretrained BERT: TF1 checkpoint (…/bert_model.ckpt), Hugging Face folder, keras-hub preset or hf://owner/name.
-# Empty: checkpoints/all-MiniLM-L6-v2, fetched on first use (90 MB).
+# Empty: checkpoints/all-MiniLM-L6-v2, downloaded on first use (90 MB).
 CHECKPOINT_PATH="${CHECKPOINT_PATH-}"
 
 # WordPiece vocabulary (vocab.txt). Empty: the one beside the checkpoint.
@@ -30,126 +32,138 @@ VOCAB_PATH="${VOCAB_PATH-}"
 # Configuration of the BERT (bert_config.json). Empty: the one beside the checkpoint.
 BERT_CONFIG_PATH="${BERT_CONFIG_PATH-}"
 
-# Folder of the run: models, predictions, metrics, log.
-# Empty: checkpoints/runs/TASK/NAME, named after the data and the checkpoint; other settings get a NAME-2, and so on.
+# Run directory: models, predictions, metrics, log.
+# Empty: checkpoints/runs/TASK/NAME, named after data and checkpoint; a run with other settings gets NAME-2, and so on.
 OUTPUT_DIR="${OUTPUT_DIR-}"
 
-# Epochs of fine-tuning and of re-training, each: 1 to 1000.
+# Epochs of fine-tuning, and of re-training: 1 to 1000.
 EPOCH="${EPOCH-3}"
 
-# Examples of a training batch: 1 to 4096. Empty: the task's own, for GLUE the paper's (cola 32).
+# Examples per training batch: 1 to 4096. Empty: the task's default, for GLUE the paper's (cola 32).
 BATCH_SIZE="${BATCH_SIZE-}"
 
-# How far an average retention parameter moves in one update of the search, up to 1; usual 1e-4 to 1e-2. They go
-# from 1 (kept) to 0 (eliminated), so this and the number of updates decide how much can be eliminated.
-# Empty: the task's own, for GLUE the paper's (cola 1.5e-3); 3e-3 for the embedded sample. SPEEDUP raises it where needed.
+# Learning rate of the retention parameters: how far an average one moves in a training step of the search, up to 1;
+# usual 1e-4 to 1e-2. They go from 1 (kept) to 0 (eliminated), so this and the number of steps bound the elimination.
+# Empty: the task's default, for GLUE the paper's (cola 1.5e-3), 3e-3 for the embedded sample; SPEEDUP may raise it.
 LR_SOFT_EXTRACT="${LR_SOFT_EXTRACT-}"
 
 # Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 6e-5.
-# Empty: the task's own, for GLUE the paper's (cola 2e-5); 1e-4 for the embedded sample. Small models want more: 1e-4.
+# Empty: the task's default, for GLUE the paper's (cola 2e-5); 1e-4 for the embedded sample, and good for small models.
 LR_BERT="${LR_BERT-}"
 
-# Weight λ of the regulariser in the search, 0 to 10; usual 1e-4 to 7e-3; a larger one keeps fewer word-vectors.
-# Empty: the task's own, for GLUE the paper's (cola 7e-3).
+# Weight λ of the regularizer in the search, 0 to 10; usual 1e-4 to 7e-3. A larger one keeps fewer tokens.
+# Empty: the task's default, for GLUE the paper's (cola 7e-3).
 LAMBDA="${LAMBDA-}"
 
-# How many times fewer floating-point operations the search is to arrive at, 1.05 to 100; usual 1.5 to 4.
-# Empty: LAMBDA decides. With a number, LAMBDA is not used.
+# Target FLOPs reduction of the search, 1.05 to 100; usual 1.5 to 4 (2: half of the floating-point operations).
+# Empty: LAMBDA decides. With a target, LAMBDA is not used.
 SPEEDUP="${SPEEDUP-}"
 
-# --- Further knobs: the defaults are fine for most runs ---
+# Largest loss of the dev score against a model trained as long with nothing eliminated, 0 to 100 points; usual 0.5 to 2.
+# The search then takes the fastest configuration within it, and with SPEEDUP one that is at least so fast.
+MAX_LOSS="${MAX_LOSS-}"
 
-# Word pieces of an example, 5 to 4096; longer examples are cut. Empty: the task's own, for GLUE the paper's (cola 64).
+# With SPEEDUP or MAX_LOSS, 1 also searches how many attention heads and feed-forward neurons each block keeps; 0: tokens alone.
+WIDTH="${WIDTH-1}"
+
+# 1: the fine-tuned model of phase 1 teaches phases 2 and 3, beside the labels; 0: labels alone, as in the paper.
+# Empty: 1 with SPEEDUP or MAX_LOSS, else 0.
+SELF_DISTILL="${SELF_DISTILL-}"
+
+# --- Further settings: the defaults are fine for most runs ---
+
+# Max length in tokens, 5 to 4096; longer examples are truncated.
+# Empty: the task's default, for GLUE the paper's (cola 64).
 MAX_LENGTH="${MAX_LENGTH-}"
 
-# Of initialisation, order and dropout: a whole number from 0.
+# Random seed for initialization, data order and dropout: a whole number from 0.
 SEED="${SEED-0}"
 
-# Training examples to use, chosen at random, the same for every seed: a whole number from 1. Empty: all.
+# Number of training examples, a random choice that does not depend on SEED: a whole number from 1. Empty: all.
 TRAIN_EXAMPLES="${TRAIN_EXAMPLES-}"
 
-# Whether the vocabulary is cased: 1, 0, or auto (as the checkpoint says).
+# Whether the vocabulary is cased: 1, 0, or auto (read from the checkpoint).
 CASED="${CASED-auto}"
 
-# Similarity of the attention: dot, cosine, euclidean or gaussian. Empty: as the checkpoint was pre-trained, which is
-# dot for all but those of `bash run.sh pretrain --similarity …`.
+# Similarity of the attention: dot, cosine, euclidean or gaussian. Empty: that of the checkpoint, which is dot unless
+# `bash run.sh pretrain --similarity …` made it.
 SIMILARITY="${SIMILARITY-}"
 
-# How the search fades word-vectors out: visibility (nobody attends to them) or scale (multiplied, as in the paper).
+# How the search fades tokens out: visibility (less attention to them) or scale (multiplied, as in the paper).
 GATE="${GATE-visibility}"
 
-# What the search counts: fraction (shares of each example's own length) or tokens (word-vectors, as in the paper).
+# Unit of the search: fraction (of each example's own length) or tokens (a number of tokens, as in the paper).
 RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 
-# What the search learns in each block: step (the share of its words to keep) or free (a parameter for each rank of
-# significance, as in the paper; they can sink together at no cost, and hard extraction then loses more).
+# What the search learns in each block: step (the fraction of tokens to keep) or free (a parameter per rank of
+# significance, as in the paper; they can all shrink together at no loss, and hard extraction then loses more).
 RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 
-# How much re-training shakes the significance of words before it chooses which to keep: 0 (not at all) to 2. With 0.3
-# a model hangs less on that choice, which rounding to 8 bits can turn: for `export --quantize int8`. It can cost a
-# point or more where few words are kept. Empty: 0.
+# Noise on the significance of tokens during re-training: 0 (none) to 2. int8 quantization can change which tokens are
+# selected; 0.3 makes a model robust to that, for `export --quantize int8`. It can cost a point or more of the score if
+# few tokens are kept. Empty: 0.
 RETENTION_JITTER="${RETENTION_JITTER-}"
 
-# Of a task of your own (TASK=custom; train, dev and test in DATA_DIR as .tsv, .csv or .jsonl; test may be missing):
-# the column of the texts, or of both texts of a pair with a comma between them. Empty: sentence.
+# TASK=custom (one file, or train, dev and optionally test in a folder, as .tsv, .csv or .jsonl): column of the texts, or
+# the two columns of text pairs, separated by a comma. Empty: guessed from names and values.
 TEXT_COLUMNS="${TEXT_COLUMNS-}"
 
-# Of a task of your own: the column of the labels or scores. Empty: label.
+# TASK=custom: column of the labels or scores. Empty: guessed from names and values.
 LABEL_COLUMN="${LABEL_COLUMN-}"
 
-# Of a task of your own: its labels, with commas between them. Empty: those of the training data, sorted.
+# TASK=custom: labels, separated by commas. Empty: those of the training data, sorted.
 LABELS="${LABELS-}"
 
-# Of a task of your own: what picks the best epoch: accuracy or macro_f1; spearman or pearson if the labels are scores
-# (of any range). Empty: accuracy.
+# TASK=custom: metric that selects the best epoch: accuracy or macro_f1; spearman or pearson for scores of any range.
+# Empty: accuracy.
 METRIC="${METRIC-}"
 
-# Epochs of the search: 1 to 1000. Empty: as EPOCH.
+# Epochs of the search: 1 to 1000; with SPEEDUP or MAX_LOSS, of each of its stages. Empty: EPOCH, there 1.
 SEARCH_EPOCH="${SEARCH_EPOCH-}"
 
-# Share of a phase's updates in which the learning rate rises: 0 to 0.99.
+# Fraction of a phase's training steps with a rising learning rate: 0 to 0.99.
 WARMUP="${WARMUP-0.1}"
 
 # Decoupled weight decay: 0 to 1.
 WEIGHT_DECAY="${WEIGHT_DECAY-0.01}"
 
-# Dropout rate of hidden states and attention: 0 to 0.9. Empty: the checkpoint's.
+# Dropout rate of hidden states and attention: 0 to 0.9. Empty: that of the checkpoint.
 DROPOUT="${DROPOUT-}"
 
-# Retention configuration of phase 3: 64,48,… (word-vectors of each block) or 1.0,0.8,… (shares of each example's
-# words), or a retention.json. Phase 2 (the search) is left out then, and phase 3 starts from the fine-tuned weights.
-# With EVAL_ONLY or PREDICT_ONLY: what the model keeps; none keeps everything. Empty: searched, or as the model has it.
+# Retention configuration of phase 3: 64,48,… (tokens kept after each block), 1.0,0.8,… (fractions of each example's
+# tokens) or a retention.json. The search (phase 2) is then skipped, and phase 3 starts from the fine-tuned weights.
+# With EVAL_ONLY or PREDICT_ONLY: that of the model; none keeps all tokens. Empty: searched, or stored in the model.
 RETENTION_CONFIG="${RETENTION_CONFIG-}"
 
-# 1: also trains the baseline that elimination is compared with: fine-tuning that goes on, with nothing eliminated, for as
-# many epochs as search and re-training take. Also of a finished run. 0: not.
+# 1: also trains the baseline of the comparison: fine-tuning, with nothing eliminated, for as many further epochs as
+# search and re-training have together. Also for a finished run. 0: no baseline.
 BASELINE="${BASELINE-0}"
 
-# Whether phases 1 and 3 write predictions of the test data in GLUE's form: 1 or 0.
+# Whether phases 1 and 3 write predictions of the test data in GLUE's format: 1 or 0.
 PRED_GLUE="${PRED_GLUE-1}"
 
-# 1: train nothing, score on dev what is trained: the run in OUTPUT_DIR, or a CHECKPOINT_PATH with a head.
+# 1: no training; score the run in OUTPUT_DIR, or a CHECKPOINT_PATH with a classification head, on dev.
 EVAL_ONLY="${EVAL_ONLY-0}"
 
-# 1: train nothing, write predictions of the test data into OUTPUT_DIR/predictions; the model is that of EVAL_ONLY.
+# 1: no training; write predictions of the test data into OUTPUT_DIR/predictions, with the model of EVAL_ONLY.
 PREDICT_ONLY="${PREDICT_ONLY-0}"
 
-# What computes: tensorflow or jax (which is installed when asked for).
+# Keras backend: tensorflow or jax (installed on first use).
 BACKEND="${BACKEND-${KERAS_BACKEND:-tensorflow}}"
 
 # CPU threads, a whole number from 1. Empty: all cores.
 THREADS="${THREADS-}"
 
-# Whether an interrupted run goes on where it stopped: 1, or 0 to start it anew.
+# 1: resume an interrupted run. 0: start it from scratch.
 RESUME="${RESUME-1}"
 
 # === End of the settings ===
 set +a
 
-# Another Python's settings must not reach this project's own environment.
+# Settings of another Python must not affect this project's own environment.
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
-# The folder of this file, also where it is called through a symbolic link.
+# The folder of this file, also if it is called through a symbolic link.
 script="${BASH_SOURCE[0]}"
 while [[ -L $script ]]; do
   link="$(readlink "$script")"
@@ -163,8 +177,8 @@ script="$root/$(basename "$script")"
 venv="${POWER_BERT_VENV:-$root/.venv}"
 [[ $venv == /* ]] || venv="$PWD/$venv"
 python="$venv/bin/python"
-stamp="$venv/power-bert-installed"      # what was installed; written last, so that a killed installation has none
-unfinished="$venv/power-bert-unfinished" # there while pip is writing
+stamp="$venv/power-bert-installed"      # what was installed; written last, so that a killed installation has no stamp
+unfinished="$venv/power-bert-unfinished" # exists while pip is writing
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -179,7 +193,7 @@ sha256() {
   if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi
 }
 
-# First line of the stamp: the requirements' hash and the version of Python.
+# First line of the stamp: hash of the requirements and version of Python.
 fingerprint() {
   local hash version
   hash="$(cd "$root" && cat requirements.txt requirements.lock tests/requirements.lock pyproject.toml | sha256)"
@@ -187,7 +201,7 @@ fingerprint() {
   printf '%s %s\n' "${hash%% *}" "$version"
 }
 
-# Whether the stamp fits, with all extras given: then pip is not called, and no network is needed.
+# Whether the stamp matches and lists all given extras; then pip is not called, and no network is needed.
 environment_is_ready() {
   local extra installed_fingerprint installed_extras
   [[ -x $python && -f $stamp ]] || return 1
@@ -216,7 +230,7 @@ find_python() {
   return 1
 }
 
-# The packages of the extras given, one a line; those of "test" are locked in tests/requirements.lock.
+# The packages of the given extras, one per line; those of "test" are locked in tests/requirements.lock.
 extra_requirements() {
   "$python" - "$root/pyproject.toml" "$@" <<'PY'
 import sys
@@ -231,7 +245,7 @@ sys.stdout.writelines(sorted({f"{package}\n" for name in wanted if name != "test
 PY
 }
 
-# Says what failed, with the last lines of the log, and what to do; ends run.sh.
+# Prints what failed, the last lines of the log and what to do, and exits.
 setup_failed() {
   local what="$1" log="$2"
   say "run.sh: setting up the environment failed: $what. The last lines of the output:"
@@ -244,7 +258,7 @@ Then call run.sh again; it goes on with what is missing."
   exit 1
 }
 
-# Installs packages, with uv where it is there; what stands in a lock file is installed in that version, hash for hash.
+# Installs packages, with uv if it is available; locked packages are installed by version and hash.
 install_packages() {
   if command -v uv >/dev/null &&
     uv pip install --python "$python" ${force:+--reinstall} "$@" >>"$work/log" 2>&1 </dev/null; then return; fi
@@ -276,11 +290,11 @@ install_environment() {
   is_supported "$python" ||
     fail "$venv has $("$python" --version 2>&1): expected 3.11, 3.12 or 3.13; set POWER_BERT_VENV to another folder"
   extra_requirements "$@" >"$work/extras.txt"
-  # A killed pip can leave a package half written that it later takes for installed: then write all of them anew.
+  # A killed pip can leave a package half-written that it later takes for installed, so all are reinstalled.
   if [[ -e $unfinished ]]; then force=1; fi
   : >"$unfinished"
   if ! install_locked_packages "$@"; then
-    # It failed before it wrote anything: nothing is half written.
+    # pip failed before it wrote anything, so no package is half-written.
     grep -q "^Installing collected packages" "$work/log" || rm -f "$unfinished"
     setup_failed "pip could not install the requirements" "$work/log"
   fi
@@ -291,7 +305,7 @@ install_environment() {
   say "The environment is ready ($((SECONDS - started)) s)."
 }
 
-# Makes the environment where it is missing or old; of several run.sh at once, one does it and the others wait.
+# Creates or updates the environment. If several run.sh are called at once, one does it and the others wait.
 prepare_environment() {
   local extras="${EXTRAS-} $*"
   if [[ $BACKEND == jax ]]; then extras="$extras jax"; fi
@@ -308,7 +322,7 @@ prepare_environment() {
     flock 9
   fi
   if ! environment_is_ready "$@"; then
-    # Extras that are there already stay listed.
+    # Extras that are already installed stay listed.
     if [[ -f $stamp && "$(head -n 1 "$stamp")" == "$(fingerprint)" ]]; then
       # shellcheck disable=SC2046 # words
       set -- $(printf '%s\n' "$@" $(tail -n 1 "$stamp") | sort -u)
@@ -335,8 +349,8 @@ set_environment() {
   fi
   export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-3}" GRPC_VERBOSITY="${GRPC_VERBOSITY:-ERROR}"
   export PYTHONUTF8=1
-  # Tensors come and go with every operation. By default, glibc hands the memory of large ones back to the system each
-  # time and gets it anew, page by page, which costs a third of a training step. Other C libraries ignore this.
+  # Every operation allocates and frees tensors. By default, glibc returns the memory of large ones to the system each
+  # time and requests it again, page by page, which costs a third of a training step. Other C libraries ignore this.
   local malloc="" setting
   for setting in hugetlb=1 mmap_max=0 top_pad=67108864 trim_threshold=8589934592; do
     malloc="$malloc:glibc.malloc.$setting"
@@ -345,13 +359,13 @@ set_environment() {
   export POWER_BERT_PROGRAM="bash run.sh"
 }
 
-# The block of settings above: "names", or "help" with their present values and comments.
+# The block of settings above: "names", or "help" with current values and comments.
 settings() {
   awk -v form="$1" '
     /^# === End/ { exit }
     /^# === Settings/ { inside = 1; next }
     !inside { next }
-    /^# ---/ { comment = ""; if (form == "help") print "Further knobs:\n"; next }
+    /^# ---/ { comment = ""; if (form == "help") print "Further settings:\n"; next }
     /^# / { comment = comment "      " substr($0, 3) "\n"; next }
     /^[A-Z_]+=/ {
       name = $0; sub(/=.*/, "", name)
@@ -364,23 +378,25 @@ settings() {
 
 show_help() {
   cat <<'HELP'
-PoWER-BERT: fine-tune a BERT, find how many word-vectors each of its blocks needs, re-train it with only those.
+PoWER-BERT: fine-tune a BERT, search how many tokens each of its blocks needs, re-train it with only those.
 
 Usage:
   bash run.sh                          the whole run: fine-tune, search, re-train, summary
   bash run.sh COMMAND [arguments]      any command of the program (list below); COMMAND --help explains it
-  bash run.sh test [--all] [arguments] ruff, mypy, pytest; --all: also the slow tests; arguments go to pytest
+  bash run.sh test [--all] [arguments] ruff, mypy, codespell, pytest; --all: also slow tests; arguments go to pytest
+  bash run.sh docs [--serve]           builds the documentation in site/; --serve: shows it, anew after every change
   bash run.sh --help                   this text
 
 Examples:
   bash run.sh
   TASK=mrpc DATA_DIR=glue_data/MRPC CHECKPOINT_PATH=checkpoints/uncased_L-12_H-768_A-12 bash run.sh
   TASK=cola DATA_DIR=glue_data/CoLA LAMBDA=3e-3 EPOCH=4 OUTPUT_DIR=/tmp/cola bash run.sh
+  DATA_DIR=tickets.csv SPEEDUP=2 bash run.sh
   BACKEND=jax THREADS=4 bash run.sh
   EXTRAS=parity bash run.sh test --all
 
-Settings, with the values that they have now: edit them at the top of run.sh, or give them in the environment.
-Empty means the default that is named here. A relative path counts from the folder in which you call run.sh.
+Settings, with their current values: edit them at the top of run.sh, or give them in the environment.
+Empty means the default that is named here. Relative paths start at the folder in which you call run.sh.
 
 HELP
   settings help
@@ -391,17 +407,18 @@ The environment:
       Folder of the virtual environment. Empty: .venv beside run.sh.
 
   POWER_BERT_HOME
-      Folder that gets checkpoints/ and glue_data/. Empty: the one of run.sh.
+      Folder for checkpoints/ and glue_data/. Empty: the folder of run.sh.
 
   EXTRAS
-      Optional dependencies of pyproject.toml to install as well: test, jax, beam, wandb, parity (torch, transformers).
+      Optional dependencies of pyproject.toml to install: test, docs, jax, onnx, openvino, beam, serve, wandb, parity (torch,
+      transformers).
 
 HELP
   if environment_is_ready; then
     set_environment
     exec "$python" -P "$root/code" --help
   fi
-  echo "The program's own commands are listed here once the environment is set up (any other call of run.sh does it)."
+  echo "The commands are listed here once the environment is set up, which any other call of run.sh does."
 }
 
 run_tests() {
@@ -410,19 +427,44 @@ run_tests() {
     selection=(-m "slow or not slow")
     shift
   fi
-  # There is a process of tests for each core: more threads would only get into each other's way.
+  # The tests already run one process per core, so more threads would only slow them down.
   THREADS="${THREADS:-1}" set_environment
   prepare_environment test
-  # The tests see no settings of a run, wherever they are started from.
+  # Settings of a run must not reach the tests.
   # shellcheck disable=SC2046 # names
   unset $(settings names)
   cd "$root"
   step ruff check . || failed="$failed, ruff check"
   step ruff format --check . || failed="$failed, ruff format"
   step mypy || failed="$failed, mypy"
-  # A process a core; each file in one of them, for its tests share what they prepare.
+  step codespell_lib . || failed="$failed, codespell"
+  # One process per core; the tests of a file share fixtures, so they run in one process.
   step pytest -n auto --maxprocesses 4 --dist loadfile "${selection[@]}" "$@" || failed="$failed, pytest"
   [[ -z $failed ]] || fail "not passed: ${failed#, }"
+}
+
+# Writes the generated pages, then builds the site or, with --serve, shows it.
+make_docs() {
+  [[ $# -eq 0 || "$*" == --serve ]] || fail "docs $*: expected nothing, or --serve"
+  set_environment
+  prepare_environment docs
+  # shellcheck disable=SC2046 # names
+  unset $(settings names)
+  cd "$root"
+  export NO_MKDOCS_2_WARNING=1 # an advertisement
+  PYTHONPATH="$root/code" "$python" docs/pages.py
+  if [[ ${1-} == --serve ]]; then exec "$python" -m mkdocs serve; fi
+  "$python" -m mkdocs build
+  say "The documentation is in $root/site: open site/index.html."
+}
+
+# Executes notebooks in their order and stores their outputs; without names all of them.
+run_notebooks() {
+  set_environment
+  prepare_environment notebook
+  # shellcheck disable=SC2046 # names
+  unset $(settings names)
+  PYTHONPATH="$root/code" exec "$python" "$root/notebooks/execute.py" "$@"
 }
 
 step() {
@@ -433,13 +475,18 @@ step() {
 case "${1-}" in
   -h | --help | help) show_help ;;
   test) run_tests "${@:2}" ;;
+  docs) make_docs "${@:2}" ;;
+  notebook) run_notebooks "${@:2}" ;;
   [A-Z]*=*) fail "settings stand before the command: $1 bash run.sh" ;;
   *)
-    # Options without a command are those of `run`.
+    # Options without a command belong to `run`.
     if [[ $# -eq 0 || $1 == -* ]]; then set -- run "$@"; fi
     set_environment
-    prepare_environment
-    # The package is found by its path and not installed: that needs no build, and edits take effect at once.
+    case "$1" in
+      serve | benchmark-serve) prepare_environment serve ;;
+      *) prepare_environment ;;
+    esac
+    # The package is run from its path instead of being installed: no build is needed, and edits take effect at once.
     exec "$python" -P "$root/code" "$@"
     ;;
 esac

@@ -1,4 +1,4 @@
-"""Runs the program from a checkout: ``python code …`` finds the package whatever PYTHONPATH says."""
+"""Entry point of a checkout: ``python code …`` finds the package whatever PYTHONPATH is."""
 
 from power_bert.cli import main
 

@@ -16,7 +16,21 @@ from isolation import TESTS_FOLDER
 # By default Python looks for garbage after every 700 new objects, which costs time among the millions of TensorFlow.
 gc.set_threshold(50_000, 10, 10)
 
+pytest.register_assert_rewrite("layer_harness", "model_harness")
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+# A module comes after those that it imports from.
+pytest_plugins = (
+    "fixtures.file_server",
+    "fixtures.gradients",
+    "fixtures.tiny_models",
+    "fixtures.tiny_students",
+    "fixtures.tiny_runs",
+    "fixtures.tiny_distillations",
+    "fixtures.tiny_exports",
+    "fixtures.server_exports",
+)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +58,7 @@ def minilm(request: pytest.FixtureRequest) -> Path:
     from filelock import FileLock
 
     from power_bert.errors import UserError
-    from power_bert.text.download import fetch_minilm
+    from power_bert.model.checkpoints.download import fetch_minilm
 
     try:
         with FileLock(TESTS_FOLDER / "all-MiniLM-L6-v2.lock"):

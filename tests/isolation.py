@@ -17,7 +17,18 @@ _VARIABLE = "POWER_BERT_TESTS"
 # Settings of the user's libraries, and of run.sh where pytest is called without it.
 _NOT_FOR_TESTS = (
     *("KERAS_HOME", "KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "HF_HOME", "XDG_CACHE_HOME", "TFDS_DATA_DIR"),
-    *("MPLCONFIGDIR", "TASK", "DATA_DIR", "CHECKPOINT_PATH", "OUTPUT_DIR", "SEED", "EPOCH", "BATCH_SIZE", "MAX_LENGTH"),
+    *(
+        "POWER_BERT_PROGRAM",
+        "MPLCONFIGDIR",
+        "TASK",
+        "DATA_DIR",
+        "CHECKPOINT_PATH",
+        "OUTPUT_DIR",
+        "SEED",
+        "EPOCH",
+        "BATCH_SIZE",
+        "MAX_LENGTH",
+    ),
 )
 
 

@@ -15,16 +15,27 @@ import pytest
 from typer.main import get_command
 
 from power_bert import cli
-from power_bert.config import Experiment, resolve_experiment
+from power_bert.config.experiment import Experiment, resolve_experiment
 from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
-from power_bert.run_dir import PHASES, RunDir
+from power_bert.runs.run_dir import PHASES, RunDir
 from power_bert.text.examples import read_examples
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
 SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LENGTH", "SEED", "TRAIN_EXAMPLES"),
+    *(
+        "LR_SOFT_EXTRACT",
+        "LR_BERT",
+        "LAMBDA",
+        "SPEEDUP",
+        "WIDTH",
+        "MAX_LOSS",
+        "SELF_DISTILL",
+        "MAX_LENGTH",
+        "SEED",
+        "TRAIN_EXAMPLES",
+    ),
     *("CASED", "SIMILARITY", "GATE"),
     *("RETENTION_UNIT", "RETENTION_PROFILE", "RETENTION_JITTER"),
     *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
@@ -79,7 +90,7 @@ def test_settings_of_run_sh_do_not_reach_the_runs_of_a_measurement(
         environments.append(environment)
         return 2, "error: no"
 
-    monkeypatch.setattr("power_bert.train.glue.run_as_process", run)
+    monkeypatch.setattr("power_bert.child_processes.run_as_process", run)
     given = {**dict.fromkeys(SETTINGS, "1"), "KERAS_BACKEND": "tensorflow"}
     options = ("--students", "linear", "--ways", "distilled", "--seeds", "0", "--out", str(tmp_path / "out"))
     assert call("measure-distillation", f"emotion={tmp_path}", *options, **given).code == 1
@@ -90,9 +101,9 @@ def test_settings_of_run_sh_do_not_reach_the_runs_of_a_measurement(
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, bool]]:
     """The experiments that `run` is asked for; nothing is trained."""
-    import power_bert.analysis.report
-    import power_bert.train.driver
-    import power_bert.train.run_folder
+    import power_bert.reports.finish_run
+    import power_bert.runs.run_folder
+    import power_bert.train.run_experiment
 
     asked: list[tuple[Experiment, bool]] = []
 
@@ -100,10 +111,10 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Experiment, bool]]:
         asked.append((experiment, resume))
         return RunDir(Path(experiment.output_dir))
 
-    monkeypatch.setattr(power_bert.train.driver, "run_experiment", run_experiment)
-    monkeypatch.setattr(power_bert.analysis.report, "finish_run", lambda run_dir: None)
+    monkeypatch.setattr(power_bert.train.run_experiment, "run_experiment", run_experiment)
+    monkeypatch.setattr(power_bert.reports.finish_run, "finish_run", lambda run_dir: None)
     # Whatever lies in the default run folder of this checkout.
-    monkeypatch.setattr(power_bert.train.run_folder, "finished_run", lambda experiment, predict_test, baseline: None)
+    monkeypatch.setattr(power_bert.runs.run_folder, "finished_run", lambda experiment, predict_test, baseline: None)
     return asked
 
 
@@ -119,7 +130,13 @@ class TestSettings:
             **{"TASK": "mrpc", "DATA_DIR": "some/MRPC", "CHECKPOINT_PATH": "some/bert", "VOCAB_PATH": "v.txt"},
             **{"BERT_CONFIG_PATH": "c.json", "OUTPUT_DIR": "some/run", "EPOCH": "4", "BATCH_SIZE": "16"},
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
-            **{"SPEEDUP": "", "TRAIN_EXAMPLES": "500"},  # it excludes RETENTION_CONFIG
+            **{
+                "SPEEDUP": "",
+                "MAX_LOSS": "",
+                "WIDTH": "0",
+                "SELF_DISTILL": "0",
+                "TRAIN_EXAMPLES": "500",
+            },  # it excludes RETENTION_CONFIG
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
             **{"RETENTION_PROFILE": "free", "RETENTION_JITTER": "0.1"},
             **{"TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
@@ -143,6 +160,7 @@ class TestSettings:
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"retention_profile": "free", "retention_jitter": 0.1},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
+            **{"width": False, "self_distill": False},
         )
         assert resolved == [(expected, False)]
 
@@ -395,12 +413,17 @@ class TestHelp:
         ended = call("--help")
         assert ended.code == 0 and all(command in ended.output for command in COMMANDS)
         assert {"run", "summary", "benchmark", "fetch", "sample"} <= set(COMMANDS)
+        assert [title in ended.output for title in cli.COMMANDS] == [True] * len(cli.COMMANDS)
+
+    def test_the_version(self, call: Callable[..., Ended]) -> None:
+        assert re.fullmatch(r"power-bert \d+\.\d+\.\d+\n", call("--version").output)
 
     @pytest.mark.parametrize("command", COMMANDS)
     def test_a_command_shows_an_example(self, command: str, call: Callable[..., Ended]) -> None:
         ended = call(command, "--help")
         assert ended.code == 0
-        assert re.search(r"Examples?:", ended.output) and "bash run.sh" in ended.output
+        assert re.search(r"Examples?:", ended.output) and re.search(r"power-bert [a-z]", ended.output)
+        assert "bash run.sh" not in re.sub("EXTRAS=[a-z]+ bash run.sh", "", ended.output)
 
     def test_run_names_all_settings(self, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "200")
@@ -430,12 +453,12 @@ def test_commands_on_a_folder_that_is_no_run(command: str, call: Callable[..., E
 
 
 def test_interruption_says_how_to_go_on(call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
-    import power_bert.train.driver
+    import power_bert.train.run_experiment
 
     def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(power_bert.train.driver, "run_experiment", interrupted)
+    monkeypatch.setattr(power_bert.train.run_experiment, "run_experiment", interrupted)
     ended = call("run")
     assert ended.code == 130 and "the same command goes on" in ended.errors
 

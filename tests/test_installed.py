@@ -37,7 +37,7 @@ def test_it_works_in_the_current_folder(installed: Path, tmp_path: Path) -> None
     result = call(installed, tmp_path, "sample")
     assert (result.returncode, result.stderr) == (0, "")
     assert list((tmp_path / "glue_data").rglob("train.tsv"))
-    result = call(installed, tmp_path, "pretrain", "--config", "configs/nothing.toml", "--corpus", "x", "--out", "y")
-    assert result.returncode == 2 and "With the program come configs/bert_mini.toml, configs/bert_tiny" in result.stderr
+    result = call(installed, tmp_path, "pretrain", "--config", "recipes/nothing.toml", "--corpus", "x", "--out", "y")
+    assert result.returncode == 2 and "With the program come recipes/bert_mini.toml, recipes/bert_tiny" in result.stderr
     assert "Usage: power-bert run" in call(installed, tmp_path, "run", "--help").stdout
     assert {path for path in installed.rglob("*") if "__pycache__" not in path.parts} == before

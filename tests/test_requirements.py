@@ -41,3 +41,11 @@ def test_every_range_is_locked(lock: str, extra: str | None) -> None:
 def test_the_tests_run_on_the_releases_that_users_get() -> None:
     tests = locked("tests/requirements.lock")
     assert {name: tests.get(name) for name in locked("requirements.lock")} == locked("requirements.lock")
+
+
+def test_the_runtime_package_has_the_same_server() -> None:
+    extras = [
+        tomllib.loads((PROJECT_ROOT / path).read_text(encoding="utf-8"))["project"]["optional-dependencies"]["serve"]
+        for path in ("pyproject.toml", "code/power_bert_runtime/pyproject.toml")
+    ]
+    assert extras[0] == extras[1]

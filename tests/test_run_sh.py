@@ -16,7 +16,7 @@ import pytest
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 MAIN_SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP"),
+    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LOSS", "WIDTH", "SELF_DISTILL"),
 )
 FURTHER_SETTINGS = (
     *(
@@ -53,7 +53,7 @@ case "$1 ${{2-}} ${{3-}}" in
     if [[ -n ${{STUB_PIP_ERROR-}} ]]; then echo "$STUB_PIP_ERROR"; exit 1; fi ;;
   "--version "*) echo "Python 3.11.0" ;;
   "-c "* | "- "*) exec "{sys.executable}" "$@" ;;
-  "-m pytest "* | "-m ruff "* | "-m mypy "*)
+  "-m pytest "* | "-m ruff "* | "-m mypy "* | "-m codespell_lib "*)
     echo "$PWD: ${{*:2}} TASK=${{TASK-unset}}" >>"$STUB_LOG"
     [[ $2 != "${{STUB_FAILING-}}" ]] ;;
   *)
@@ -159,6 +159,7 @@ def test_defaults(project: Project) -> None:
     filled = {name: seen[name] for name in MAIN_SETTINGS + FURTHER_SETTINGS if seen[name]}
     assert filled == {
         **{"TASK": "cola", "EPOCH": "3", "SEED": "0", "CASED": "auto", "GATE": "visibility"},
+        **{"WIDTH": "1"},
         **{
             "RETENTION_UNIT": "fraction",
             "RETENTION_PROFILE": "step",
@@ -361,7 +362,7 @@ class TestEnvironment:
     def test_unknown_extra(self, project: Project) -> None:
         result = project.run(settings={"EXTRAS": "parrot"})
         assert result.returncode == 1
-        assert "parrot unknown; there are test, jax, " in result.stderr
+        assert "parrot unknown; there are test, notebook, docs, jax, " in result.stderr
 
     def test_jax_backend_brings_jax(self, project: Project) -> None:
         seen = variables(project.run(settings={"BACKEND": "jax"}).stdout)
@@ -395,6 +396,23 @@ class TestHelp:
         assert f"[-P][{project.root}/code][--help]" in project.run("-h").stdout
 
 
+class TestDocs:
+    def test_pages_are_written_and_the_site_is_built(self, project: Project, tmp_path: Path) -> None:
+        result = project.run("docs", folder=tmp_path, settings={"TASK": "mrpc"})
+        assert result.returncode == 0 and result.stderr.endswith("open site/index.html.\n")
+        assert project.calls("program") == [f"program in {project.root}"] * 2
+        assert [line for line in result.stdout.splitlines() if line.startswith("[")] == [
+            "[docs/pages.py]",
+            "[-m][mkdocs][build]",
+        ]
+        assert "TASK" not in variables(result.stdout) and len(project.calls("pip")) == 2
+
+    def test_serve(self, project: Project) -> None:
+        assert "[-m][mkdocs][serve]" in project.run("docs", "--serve").stdout
+        result = project.run("docs", "--port")
+        assert result.returncode == 1 and "docs --port: expected nothing, or --serve" in result.stderr
+
+
 class TestTests:
     PYTEST = "pytest -n auto --maxprocesses 4 --dist loadfile"
 
@@ -403,7 +421,13 @@ class TestTests:
         assert result.returncode == 0
         assert project.calls(str(project.root)) == [
             f"{project.root}: {call} TASK=unset"
-            for call in ("ruff check .", "ruff format --check .", "mypy", f"{self.PYTEST} -m not slow -k two words")
+            for call in (
+                "ruff check .",
+                "ruff format --check .",
+                "mypy",
+                "codespell_lib .",
+                f"{self.PYTEST} -m not slow -k two words",
+            )
         ]
         assert len(project.calls("pip")) == 1
 
@@ -411,9 +435,9 @@ class TestTests:
         assert project.run("test", "--all", "-x").returncode == 0
         assert f"{self.PYTEST} -m slow or not slow -x" in project.calls(str(project.root))[-1]
 
-    @pytest.mark.parametrize("failing", ["ruff", "mypy", "pytest"])
+    @pytest.mark.parametrize("failing", ["ruff", "mypy", "codespell_lib", "pytest"])
     def test_a_failing_step_fails_all_but_the_others_run(self, project: Project, failing: str) -> None:
         result = project.run("test", settings={"STUB_FAILING": failing})
         assert result.returncode == 1
-        assert f"not passed: {failing}" in result.stderr
-        assert len(project.calls(str(project.root))) == 4
+        assert f"not passed: {failing.removesuffix('_lib')}" in result.stderr
+        assert len(project.calls(str(project.root))) == 5

@@ -1,8 +1,8 @@
-"""Where the program keeps what it makes and fetches.
+"""Folders in which the program keeps what it makes and downloads.
 
-In a checkout: `checkpoints/` and `glue_data/` beside run.sh. Installed with pip: in the current folder, and what any
-project can share in the user's cache folder; never beside the installed package. `POWER_BERT_HOME` names another folder
-for all of it.
+In a checkout these are `checkpoints/` and `glue_data/` beside run.sh. Installed with pip, the program uses the current
+folder for the user's work and the user's cache folder for downloads; it never writes beside the installed package.
+`POWER_BERT_HOME` replaces both.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import platformdirs
 
 PACKAGE = Path(__file__).resolve().parent
-_CHECKOUT = PACKAGE.parents[1]
-_IS_CHECKOUT = (_CHECKOUT / "run.sh").is_file()
-_HOME = os.environ.get("POWER_BERT_HOME") or (_CHECKOUT if _IS_CHECKOUT else "")
+# Folder of run.sh; None if the package is installed.
+CHECKOUT = PACKAGE.parents[1] if (PACKAGE.parents[1] / "run.sh").is_file() else None
+_HOME = os.environ.get("POWER_BERT_HOME") or CHECKOUT or ""
 
-# Of what belongs to the user's work, and of what can be made or fetched again.
+# Folder of the user's work, and folder of what can be made or downloaded again.
 _WORK = Path(_HOME).absolute()
 _CACHE = _WORK if _HOME else platformdirs.user_cache_path("power-bert")
 
@@ -26,8 +26,17 @@ RUNS_FOLDER = _WORK / "checkpoints" / "runs"
 STUDIES_FOLDER = _WORK / "checkpoints" / "studies"
 LOGITS_FOLDER = _CACHE / "checkpoints" / "teacher_logits"
 DEFAULT_CHECKPOINT = _CACHE / "checkpoints" / "all-MiniLM-L6-v2"
-# Not moved by POWER_BERT_HOME: a build of the browser page depends on nothing but the program.
-BUILD_FOLDER = (_CHECKOUT if _IS_CHECKOUT else _CACHE) / "build"
+# POWER_BERT_HOME does not move it: a build of the browser page depends on the program alone.
+BUILD_FOLDER = (CHECKOUT or _CACHE) / "build"
 
-# What Python is given to run this program in a process of its own, after its options.
-PROGRAM = (str(_CHECKOUT / "code"),) if _IS_CHECKOUT else ("-m", "power_bert")
+# Folders of a run, one for each phase. A finished phase has a DONE file and its model, a preset, in MODEL_FOLDER.
+PHASES = ("1_fine_tune", "2_search", "3_retrain")
+# The only phase of a distilled run or of an ensemble.
+DISTILL = "4_distill"
+# Fine-tuning that goes on for as many epochs as search and re-training took: what elimination is compared with.
+BASELINE = "baseline"
+MODEL_FOLDER = "model"
+DONE = "DONE"
+
+# Arguments that make Python run this program in another process, after the options of Python itself.
+PROGRAM = (str(CHECKOUT / "code"),) if CHECKOUT else ("-m", "power_bert")

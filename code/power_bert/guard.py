@@ -1,4 +1,4 @@
-"""The last guard of the command line: whatever happens ends in one line and an exit status."""
+"""Outermost error handling of the command line: every failure ends in one line and an exit status."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import time
 import traceback
 from collections.abc import Callable
 
-from power_bert.disk_errors import explain_disk_error, says_that_the_disk_is_full
 from power_bert.errors import UserError, shorten
+from power_bert.program_name import as_typed
+from power_bert.storage.disk_errors import explain_disk_error, is_disk_full
 
 _USER_ERROR, _UNEXPECTED, _INTERRUPTED = 2, 1, 130
 
@@ -20,8 +21,8 @@ _USER_ERROR, _UNEXPECTED, _INTERRUPTED = 2, 1, 130
 def run_guarded(program: Callable[[], None]) -> None:
     """Run the program and end the process.
 
-    The exit status is that of the program; 2 after an error that the user can mend (a `UserError`, an error of the
-    operating system); 1 after anything unexpected, whose traceback is kept in a file that the line names.
+    The exit status is that of the program. It is 2 after an error that the user can fix (a `UserError` or an error of
+    the operating system), and 1 after an unexpected error, whose traceback is kept in a file that the message names.
 
     Raises:
         SystemExit: Always.
@@ -36,7 +37,7 @@ def run_guarded(program: Callable[[], None]) -> None:
         _give_up_standard_output()
         status = _say("standard output was closed before everything was written", _USER_ERROR)
     except Exception as error:
-        if isinstance(error, OSError) or says_that_the_disk_is_full(error):
+        if isinstance(error, OSError) or is_disk_full(error):
             status = _say(explain_disk_error(error), _USER_ERROR)
         else:
             status = _say(_unexpected(error), _UNEXPECTED)
@@ -48,7 +49,7 @@ def _status_of(program: Callable[[], None]) -> int:
         program()
         status = 0
     except SystemExit as end:
-        # The command-line library turns a closed pipe into a plain status 1.
+        # The command-line library turns a closed pipe into exit status 1.
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -67,7 +68,7 @@ def _status_of(program: Callable[[], None]) -> int:
 
 
 def _give_up_standard_output() -> None:
-    """Send what is still in the buffer nowhere: Python would try once more to write it, and complain, at its end."""
+    """Discard what is still in the buffer; otherwise Python would try to write it at exit, and complain."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -76,7 +77,7 @@ def _give_up_standard_output() -> None:
 
 def _say(message: str, status: int) -> int:
     with contextlib.suppress(OSError):
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {as_typed(message)}", file=sys.stderr)
     return status
 
 

@@ -1,41 +1,30 @@
-"""Imports the backend without what its native libraries print before their logging is configured."""
+"""Silence of the backend: what its native libraries print on import, and warnings about what is intended."""
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
+import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
-@contextmanager
-def native_stderr_held_back() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2 inside the block; show it only if the block fails."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held_back:
-        stderr = os.dup(2)
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+def silence_intended() -> None:
+    """Ignore the warnings of Keras and TensorFlow about what this project does on purpose."""
+    # With one token left, its attention is 1.
+    warnings.filterwarnings("ignore", message="You are using a softmax over axis")
+    # A process that uses several models traces the forward pass of each.
+    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def import_backend() -> None:
-    """Import Keras with its backend: TensorFlow prints lines that no setting of it silences."""
-    with native_stderr_held_back():
-        import keras_hub  # noqa: F401
-        from keras import config
-    # Whatever another project has set in ~/.keras/keras.json.
+    """Import Keras and its backend for the command line, with Keras' own default settings."""
+    import keras_hub  # noqa: F401
+    from keras import config
+
+    # Overrides what another project may have set in ~/.keras/keras.json.
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     config.set_image_data_format("channels_last")
-    # Where one word-vector is left, attention to it is 1, and that is intended.
-    warnings.filterwarnings("ignore", message="You are using a softmax over axis")
+    silence_intended()

@@ -46,7 +46,7 @@ def test_the_asked_share_of_weights_is_zero_and_the_largest_stay(
     from power_bert.compression.weights import measure_compression
 
     model = make_network()
-    fit(model, MagnitudePruning(model, 0.8, rising_updates=UPDATES // 2))
+    fit(model, MagnitudePruning(model, 0.8, ramp_steps=UPDATES // 2))
     kernel, head = model.layers[0].kernel, model.layers[1].kernel
     assert measure_compression([kernel]).sparsity == pytest.approx(0.8, abs=1e-3)
     assert measure_compression([head]).sparsity == 0  # too small to be worth it
@@ -66,7 +66,7 @@ def test_the_sparsity_rises_by_the_cubic_schedule(fit: Callable[..., Any], make_
             shares.append(float((np.asarray(self.model.layers[0].kernel) == 0).mean()))
 
     model = make_network()
-    fit(model, MagnitudePruning(model, 0.6, rising_updates=20), Watch())
+    fit(model, MagnitudePruning(model, 0.6, ramp_steps=20), Watch())
     expected = [0.6 * (1 - (1 - min(update, 20) / 20) ** 3) for update in range(1, UPDATES + 1)]
     assert shares == pytest.approx(expected, abs=1e-3)
 
@@ -75,7 +75,7 @@ def test_blocks_become_zero_together(fit: Callable[..., Any], make_network: Call
     from power_bert.compression.pruning import MagnitudePruning
 
     model = make_network()
-    fit(model, MagnitudePruning(model, 0.5, rising_updates=10, block=(1, 16)))
+    fit(model, MagnitudePruning(model, 0.5, ramp_steps=10, block=(1, 16)))
     blocks = np.asarray(model.layers[0].kernel).reshape(40, 4, 16)
     zeros = (blocks == 0).all(axis=-1)
     assert zeros.mean() == pytest.approx(0.5, abs=0.01)
@@ -86,9 +86,9 @@ def test_a_resumed_training_keeps_its_zeros(fit: Callable[..., Any], make_networ
     from power_bert.compression.pruning import MagnitudePruning
 
     model = make_network()
-    fit(model, MagnitudePruning(model, 0.7, rising_updates=10))
+    fit(model, MagnitudePruning(model, 0.7, ramp_steps=10))
     zeros = np.asarray(model.layers[0].kernel) == 0
-    fit(model, MagnitudePruning(model, 0.7, rising_updates=10, first_update=UPDATES))
+    fit(model, MagnitudePruning(model, 0.7, ramp_steps=10, first_step=UPDATES))
     assert ((np.asarray(model.layers[0].kernel) == 0) == zeros).all()
 
 
@@ -97,14 +97,14 @@ def test_clusters(fit: Callable[..., Any], make_network: Callable[[], Any]) -> N
     from power_bert.compression.weights import measure_compression
 
     first, model = make_network(), make_network()
-    fit(first, WeightClustering(first, 8, from_update=UPDATES // 2), updates=UPDATES // 2)
+    fit(first, WeightClustering(first, 8, begin_step=UPDATES // 2), updates=UPDATES // 2)
     tied = np.unique(np.asarray(first.layers[0].kernel))
-    fit(model, WeightClustering(model, 8, from_update=UPDATES // 2))
+    fit(model, WeightClustering(model, 8, begin_step=UPDATES // 2))
     assert measure_compression([model.layers[0].kernel]).most_values == len(tied) == 8
     # The centroids are trained on after the weights were tied.
     assert np.abs(np.unique(np.asarray(model.layers[0].kernel)) - tied).max() > 1e-3
     # A resumed training finds the clusters again.
-    fit(model, WeightClustering(model, 8, from_update=UPDATES // 2, first_update=UPDATES))
+    fit(model, WeightClustering(model, 8, begin_step=UPDATES // 2, first_step=UPDATES))
     assert measure_compression([model.layers[0].kernel]).most_values == 8
 
 
@@ -117,9 +117,9 @@ def test_a_training_that_was_stopped_where_weights_are_tied_goes_on_alike(make_n
         kernel.assign_add(noise.astype("float32"))
 
     whole, stopped = make_network(), make_network()
-    one = WeightClustering(whole, 4, from_update=2)
+    one = WeightClustering(whole, 4, begin_step=2)
     one.on_train_begin()
-    parts = (WeightClustering(stopped, 4, from_update=2), WeightClustering(stopped, 4, from_update=2, first_update=2))
+    parts = (WeightClustering(stopped, 4, begin_step=2), WeightClustering(stopped, 4, begin_step=2, first_step=2))
     for update in range(4):
         move(whole, update)
         one.on_train_batch_end(update)
@@ -136,7 +136,7 @@ def test_clustering_keeps_the_zeros_of_pruning(fit: Callable[..., Any], make_net
     from power_bert.compression.weights import measure_compression
 
     model = make_network()
-    fit(model, MagnitudePruning(model, 0.5, rising_updates=10), WeightClustering(model, 8, from_update=20))
+    fit(model, MagnitudePruning(model, 0.5, ramp_steps=10), WeightClustering(model, 8, begin_step=20))
     measured = measure_compression([model.layers[0].kernel])
     assert measured.sparsity == pytest.approx(0.5, abs=1e-3)
     assert measured.most_values <= 8
@@ -166,11 +166,13 @@ def test_a_model_of_small_tensors_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "16", "1x", "0x4", "axb", "1x2x3"])
 def test_a_block_that_is_none(text: str) -> None:
-    from power_bert.compression.blocks import parse_block
+    from power_bert.config.distillation import Distillation
+    from power_bert.config.settings import check_setting
+    from power_bert.config.values import SparsityBlock
 
-    assert parse_block("4x16") == (4, 16)
-    with pytest.raises(UserError, match="such as 1x16"):
-        parse_block(text)
+    assert SparsityBlock.parse("4x16") == (4, 16)
+    with pytest.raises(UserError, match=r"^--block .*such as 1x16"):
+        check_setting(Distillation, "block", text)
 
 
 def test_sparse_files_are_smaller_zipped(tmp_path: Path) -> None:

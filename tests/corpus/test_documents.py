@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 
 from mutations import mutated, mutation_settings
-from power_bert import archives
-from power_bert.corpus.documents import DocumentRules, read_documents, split_documents
+from power_bert.corpus.documents import DocumentRules, read_corpus_documents, split_documents
 from power_bert.corpus.inputs import list_inputs
 from power_bert.errors import UserError
+from power_bert.storage import archives
 
 TEXT = "\ufeffFirst line. \r\n\tsecond line\n\n\n \nAnother document.\nwith é and ß\n"
 DOCUMENTS = ["First line.\nsecond line", "Another document.\nwith é and ß"]
 
 
 def documents_of(path: Path, **rules: Any) -> list[str]:
-    return list(read_documents(path, DocumentRules(**rules)))
+    return list(read_corpus_documents(path, DocumentRules(**rules)))
 
 
 class TestDocuments:

@@ -11,7 +11,7 @@ from hypothesis import given
 
 from mutations import mutated, mutation_settings, value_or_user_error
 from power_bert.corpus.document_split import DocumentSplit
-from power_bert.corpus.documents import DocumentRules, read_documents
+from power_bert.corpus.documents import DocumentRules, read_corpus_documents
 from power_bert.corpus.manifest import stored_choice, stored_corpus
 from power_bert.corpus.shards import Shard, finished_shard, read_shard, write_shard
 from power_bert.corpus.vocabulary_file import VocabularyOrigin, read_origin, write_vocabulary
@@ -55,7 +55,7 @@ class Damaged:
 @given(mutated(TEXT))
 def test_documents(folder: Path, data: bytes) -> None:
     (folder / "text").write_bytes(data)
-    documents = value_or_user_error(lambda: list(read_documents(folder / "text", DocumentRules())))
+    documents = value_or_user_error(lambda: list(read_corpus_documents(folder / "text", DocumentRules())))
     if documents is not None and not data.startswith(b"\x1f\x8b"):
         lines = [line.strip() for line in data.removeprefix(b"\xef\xbb\xbf").decode().split("\n")]
         assert [line for document in documents for line in document.split("\n")] == list(filter(None, lines))
@@ -65,7 +65,7 @@ def test_documents(folder: Path, data: bytes) -> None:
 @given(mutated(gzip.compress(TEXT, mtime=0)))
 def test_packed_documents(folder: Path, data: bytes) -> None:
     (folder / "text").write_bytes(data)
-    value_or_user_error(lambda: list(read_documents(folder / "text", DocumentRules())))
+    value_or_user_error(lambda: list(read_corpus_documents(folder / "text", DocumentRules())))
 
 
 class TestNotes:

@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from mutations import mutated, mutation_settings
 from power_bert.corpus import block_writer, local_runner, shards
 from power_bert.corpus.document_split import DocumentSplit
-from power_bert.corpus.documents import DocumentRules, read_documents
+from power_bert.corpus.documents import DocumentRules, read_corpus_documents
 from power_bert.corpus.manifest import Corpus, CorpusPlan, describe_corpus, make_plan, open_corpus
 from power_bert.corpus.preparation import prepare_corpus
 from power_bert.corpus.records import tokenize_documents
 from power_bert.corpus.shards import read_shard, shard_path
-from power_bert.corpus.vocabulary import train_vocabulary_file
 from power_bert.corpus.vocabulary_file import VocabularyOrigin
+from power_bert.corpus.vocabulary_training import train_vocabulary_file
 from power_bert.errors import UserError
 
 PlanMaker = Callable[..., CorpusPlan]
@@ -46,7 +46,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 class TestResult:
     def test_every_document_is_on_its_side(self, corpus: Corpus, text_file: Path) -> None:
         split, tokenizer = DocumentSplit(0.25), corpus.tokenizer
-        documents = list(read_documents(text_file, DocumentRules()))
+        documents = list(read_corpus_documents(text_file, DocumentRules()))
         for side in ("train", "test"):
             expected = [text for text in documents if split.side_of(text) == side]
             totals = corpus.totals(side)  # type: ignore[arg-type]

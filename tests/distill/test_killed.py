@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from power_bert.run_dir import DISTILL, RunDir
+from power_bert.runs.run_dir import DISTILL, RunDir
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,9 +34,9 @@ def weights(run_dir: RunDir) -> list[np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals of POSIX")
-def test_killed(tiny_data: Path, tiny_teacher: Path, tmp_path: Path) -> None:
+def test_killed(labeled_data: Path, tiny_teacher: Path, tmp_path: Path) -> None:
     killed, whole = RunDir(tmp_path / "killed"), RunDir(tmp_path / "whole")
-    process = start(tiny_data, tiny_teacher, killed.path)
+    process = start(labeled_data, tiny_teacher, killed.path)
     try:
         while not (killed.metrics_csv.exists() and f"{DISTILL},2," in killed.metrics_csv.read_text(encoding="utf-8")):
             assert process.poll() is None, f"the run ended too early: {process.communicate()[0]}"
@@ -46,7 +46,7 @@ def test_killed(tiny_data: Path, tiny_teacher: Path, tmp_path: Path) -> None:
         process.communicate()
     assert not killed.phase(DISTILL).is_done
     for run_dir in (killed, whole):
-        output, _ = start(tiny_data, tiny_teacher, run_dir.path).communicate(timeout=600)
+        output, _ = start(labeled_data, tiny_teacher, run_dir.path).communicate(timeout=600)
         assert run_dir.phase(DISTILL).is_done, output
         assert "teacher forwards: 0 (cached)" in output
     for left, right in zip(weights(killed), weights(whole), strict=True):

@@ -16,7 +16,7 @@ from power_bert.distill import logit_cache
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.teachers import Teacher
 from power_bert.errors import UserError
-from power_bert.run_dir import read_json, write_json
+from power_bert.runs.run_dir import read_run_json, write_run_json
 from power_bert.text.examples import Examples
 from power_bert.text.glue_tasks import get_task
 
@@ -105,11 +105,11 @@ def test_damaged_and_stale_caches_are_named(cache: LogitCache, make_teacher: Cal
     shard = only_folder(cache) / "00001.npy"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-3])
-    with pytest.raises(UserError, match=r"00001.npy: damaged .* Delete it, and it is computed anew"):
+    with pytest.raises(UserError, match=r"00001.npy: damaged .* Delete it to recompute it"):
         cache.logits(teacher, TEXTS, "train")
     shard.write_bytes(whole)
     meta = only_folder(cache) / "meta.json"
-    write_json(meta, {**read_json(meta), "texts_sha256": "0" * 64})
+    write_run_json(meta, {**read_run_json(meta), "texts_sha256": "0" * 64})
     with pytest.raises(UserError, match="stale: holds logits of another teacher or of other texts"):
         cache.logits(teacher, TEXTS, "train")
     meta.unlink()
@@ -129,9 +129,9 @@ def test_a_shard_that_was_not_noted_is_computed_again(cache: LogitCache, make_te
     """A call can be killed after it wrote a shard and before it noted that."""
     expected = cache.logits(make_teacher(Model()), TEXTS, "train")
     meta = only_folder(cache) / "meta.json"
-    values = read_json(meta)
+    values = read_run_json(meta)
     del values["shards_sha256"]["00001.npy"]
-    write_json(meta, values)
+    write_run_json(meta, values)
     (only_folder(cache) / "00001.npy").write_bytes(b"of another call")
     model = Model()
     np.testing.assert_array_equal(cache.logits(make_teacher(model), TEXTS, "train"), expected)
@@ -141,7 +141,7 @@ def test_a_shard_that_was_not_noted_is_computed_again(cache: LogitCache, make_te
 def test_a_cache_of_an_older_version_is_read(cache: LogitCache, make_teacher: Callable[..., Teacher]) -> None:
     expected = cache.logits(make_teacher(Model()), TEXTS, "train")
     meta = only_folder(cache) / "meta.json"
-    write_json(meta, {name: value for name, value in read_json(meta).items() if name != "shards_sha256"})
+    write_run_json(meta, {name: value for name, value in read_run_json(meta).items() if name != "shards_sha256"})
     (only_folder(cache) / "00002.npy").unlink()
     model = Model()
     np.testing.assert_array_equal(cache.logits(make_teacher(model), TEXTS, "train"), expected)
@@ -153,14 +153,14 @@ def test_a_cache_of_an_older_version_is_read(cache: LogitCache, make_teacher: Ca
 
 @pytest.mark.parametrize("is_old", [False, True])
 def test_any_damage_is_a_user_error(is_old: bool, cache: LogitCache, make_teacher: Callable[..., Teacher]) -> None:
-    """The right values (computed anew, if need be) or an error; of an older cache at least finite ones."""
+    """The right values (recomputed if necessary) or an error; of an older cache at least finite ones."""
     teacher = make_teacher(Model())
     expected = cache.logits(teacher, TEXTS, "train")
     folder = only_folder(cache)
     if is_old:
-        values = read_json(folder / "meta.json")
+        values = read_run_json(folder / "meta.json")
         del values["shards_sha256"]
-        write_json(folder / "meta.json", values)
+        write_run_json(folder / "meta.json", values)
     contents = {path: path.read_bytes() for path in folder.iterdir()}
 
     @mutation_settings

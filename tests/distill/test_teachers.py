@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from fixtures.tiny_models import logits_of
 from power_bert.distill.teachers import files_fingerprint, find_teacher
 from power_bert.errors import UserError
-from power_bert.folder_manifest import MANIFEST_FILE
+from power_bert.storage.folder_manifest import MANIFEST_FILE
 from power_bert.text.custom_task import make_custom_task
 from power_bert.text.examples import Examples
 
@@ -25,7 +26,7 @@ TEXTS = Examples(["the fine nice", "awful", "table road very"], None, None)
 def test_our_own_preset(tiny_teacher: Path) -> None:
     teacher = find_teacher(str(tiny_teacher), TASK, 16)
     assert teacher.is_own
-    expected = teacher.classifier.predict(TEXTS.first, batch_size=3, verbose=0)
+    expected = logits_of(teacher.classifier, TEXTS.first)
     np.testing.assert_allclose(teacher.model.outputs(TEXTS), expected, atol=1e-5)
 
 
@@ -35,8 +36,8 @@ def test_classes_are_matched_by_name(tiny_teacher: Path) -> None:
     np.testing.assert_allclose(find_teacher(str(tiny_teacher), turned, 16).model.outputs(TEXTS), plain[:, [2, 0, 1]])
 
 
-def test_classes_of_a_linear_student_are_matched_by_name(run_tiny: Callable[..., Any]) -> None:
-    run = run_tiny("linear", teachers=(), epochs=1).run_dir.path
+def test_classes_of_a_linear_student_are_matched_by_name(distill_tiny: Callable[..., Any]) -> None:
+    run = distill_tiny("linear", teachers=(), epochs=1).run_dir.path
     plain = find_teacher(str(run), TASK, 16).model.outputs(TEXTS)
     turned = make_custom_task(("text",), "label", ("plain", "bad", "good"), "accuracy")
     np.testing.assert_array_equal(find_teacher(str(run), turned, 16).model.outputs(TEXTS), plain[:, [2, 0, 1]])
@@ -88,11 +89,11 @@ def change_json(path: Path, **changes: Any) -> None:
 def test_settings_of_its_tokenizer_are_part_of_a_teacher(hugging_face: Path) -> None:
     texts = Examples(["naïve naive"], None, None)
     usual = find_teacher(str(hugging_face), TASK, 16)
-    assert usual.tokenizer.piece_ids(texts.first) == [[1, 1]]
+    assert usual.tokenizer.token_ids(texts.first) == [[1, 1]]
     expected = usual.model.outputs(texts)
     change_json(hugging_face / "tokenizer_config.json", strip_accents=False)
     unusual = find_teacher(str(hugging_face), TASK, 16)
-    assert unusual.tokenizer.piece_ids(texts.first) == [[12, 1]]
+    assert unusual.tokenizer.token_ids(texts.first) == [[12, 1]]
     assert np.abs(unusual.model.outputs(texts) - expected).max() > 1e-3
     # Logits that were computed without the setting, for the same files, are not those of this teacher.
     assert unusual.fingerprint != files_fingerprint(hugging_face, f"16 {TASK.labels}")

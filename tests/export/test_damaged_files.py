@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from mutations import mutation_settings
 from power_bert.errors import UserError
-from power_bert.export.appended_files import read_appended_files
 from power_bert.export.flat_tables import TableReader, write_root
 from power_bert.export.inspection import inspect_file
 from power_bert.export.metadata import TENSOR_AXIS_LABELS, VOCABULARY, AssociatedFile, ModelMetadata, TensorInfo
 from power_bert.export.model_file import add_metadata, append_files, pack_model
 from power_bert.export.stored_model import StoredModel, parse_stored_model
+from power_bert_runtime.appended_files import read_appended_files
 
 ROLES = ("ids", "mask", "segment_ids")
 SETTINGS: dict[str, Any] = {
@@ -201,7 +201,7 @@ def test_settings_that_are_missing_are_left_open(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(append_files(MODEL, {**FILES, "power_bert.json": b'{"max_length": 9}'}))
     lines = inspect_file(path)
-    assert "task         ?" in lines and "max. length  9 word pieces" in lines and "quantised    ?" in lines
+    assert "task         ?" in lines and "max length   9 tokens" in lines and "quantized    ?" in lines
 
 
 def test_what_a_file_says_is_shown_on_one_line_each(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_mutated_settings_can_be_shown_or_are_refused(
     except UserError as error:
         assert str(error).startswith(str(path)) and len(str(error)) < 1000
     else:
-        assert any(line.startswith("max. length") for line in lines)
+        assert any(line.startswith("max length") for line in lines)
 
 
 JSON = st.recursive(

@@ -10,8 +10,8 @@ import pytest
 
 from power_bert.errors import UserError
 from power_bert.export.metadata import TENSOR_AXIS_LABELS, VOCABULARY, AssociatedFile, ModelMetadata, TensorInfo
-from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary
+from power_bert_runtime.tokenizer_settings import AddedToken, TokenizerSettings
 
 METADATA = ModelMetadata(
     name="Näme",
@@ -31,8 +31,8 @@ def exported(make_model: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
     from rich.console import Console
 
     from power_bert.export.description import Description
+    from power_bert.export.export_options import ExportOptions
     from power_bert.export.exporter import export
-    from power_bert.export.options import ExportOptions
 
     out = tmp_path_factory.mktemp("exported") / "model.tflite"
     model = make_model(extraction="hard", retention=(0.6, 0.3))
@@ -81,7 +81,7 @@ def test_an_exported_file_holds_everything(exported: Path, make_model: Callable[
         (TokenizerSettings(strip_accents=False), ""),
         (TokenizerSettings(lowercase=False), "the vocabulary is cased"),
         (TokenizerSettings(tokenize_chinese_chars=False), "it makes each CJK ideograph a word"),
-        (TokenizerSettings(unk_token="<unk>"), "it wants [PAD], [UNK], [CLS], [SEP]"),
+        (TokenizerSettings(unk_token="<unk>"), "it needs [PAD], [UNK], [CLS], [SEP]"),
         (TokenizerSettings(mask_token="<mask>"), ""),
         (TokenizerSettings(added_tokens=(AddedToken("[E]"),)), "it knows no added tokens"),
     ],
@@ -100,8 +100,8 @@ def test_a_file_that_mediapipe_would_read_wrongly(make_model: Callable[..., Any]
 
     from rich.console import Console
 
+    from power_bert.export.export_options import ExportOptions
     from power_bert.export.exporter import export
-    from power_bert.export.options import ExportOptions
     from power_bert.export.stored_model import read_stored_model
     from power_bert.model.preprocessor import PowerBertTokenizer
 
@@ -131,20 +131,20 @@ def test_inspect_shows_it(exported: Path) -> None:
     from power_bert.export.inspection import inspect_file
 
     shown = "\n".join(inspect_file(exported))
-    for text in ("Test", "MIT", "ids  int32 [1, 21]", "lower-case   yes", "0.6,0.3", "vocab.txt", "FULLY_CONNECTED"):
+    for text in ("Test", "MIT", "ids  int32 [1, 21]", "lowercase    yes", "0.6,0.3", "vocab.txt", "FULLY_CONNECTED"):
         assert text in shown
     assert "wrong, right" in shown
     assert "elsewhere    length 21, 326 texts of this project: label agreement 100.00 %" in shown
 
 
-def test_inspect_takes_a_file_of_another_program(make_classifier: Callable[..., Any], tmp_path: Path) -> None:
+def test_inspect_takes_a_file_of_another_program(make_exportable: Callable[..., Any], tmp_path: Path) -> None:
     from power_bert.export.conversion import convert
     from power_bert.export.inference_graph import inference_function
     from power_bert.export.inspection import inspect_file
     from power_bert.export.model_file import pack_model
 
     path = tmp_path / "plain.tflite"
-    path.write_bytes(pack_model(convert(inference_function(make_classifier()), 5)))
+    path.write_bytes(pack_model(convert(inference_function(make_exportable()), 5)))
     assert "no metadata: MediaPipe cannot open this file" in inspect_file(path)
 
 
@@ -178,14 +178,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         inspect_file(tmp_path / "none.tflite")
 
 
-def test_signatures_share_their_weights(make_classifier: Callable[..., Any]) -> None:
+def test_signatures_share_their_weights(make_exportable: Callable[..., Any]) -> None:
     from power_bert.export.conversion import convert
     from power_bert.export.inference_graph import inference_function
     from power_bert.export.model_file import pack_model
-    from power_bert.export.runtime import LiteRtClassifier
     from power_bert.export.signatures import merge_signatures
+    from power_bert_runtime.litert import LiteRtClassifier
 
-    function = inference_function(make_classifier(vocabulary_size=5000))
+    function = inference_function(make_exportable(vocabulary_size=5000))
     alone = len(pack_model(convert(function, 12)))
     lengths = {"serving_default": 12, "length_6": 6}
     content = pack_model(merge_signatures([(key, convert(function, length)) for key, length in lengths.items()]))
@@ -210,4 +210,4 @@ def test_a_vocabulary_that_would_not_be_read_back_is_refused(make_model: Callabl
     tokenizer = SimpleNamespace(vocabulary=["[PAD]", entry])
     with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError, match="entry 1 of vocabulary or labels"):
         patch.setattr(description, "plain_tokenizer", lambda classifier: tokenizer)
-        description.files_inside(b"", model, (), None, "none")  # type: ignore[arg-type]
+        description.files_inside("", model, (), None, "none")  # type: ignore[arg-type]

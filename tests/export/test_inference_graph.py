@@ -46,31 +46,31 @@ def largest_difference(classifier: Any) -> float:
 
 
 @pytest.mark.parametrize("retention", list(RETENTIONS))
-def test_equal_to_keras_at_every_true_length(make_classifier: Callable[..., Any], retention: str) -> None:
-    assert largest_difference(make_classifier(**RETENTIONS[retention])) < 1e-5
+def test_equal_to_keras_at_every_true_length(make_exportable: Callable[..., Any], retention: str) -> None:
+    assert largest_difference(make_exportable(**RETENTIONS[retention])) < 1e-5
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "euclidean", "gaussian"])
-def test_other_similarities(make_classifier: Callable[..., Any], similarity: str) -> None:
-    assert largest_difference(make_classifier(similarity=similarity, **RETENTIONS["shares"])) < 1e-5
+def test_other_similarities(make_exportable: Callable[..., Any], similarity: str) -> None:
+    assert largest_difference(make_exportable(similarity=similarity, **RETENTIONS["shares"])) < 1e-5
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"activation": "gelu_tanh"}, {"activation": "relu"}, {"layer_norm_epsilon": 1e-3}, {"num_segments": 1}],
 )
-def test_other_checkpoints(make_classifier: Callable[..., Any], changes: dict[str, Any]) -> None:
-    assert largest_difference(make_classifier(**changes)) < 1e-5
+def test_other_checkpoints(make_exportable: Callable[..., Any], changes: dict[str, Any]) -> None:
+    assert largest_difference(make_exportable(**changes)) < 1e-5
 
 
-def test_a_regression_gives_its_score(make_classifier: Callable[..., Any]) -> None:
-    assert largest_difference(make_classifier(num_classes=1)) < 1e-4  # of a score that is not between 0 and 1
+def test_a_regression_gives_its_score(make_exportable: Callable[..., Any]) -> None:
+    assert largest_difference(make_exportable(labels=None)) < 1e-4  # of a score that is not between 0 and 1
 
 
-def test_kept_words_of_blocks(make_classifier: Callable[..., Any]) -> None:
-    from power_bert.export.inference_graph import kept_words_of_blocks
+def test_kept_tokens_of_blocks(make_exportable: Callable[..., Any]) -> None:
+    from power_bert.export.inference_graph import kept_tokens_of_blocks
 
-    backbone = make_classifier(**RETENTIONS["the_same_twice"]).backbone
-    first, second = kept_words_of_blocks(backbone, 6)
+    backbone = make_exportable(**RETENTIONS["the_same_twice"]).backbone
+    first, second = kept_tokens_of_blocks(backbone, 6)
     assert first is not None and first.tolist() == [1, 1, 2, 2, 3, 3]
     assert second is None  # nothing is left to eliminate

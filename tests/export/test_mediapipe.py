@@ -1,4 +1,4 @@
-"""MediaPipe's TextClassifier opens an exported file, tokenises raw texts itself, and says what Keras says."""
+"""MediaPipe's TextClassifier opens an exported file, tokenizes raw texts itself, and says what Keras says."""
 
 import importlib.util
 import json
@@ -51,8 +51,8 @@ def test_labels_and_scores_are_those_of_keras(
     import keras
     from rich.console import Console
 
+    from power_bert.export.export_options import ExportOptions
     from power_bert.export.exporter import export
-    from power_bert.export.options import ExportOptions
 
     model = make_model(extraction="hard", retention=(0.7, 0.4))
     path = tmp_path / "model.tflite"
@@ -72,8 +72,8 @@ def test_a_file_with_several_signatures_is_why_lengths_are_sibling_files(
     """When MediaPipe takes such a file, `--one-file` can become the usual form."""
     from rich.console import Console
 
+    from power_bert.export.export_options import ExportOptions
     from power_bert.export.exporter import export
-    from power_bert.export.options import ExportOptions
 
     path = tmp_path / "model.tflite"
     export(make_model(), path, ExportOptions(lengths=(8, 21), one_file=True), Console(quiet=True))
@@ -84,11 +84,11 @@ def test_a_file_with_several_signatures_is_why_lengths_are_sibling_files(
 def test_a_file_whose_tokenizer_it_cannot_express_is_refused(
     make_model: Callable[..., Any], classify: Callable[[Path], list[dict[str, float]]], tmp_path: Path
 ) -> None:
-    """It would lower-case for a cased vocabulary."""
+    """It would lowercase text for a cased vocabulary."""
     from rich.console import Console
 
+    from power_bert.export.export_options import ExportOptions
     from power_bert.export.exporter import export
-    from power_bert.export.options import ExportOptions
     from power_bert.model.preprocessor import PowerBertTokenizer
 
     model, path = make_model(), tmp_path / "model.tflite"

@@ -12,7 +12,7 @@ LENGTH = 21
 
 @pytest.fixture(scope="module")
 def encoded(make_model: Callable[..., Any]) -> Any:
-    from power_bert.model.pretrained import plain_tokenizer
+    from power_bert.model.classifier_building import plain_tokenizer
     from power_bert.text.examples import read_examples
 
     model = make_model()
@@ -30,15 +30,15 @@ def converted(make_model: Callable[..., Any]) -> Any:
 
 def outputs_of(model: Any, encoded: Any) -> np.ndarray:
     from power_bert.export.model_file import pack_model
-    from power_bert.export.runtime import predict_with_litert
     from power_bert.export.signatures import merge_signatures
+    from power_bert_runtime.litert import predict_with_litert
 
     merged = merge_signatures([("serving_default", copy.deepcopy(model))])
     return predict_with_litert(pack_model(merged), encoded)
 
 
 def kinds(model: Any) -> dict[str, int]:
-    """Dense layers by the types of their inputs and weights, and other operators that quantisation brings."""
+    """Dense layers by the types of their inputs and weights, and other operators that quantization brings."""
     from power_bert.export.graph_editor import GraphEditor
 
     editor, counts = GraphEditor(model), {}
@@ -108,7 +108,7 @@ def test_observed_ranges_are_those_of_the_values(make_model: Callable[..., Any],
     from power_bert.export.calibration import observe
     from power_bert.export.conversion import convert
     from power_bert.export.quantization import dense_activations
-    from power_bert.text.batches import pad_batch
+    from power_bert_runtime.padding import pad_batch
 
     kernel = np.random.default_rng(0).normal(size=(1, 5)).astype(np.float32)
     model = convert(lambda ids, mask, segments: tf.matmul(tf.cast(ids[0][:, None], tf.float32), kernel), LENGTH)
@@ -121,13 +121,13 @@ def test_observed_ranges_are_those_of_the_values(make_model: Callable[..., Any],
 
 
 def test_calibration_examples_follow_the_seed(make_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from power_bert.export import calibration
+    from power_bert.export import calibration_examples
     from power_bert.text.examples import read_examples
 
     model = make_model()
     examples = read_examples(model.task, "train", model.data_dir)
-    assert calibration.calibration_examples(examples, 0).first == examples.first  # there are fewer than 1000
-    monkeypatch.setattr(calibration, "CALIBRATION_EXAMPLES", 7)
-    chosen = [calibration.calibration_examples(examples, seed).first for seed in (0, 0, 1)]
+    assert calibration_examples.calibration_examples(examples, 0).first == examples.first  # there are fewer than 1000
+    monkeypatch.setattr(calibration_examples, "CALIBRATION_EXAMPLES", 7)
+    chosen = [calibration_examples.calibration_examples(examples, seed).first for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1] != chosen[2]
     assert len(chosen[0]) == 7 and set(chosen[0]) <= set(examples.first)

@@ -61,7 +61,8 @@ def main(output_path: str) -> None:
     steps = [("dot", mode) for mode in MODES] + [("euclidean", "soft_visibility"), ("cosine", "hard_fraction")]
     for similarity, mode in steps:
         classifier = make_classifier(similarity, mode)
-        classifier.backbone.set_regularization(0.01, words_per_example=5.5)
+        if classifier.backbone.extraction == "soft":
+            classifier.backbone.search.set_regularization(0.01, tokens_per_example=5.5)
         classifier.compile(keras.optimizers.SGD(0.1), metrics=[])
         losses = classifier.train_on_batch(inputs, np.array([0, 2, 1]))
         results[f"step/{similarity}/{mode}/loss"] = np.asarray(losses, "float32").reshape(-1)[0]

@@ -78,25 +78,11 @@ def test_dropout_is_not_in_the_returned_probabilities(randomize: Any) -> None:
     assert np.abs(np.asarray(trained) - np.asarray(predicted)).max() > 1e-3
 
 
-def test_config_round_trip(similarity: str) -> None:
-    layer = SimilarityAttention(NUM_HEADS, similarity, 0.25, 0.03, name="attention", dtype="mixed_bfloat16")
-    config = layer.get_config()
-    twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert twin.get_config() == config
-    assert (twin.num_heads, twin.similarity, twin.dropout_rate, twin.initializer_range) == (3, similarity, 0.25, 0.03)
-    assert twin.dtype_policy.name == "mixed_bfloat16"
-
-
-def test_mixed_bfloat16(similarity: str, randomize: Any) -> None:
-    layer = make_layer(randomize, similarity, dtype="mixed_bfloat16")
-    exact = make_layer(randomize, similarity)
-    output, probabilities = layer(hidden_states(), key_bias())
-    assert {keras.backend.standardize_dtype(x.dtype) for x in (output, probabilities)} == {"bfloat16"}
-    assert {variable.dtype for variable in layer.weights} == {"float32"}
-    expected = exact(hidden_states(), key_bias())
-    for result, reference in zip((output, probabilities), expected, strict=True):
+def test_mixed_bfloat16_is_near_float32(similarity: str, randomize: Any) -> None:
+    mixed = make_layer(randomize, similarity, dtype="mixed_bfloat16")(hidden_states(), key_bias())
+    exact = make_layer(randomize, similarity)(hidden_states(), key_bias())
+    for result, reference in zip(mixed, exact, strict=True):
         result = ops.convert_to_numpy(ops.cast(result, "float32"))
-        assert np.isfinite(result).all()
         assert np.abs(result - np.asarray(reference)).mean() < 0.05
 
 

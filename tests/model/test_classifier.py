@@ -8,11 +8,12 @@ import keras
 import numpy as np
 import pytest
 
+from fixtures.tiny_models import logits_of
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
 from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary
+from power_bert_runtime.tokenizer_settings import AddedToken, TokenizerSettings
 
 TEXTS = ["The cat sat on the mat.", "A dog ran away", "", "still flew very slowly over a rug and a bird"]
 SECONDS = ["a bird flew", "the cat ran on and on and on", "dog", "?"]
@@ -37,11 +38,6 @@ def arrays(vocabulary: list[str], first: list[str], second: list[str] | None = N
         inputs["segment_ids"][row, : len(token_ids)] = segment_ids
         inputs["padding_mask"][row, : len(token_ids)] = 1
     return inputs
-
-
-def logits(classifier: PowerBertTextClassifier, texts: list[str] = TEXTS) -> np.ndarray:
-    """As `predict`, without compiling a graph first."""
-    return np.asarray(classifier(classifier.preprocessor(texts)))
 
 
 class TestRawStrings:
@@ -70,12 +66,12 @@ class TestRawStrings:
     def test_a_step_of_the_search_holds_the_retention_in_its_interval(self, make_classifier: Any) -> None:
         classifier = make_classifier(extraction="soft", retention_parameters=9)
         backbone = classifier.backbone
-        backbone.set_regularization(10.0, words_per_example=6.0)
+        backbone.search.set_regularization(10.0, tokens_per_example=6.0)
         classifier.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
         classifier.fit((TEXTS, SECONDS), LABELS, batch_size=4, verbose=0)
-        for variable in backbone.retention_variables:
-            assert np.asarray(variable).tolist() == [1.0] + [0.0] * 8  # the regulariser has overshot
-        assert backbone.retention_masses() == [1.0, 1.0]
+        first, _ = backbone.search.variables
+        assert np.asarray(first).tolist() == [1.0] + [0.0] * 8  # the regularizer has overshot
+        assert backbone.search.masses()[0] == 1.0
 
     def test_arrays_can_be_trained_on_too(self, make_classifier: Any, vocabulary: list[str]) -> None:
         classifier = make_classifier()
@@ -142,13 +138,13 @@ def test_a_regressor_is_trained_on_squared_error(make_classifier: Any) -> None:
     assert classifier.is_regressor and isinstance(classifier.loss, keras.losses.MeanSquaredError)
     targets = np.array([0.0, 2.5, 5.0, 1.2], "float32")
     classifier.run_eagerly = True
-    predicted = logits(classifier)
+    predicted = logits_of(classifier, TEXTS)
     assert predicted.shape == (4, 1)
     assert classifier.evaluate(TEXTS, targets, verbose=0) == pytest.approx(((predicted[:, 0] - targets) ** 2).mean())
 
 
 def test_outputs_are_float32_logits_in_mixed_precision(make_classifier: Any) -> None:
-    predicted = logits(make_classifier(dtype="mixed_bfloat16"))
+    predicted = logits_of(make_classifier(dtype="mixed_bfloat16"), TEXTS)
     assert predicted.dtype == np.float32 and np.isfinite(predicted).all()
 
 
@@ -158,18 +154,6 @@ def test_labels_must_fit_the_classes(make_classifier: Any) -> None:
 
 
 class TestPresets:
-    def test_round_trip(self, tmp_path: Path, make_classifier: Any, vocabulary: list[str]) -> None:
-        classifier = make_classifier(labels=["no", "yes", "maybe"], extraction="hard", retention=(0.7, 0.4))
-        classifier.save_to_preset(str(tmp_path))
-        twin = PowerBertTextClassifier.from_preset(str(tmp_path))
-        assert (twin.labels, twin.num_classes, twin.dropout) == (("no", "yes", "maybe"), 3, 0.2)
-        assert twin.backbone.retention == (0.7, 0.4)
-        assert twin.preprocessor.sequence_length == 9
-        assert twin.preprocessor.tokenizer.get_vocabulary() == vocabulary
-        for weight, stored in zip(classifier.weights, twin.weights, strict=True):
-            np.testing.assert_array_equal(weight, stored, err_msg=weight.path)
-        np.testing.assert_allclose(logits(twin), logits(classifier), atol=1e-6)
-
     def test_through_keras_hub_and_with_a_cased_vocabulary(self, tmp_path: Path, make_backbone: Any) -> None:
         import keras_hub
 
@@ -207,14 +191,6 @@ class TestPresets:
         assert "settings" not in PowerBertTokenizer(vocabulary).get_config()
         assert PowerBertTokenizer(vocabulary).lowercase and PowerBertTokenizer().lowercase
 
-    def test_keras_file(self, tmp_path: Path, make_classifier: Any, vocabulary: list[str]) -> None:
-        classifier = make_classifier(labels=["no", "yes", "maybe"], similarity="gaussian")
-        classifier.save(tmp_path / "model.keras")
-        twin = keras.saving.load_model(tmp_path / "model.keras")
-        assert twin.labels == ("no", "yes", "maybe")
-        assert twin.preprocessor.tokenizer.get_vocabulary() == vocabulary
-        np.testing.assert_allclose(logits(twin), logits(classifier), atol=1e-6)
-
     def test_no_optimizer_state_in_a_preset(self, tmp_path: Path, make_classifier: Any) -> None:
         classifier = make_classifier()
         classifier.save_to_preset(str(tmp_path / "untrained"))
@@ -231,4 +207,4 @@ class TestPresets:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             twin = PowerBertTextClassifier.from_preset(str(tmp_path / "trained"))
-        np.testing.assert_allclose(logits(twin), logits(classifier), atol=1e-6)
+        np.testing.assert_allclose(logits_of(twin, TEXTS), logits_of(classifier, TEXTS), atol=1e-6)

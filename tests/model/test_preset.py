@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from mutations import mutated, mutation_settings
 from power_bert.errors import UserError
-from power_bert.folder_manifest import MANIFEST_FILE
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.masked_lm import PowerBertMaskedLM
@@ -19,6 +18,7 @@ from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, P
 from power_bert.model.pretrained import load_pretrained
 from power_bert.model.students.bilstm import BiLstmBackbone, BiLstmTextClassifier
 from power_bert.model.trained_classifier import load_own_classifier, load_trained_classifier
+from power_bert.storage.folder_manifest import MANIFEST_FILE
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat", "dog", "sleeps"]
 VOCABULARY = "assets/tokenizer/vocabulary.txt"

@@ -3,22 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import keras_hub
 import numpy as np
 import pytest
 
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
-from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
+from power_bert.model.checkpoints import (
+    BertArchitecture,
+    Checkpoint,
+    canonical_shapes,
+    write_hugging_face,
+    write_tf1_checkpoint,
+)
 from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.classifier_building import build_classifier, plain_tokenizer, rebuild_classifier
 from power_bert.model.pretrained import (
     backbone_from_checkpoint,
-    build_classifier,
     canonical_variables,
     check_max_length,
     load_pretrained,
-    plain_tokenizer,
     rebuild_backbone,
-    rebuild_classifier,
 )
 
 TEXTS = ["the cat sat on a mat", "a bird flew away ?"]
@@ -99,6 +104,48 @@ class TestLoad:
             load_pretrained(str(tmp_path))
 
 
+class TestNewHead:
+    """`PowerBertTextClassifier.from_preset` on an encoder of any kind."""
+
+    @pytest.fixture(params=["hugging_face", "tf1", "keras_hub"])
+    def encoder(self, request: pytest.FixtureRequest, tmp_path: Path, checkpoint: Checkpoint) -> str:
+        folder = tmp_path / "encoder"
+        if request.param == "hugging_face":
+            write_hugging_face(folder, checkpoint)
+        elif request.param == "tf1":
+            write_tf1_checkpoint(folder / "bert_model.ckpt", checkpoint)
+            return str(folder / "bert_model.ckpt")
+        else:
+            sizes = {name: getattr(checkpoint.architecture, name) for name in ("num_layers", "num_heads", "hidden_dim")}
+            size = checkpoint.architecture
+            keras_hub.models.BertBackbone(
+                size.vocabulary_size, intermediate_dim=size.intermediate_dim, max_sequence_length=80, **sizes
+            ).save_to_preset(str(folder))
+            keras_hub.tokenizers.BertTokenizer(checkpoint.vocabulary, lowercase=True).save_to_preset(str(folder))
+        return str(folder)
+
+    def test_with_the_weights_of_the_encoder(self, encoder: str) -> None:
+        classifier = PowerBertTextClassifier.from_preset(encoder, labels=["no", "so", "yes"], dropout=0.3)
+        assert (classifier.num_classes, classifier.labels, classifier.dropout) == (3, ("no", "so", "yes"), 0.3)
+        assert classifier.preprocessor is not None and classifier.preprocessor.sequence_length == 80
+        expected = canonical_variables(load_pretrained(encoder).backbone)
+        for name, variable in canonical_variables(classifier.backbone).items():
+            np.testing.assert_array_equal(variable, expected[name], err_msg=name)
+        regressor = PowerBertTextClassifier.from_preset(encoder, num_classes=1, sequence_length=7)
+        assert regressor.is_regressor and regressor.preprocessor is not None
+        assert regressor.preprocessor.sequence_length == 7
+
+    def test_what_cannot_be(self, hugging_face: Path) -> None:
+        with pytest.raises(UserError, match=r"without a classification head.*Give num_classes or labels in Python"):
+            PowerBertTextClassifier.from_preset(str(hugging_face))
+        with pytest.raises(UserError, match="MAX_LENGTH=81 is over the 80 positions"):
+            PowerBertTextClassifier.from_preset(str(hugging_face), num_classes=2, sequence_length=81)
+        with pytest.raises(ValueError, match="load_weights=False is for presets of this project"):
+            PowerBertTextClassifier.from_preset(str(hugging_face), load_weights=False, num_classes=2)
+        with pytest.raises(ValueError, match="2 labels for num_classes=3"):
+            PowerBertTextClassifier.from_preset(str(hugging_face), num_classes=3, labels=["no", "yes"])
+
+
 class TestOwnPreset:
     @pytest.fixture
     def preset(self, tmp_path: Path, hugging_face: Path, randomize: Any) -> Path:
@@ -115,6 +162,20 @@ class TestOwnPreset:
         stored = canonical_variables(PowerBertTextClassifier.from_preset(str(preset)).backbone)
         for name, variable in canonical_variables(loaded.backbone).items():
             np.testing.assert_array_equal(variable, stored[name], err_msg=name)
+
+    def test_a_new_head_keeps_the_encoder_and_its_extraction(self, preset: Path) -> None:
+        old, new = (PowerBertTextClassifier.from_preset(str(preset), labels=names) for names in (None, ["a", "b", "c"]))
+        assert (new.labels, new.backbone.retention, new.preprocessor.sequence_length) == (
+            ("a", "b", "c"),
+            old.backbone.retention,
+            9,
+        )
+        for name, variable in canonical_variables(new.backbone).items():
+            np.testing.assert_array_equal(variable, canonical_variables(old.backbone)[name], err_msg=name)
+        assert PowerBertTextClassifier.from_preset(str(preset), sequence_length=5).preprocessor.sequence_length == 5
+        old.backbone.save_to_preset(str(preset.parent / "encoder"))
+        with pytest.raises(UserError, match="without a classification head"):
+            PowerBertTextClassifier.from_preset(str(preset.parent / "encoder"))
 
     @pytest.mark.parametrize("given", [{"vocab_path": "v.txt"}, {"bert_config_path": "c.json"}, {"cased": True}])
     def test_nothing_can_replace_what_it_holds(self, given: dict[str, Any], preset: Path) -> None:
@@ -158,7 +219,7 @@ class TestRebuild:
     def test_retention_parameters_start_anew(self, make_backbone: Any, set_retention: Any) -> None:
         soft = make_backbone(extraction="soft", retention_parameters=7)
         set_retention(soft, 0.5)
-        assert rebuild_backbone(soft, retention_parameters=9).retention_masses() == [9.0, 9.0]
+        assert rebuild_backbone(soft, retention_parameters=9).search.masses() == [9.0, 9.0]
 
     def test_learned_scales_go_with_their_similarity_only(self, make_backbone: Any) -> None:
         backbone = make_backbone(similarity="gaussian")

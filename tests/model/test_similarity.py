@@ -148,8 +148,8 @@ def test_near_equal_vectors_of_large_norm_do_not_cancel_in_bfloat16(
     result = scores(similarity, ops.cast(query, "bfloat16"), ops.cast(key, "bfloat16"), np.ones(3, "float32"))
     expected = reference_scores(similarity, query, key, np.ones(3))
     assert np.abs(result - expected).max() < 2**-8 * np.abs(expected).max()
-    neighbours = result[:, :, range(7), range(7)]
-    assert np.abs(neighbours - (-2.0)).max() < 0.01  # ‖(1,1,1,1)‖ = 2, and 4 / 2 = 2
+    neighbors = result[:, :, range(7), range(7)]
+    assert np.abs(neighbors - (-2.0)).max() < 0.01  # ‖(1,1,1,1)‖ = 2, and 4 / 2 = 2
 
 
 def test_length_512_is_finite_and_keeps_its_type(similarity: str) -> None:

@@ -1,5 +1,7 @@
 """The notebooks run from beginning to end, in their order, on small slices of real data."""
 
+import ast
+import importlib
 import json
 from itertools import islice
 from pathlib import Path
@@ -28,12 +30,12 @@ def head(source: Path, target: Path, lines: int) -> None:
 
 def newsgroups_slice(archive: Path, target: Path) -> None:
     """Every 40th document of each split of the archive, as JSON lines."""
-    from power_bert.text.newsgroups import read_documents
+    from power_bert.text.newsgroups import read_newsgroups
 
     target.mkdir(parents=True)
     for split in SPLITS:
         rows = [
-            {"text": text, "label": group} for group, _, text in islice(read_documents(archive, split), 0, None, 40)
+            {"text": text, "label": group} for group, _, text in islice(read_newsgroups(archive, split), 0, None, 40)
         ]
         (target / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
 
@@ -68,15 +70,15 @@ def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path,
     data = {task: str(tmp_path / folder) for task, folder in FOLDERS.items()}
     runs, logits = str(tmp_path / "runs"), str(tmp_path / "logits")
     execute(
-        "01_fine_tune_teachers.ipynb",
+        "02_fine_tune_teachers.ipynb",
         {"DATA": data, "CHECKPOINT": str(minilm), "RUNS": runs, "SETTINGS": TINY_TEACHER},
     )
     small = {"student": "bilstm", "epochs": 1, "vocabulary": str(minilm)}
-    cells = execute("02_distil.ipynb", {"DATA": data, "RUNS": runs, "LOGITS": logits, "SETTINGS": small})
+    cells = execute("03_distill.ipynb", {"DATA": data, "RUNS": runs, "LOGITS": logits, "SETTINGS": small})
     assert cells[-1].outputs[-1]["data"]["text/plain"] == "0", "the second student asks no teacher"
     phases = [path for path in Path(runs).glob("*/*/*") if path.name in ("1_fine_tune", "4_distill")]
     assert len(phases) == 3 * len(data) + 1 and all((phase / "model" / "README.md").is_file() for phase in phases)
-    cells = execute("03_size_against_time.ipynb", {"TASKS": tuple(data), "RUNS": runs, "LOGITS": logits})
+    cells = execute("04_size_vs_latency.ipynb", {"TASKS": tuple(data), "RUNS": runs, "LOGITS": logits})
     assert output_text(cells).count("bilstm, 1 teacher  ") == output_text(cells).count("image/png") == len(data)
 
 
@@ -88,15 +90,41 @@ def test_newsgroups(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
         **{"LOGITS": str(tmp_path / "logits"), "TEACHER_SETTINGS": {**TINY_TEACHER, "max_length": 32}},
         "STUDENT_SETTINGS": {"student": "linear", "epochs": 2, "vocabulary": str(minilm)},
     }
-    cells = execute("04_newsgroups_linear.ipynb", parameters)
+    cells = execute("05_newsgroups_linear.ipynb", parameters)
     assert len(list(tmp_path.glob("runs/*/*/model/README.md"))) == 3, "a card for the teacher and both students"
     assert "sci.space" in output_text(cells) and "least squares" in output_text(cells)
 
 
-def test_numbered_and_without_results() -> None:
+@pytest.mark.slow
+def test_eliminated_tokens_and_a_file_of_own_data(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
+    for name in SLICED["glue/SST-2"]:
+        head(shared_data / "glue" / "SST-2" / name, tmp_path / "SST-2" / name, 150)
+    quick = {"epochs": 1, "lr_bert": 1e-4, "speedup": 1.5}
+    common = {"CHECKPOINT": str(minilm), "SETTINGS": quick}
+    cells = execute(
+        "01_eliminate_tokens.ipynb", {"DATA_DIR": str(tmp_path / "SST-2"), "RUN": str(tmp_path / "run"), **common}
+    )
+    assert output_text(cells).count("image/png") == 3 and "gorgeous" in output_text(cells)
+    own = {"TABLE": str(tmp_path / "own.csv"), "REVIEWS": str(tmp_path / "SST-2"), "ROWS": 120}
+    cells = execute("06_own_data_to_a_phone.ipynb", {**own, "RUN": str(tmp_path / "own"), **common})
+    assert "I laughed from beginning to end." in output_text(cells) and (tmp_path / "own" / "reviews.tflite").exists()
+
+
+def test_numbered_and_without_errors() -> None:
     paths = sorted(NOTEBOOKS.glob("*.ipynb"))
     assert [int(path.name[:2]) for path in paths] == list(range(1, len(paths) + 1))
     for path in paths:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            source = "".join(cell["source"])
-            assert cell["cell_type"] == "markdown" or (not cell["outputs"] and "def " not in source), path.name
+            if cell["cell_type"] == "code":
+                assert "def " not in "".join(cell["source"]), path.name
+                assert all(output["output_type"] != "error" for output in cell["outputs"]), path.name
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_imports_exist(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("power_bert"):
+            module = importlib.import_module(str(node.module))
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from power_bert.config.pretraining import PretrainingSettings, resolve_settings
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules
 from power_bert.corpus.manifest import Corpus, make_plan
 from power_bert.corpus.preparation import prepare_corpus
-from power_bert.pretrain.settings import PretrainingSettings, resolve_settings
 
 NOUNS, VERBS = ("cat", "dog", "mouse", "bird"), ("sleep", "run", "jump", "sing")
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "the", *NOUNS, *VERBS, "##s", "##ing", "##er"]
@@ -21,7 +21,7 @@ LENGTH = 11
 
 
 def make_text(documents: int) -> str:
-    """Every noun has one verb, so that there is something to learn; "sleepers" is three word pieces."""
+    """Every noun has one verb, so that there is something to learn; "sleepers" is three tokens."""
     generator = np.random.default_rng(0)
 
     def sentence() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.config.pretraining import PretrainingSettings
 
 pytestmark = pytest.mark.slow
 

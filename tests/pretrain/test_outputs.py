@@ -11,12 +11,12 @@ import pytest
 from keras import ops
 from rich.console import Console
 
+from power_bert.config.pretraining import PretrainingSettings
 from power_bert.corpus.manifest import Corpus
 from power_bert.model.masked_lm import PowerBertMaskedLM
 from power_bert.model.pretrained import load_pretrained
-from power_bert.pretrain.driver import pretrain
-from power_bert.pretrain.folder import PretrainingDir
-from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.pretrain.pretraining_folder import PretrainingDir
+from power_bert.pretrain.run_pretraining import pretrain
 
 TEXTS = ["the cat sleeps.", "the dog sings. the mouse"]
 
@@ -101,8 +101,8 @@ def test_hugging_face_predicts_the_same(pretrained: Callable[[str], PretrainingD
 def test_each_form_goes_into_the_main_job(
     pretrained: Callable[[str], PretrainingDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from power_bert.config import resolve_experiment
-    from power_bert.train.driver import run_experiment
+    from power_bert.config.experiment import resolve_experiment
+    from power_bert.train.run_experiment import run_experiment
 
     data = tmp_path / "CoLA"
     data.mkdir()

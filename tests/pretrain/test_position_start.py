@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from keras import ops
 
+from power_bert.config.pretraining import PretrainingSettings
 from power_bert.corpus.manifest import Corpus
+from power_bert.pretrain.masked_lm_training import make_model
 from power_bert.pretrain.position_start import sinusoidal_positions
-from power_bert.pretrain.settings import PretrainingSettings
-from power_bert.pretrain.training import make_model
 
 
 def test_values() -> None:

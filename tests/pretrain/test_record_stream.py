@@ -1,4 +1,4 @@
-"""Tests of power_bert.pretrain.record_stream: shuffled, complete, and from any update on."""
+"""Tests of power_bert.pretrain.record_stream: shuffled, complete, and from any training step on."""
 
 from itertools import islice
 

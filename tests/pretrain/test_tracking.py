@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from power_bert.config.pretraining import PretrainingSettings
 from power_bert.errors import UserError
-from power_bert.pretrain.driver import pretrain
-from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.pretrain.run_pretraining import pretrain
 
 Settings = Callable[..., PretrainingSettings]
 

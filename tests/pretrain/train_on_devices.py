@@ -11,10 +11,10 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from power_bert.config.pretraining import PretrainingSettings
 from power_bert.errors import UserError
-from power_bert.pretrain.driver import pretrain
 from power_bert.pretrain.progress import PretrainingProgress
-from power_bert.pretrain.settings import PretrainingSettings
+from power_bert.pretrain.run_pretraining import pretrain
 
 NUM_DEVICES = 2
 

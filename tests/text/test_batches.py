@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from power_bert.text.batches import Batch, TrainingBatches, bucket_length, evaluation_batches
-from power_bert.text.encoded_texts import EncodedTexts
+from power_bert.text.batches import Batch, TrainingBatches, evaluation_batches
+from power_bert_runtime.encoded_texts import EncodedTexts
+from power_bert_runtime.padding import bucket_length
 
 PAD_ID = 9
 

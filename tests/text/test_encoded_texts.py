@@ -1,9 +1,9 @@
-"""Tests of power_bert.text.encoded_texts."""
+"""Tests of power_bert_runtime.encoded_texts."""
 
 import numpy as np
 import pytest
 
-from power_bert.text.encoded_texts import EncodedTexts
+from power_bert_runtime.encoded_texts import EncodedTexts
 
 ROWS = [[2, 7, 8, 3], [2, 3, 9, 3], [2, 3]]
 FIRST_LENGTHS = [4, 2, 2]

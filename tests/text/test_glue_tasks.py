@@ -35,8 +35,8 @@ def test_defaults_of_the_paper() -> None:
     rows = {
         name: (
             task.defaults.max_length,
-            task.defaults.learning_rate,
-            task.defaults.soft_extract_learning_rate,
+            task.defaults.lr_bert,
+            task.defaults.lr_soft_extract,
             task.defaults.regularization,
             task.defaults.batch_size,
         )

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutations import mutated, mutation_settings, value_or_user_error
+from power_bert.glue.prediction_faults import find_prediction_faults
+from power_bert.glue.submission import find_submission_faults
 from power_bert.text.custom_task import find_labels, make_custom_task
 from power_bert.text.examples import Examples, read_examples
 from power_bert.text.glue_tasks import TASKS, get_task
 from power_bert.text.label_counts import describe_labels
-from power_bert.text.prediction_faults import find_prediction_faults
 from power_bert.text.predictions import read_predictions
 from power_bert.text.raw_texts import stream_raw_examples
-from power_bert.text.submission import find_submission_faults
 from power_bert.text.task import Split, Task
-from power_bert.text.text_files import stream_text_file
+from power_bert.text.text_files import find_text_columns, stream_text_file
 
 WORDS = ("a fine film", 'He said "no".', "", "naïve café", "tab-free, with comma")
 LABELS = ("neg", "pos")
@@ -164,8 +164,10 @@ class TestTexts:
     def test_tables(self, folder: Path, name_and_data: tuple[str, bytes]) -> None:
         path, data = folder / name_and_data[0], name_and_data[1]
         path.write_bytes(data)
-        chunks = value_or_user_error(lambda: list(stream_text_file(path, TASK)))
-        if chunks is not None:
+        read_file = lambda: list(stream_text_file(path, find_text_columns(path, TASK)[0], False))  # noqa: E731
+        found = value_or_user_error(read_file)
+        if found is not None:
+            chunks = [chunk.examples for chunk in found]
             assert all(isinstance(text, str) for chunk in chunks for text in chunk.first)
             with_labels = read(folder, TASK, f"train{path.suffix}", data)
             if with_labels is not None:

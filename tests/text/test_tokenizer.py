@@ -7,9 +7,10 @@ import pytest
 from tokenizers.implementations import BertWordPieceTokenizer
 
 from power_bert.errors import UserError
-from power_bert.text.tokenizer import WordPieceTokenizer, truncate_pair
-from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.wordpiece_vocabulary import Vocabulary, read_vocabulary
+from power_bert_runtime.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert_runtime.word_pieces import truncate_pair
 
 REAL_VOCABULARY = Path(__file__).parents[3] / "shared" / "data" / "bert_uncased_vocab.txt"
 PIECES = (
@@ -224,7 +225,7 @@ class TestVocabulary:
         vocabulary = read_vocabulary(path)
         tokenizer = WordPieceTokenizer(vocabulary)
         assert tokenizer.vocabulary_size == len(VOCABULARY) + 5
-        assert tokenizer.piece_ids(["the unaffable cats"]) == [[8, 25, 5, 6, 26, 10]]
+        assert tokenizer.token_ids(["the unaffable cats"]) == [[8, 25, 5, 6, 26, 10]]
         assert [note.removeprefix(f"{path}, ") for note in vocabulary.notes] == [
             "line 9: token 'the' is on line 1 already, and 2 more such lines; the last line of a token counts, as in "
             "Hugging Face's loader",

@@ -9,8 +9,8 @@ import pytest
 from power_bert.errors import UserError
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.tokenizer_files import read_tokenizer
-from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary
+from power_bert_runtime.tokenizer_settings import AddedToken, TokenizerSettings
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "##s", "cat"]
 IDS = {token: index for index, token in enumerate(VOCABULARY)}

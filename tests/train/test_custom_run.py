@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from power_bert.config import Experiment
+from power_bert.config.experiment import Experiment
 from power_bert.errors import UserError
-from power_bert.run_dir import PHASES, RunDir
+from power_bert.runs.run_dir import PHASES, RunDir
 
 SHORT = {"epochs": 1, "batch_size": 8, "label_column": "topic"}
 
@@ -64,7 +64,7 @@ class TestScores:
 
 class TestBadData:
     def run(self, experiment: Experiment) -> None:
-        from power_bert.train.driver import run_experiment
+        from power_bert.train.run_experiment import run_experiment
 
         run_experiment(experiment)
 

@@ -7,22 +7,22 @@ from typing import Any
 
 import pytest
 
-from power_bert.analysis.distillation_study import run_distillation_study
-from power_bert.compression.driver import compress
 from power_bert.corpus.preparation import prepare_corpus
-from power_bert.corpus.vocabulary import train_vocabulary_file
-from power_bert.distill.driver import distill
-from power_bert.distill.ensemble import make_ensemble
+from power_bert.corpus.vocabulary_training import train_vocabulary_file
+from power_bert.distill.ensemble_run import make_ensemble
+from power_bert.distill.run_distillation import distill
 from power_bert.errors import UserError
+from power_bert.experiments.distillation_study import run_distillation_study
+from power_bert.experiments.proof_points import prove
+from power_bert.experiments.similarity_study.run_study import run_study
+from power_bert.experiments.student_compression import compress
 from power_bert.export.exporter import export
-from power_bert.export.proof_points import prove
-from power_bert.pretrain.driver import pretrain
-from power_bert.study.running import run_study
-from power_bert.text.download import fetch_minilm
-from power_bert.text.glue_download import download_glue
-from power_bert.train.driver import run_experiment
-from power_bert.train.glue import run_glue
-from power_bert.train.without_training import predict_tests
+from power_bert.glue.glue_download import download_glue
+from power_bert.glue.run_all import run_glue
+from power_bert.model.checkpoints.download import fetch_minilm
+from power_bert.predict.without_training import predict_tests
+from power_bert.pretrain.run_pretraining import pretrain
+from power_bert.train.run_experiment import run_experiment
 
 ANY: Any = None
 # What it is → (folder it writes → calls it).
@@ -54,7 +54,7 @@ def test_a_second_one_stops(writer: str, tmp_path: Path, monkeypatch: pytest.Mon
         asked.append(path)
         raise UserError(f"{target} is in use")
 
-    monkeypatch.setattr("power_bert.locks._acquire", refuse)
+    monkeypatch.setattr("power_bert.storage.locks._acquire", refuse)
     with pytest.raises(UserError, match=f"{out} is in use"):
         WRITERS[writer](out)
     assert asked == [tmp_path / f".{out.name}.lock"] and list(tmp_path.iterdir()) == []

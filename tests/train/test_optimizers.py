@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from power_bert.model.extraction import SoftExtraction
+from power_bert.elimination.search import SoftExtraction
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
 
 RATE, DECAY, EPSILON, BETA_1, BETA_2 = 0.1, 0.01, 1e-6, 0.9, 0.999

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from power_bert.config import Experiment
-from power_bert.run_dir import PHASES, RunDir, read_json
+from power_bert.config.experiment import Experiment
+from power_bert.runs.run_dir import PHASES, RunDir, read_run_json
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SCORES = ("best_epoch", "scores", "scores_before_training")
@@ -40,7 +40,7 @@ def assert_same_outcome(left: RunDir, right: RunDir) -> None:
         one, other = arrays(left.phase(name).model), arrays(right.phase(name).model)
         assert one and one.keys() == other.keys()
         assert [key for key in one if not np.array_equal(one[key], other[key])] == [], f"weights of {name} differ"
-        metrics = [read_json(run.phase(name).metrics) for run in (left, right)]
+        metrics = [read_run_json(run.phase(name).metrics) for run in (left, right)]
         for key in SCORES:
             np.testing.assert_equal(metrics[0][key], metrics[1][key])
         losses = [[entry["train_loss"] for entry in values["history"]] for values in metrics]
@@ -49,7 +49,7 @@ def assert_same_outcome(left: RunDir, right: RunDir) -> None:
             paths = [run.phase(name).predictions(split) for run in (left, right)]
             assert [path.exists() for path in paths] in ([True, True], [False, False])
             assert not paths[0].exists() or paths[0].read_bytes() == paths[1].read_bytes()
-    assert read_json(left.phase("2_search").retention) == read_json(right.phase("2_search").retention)
+    assert read_run_json(left.phase("2_search").retention) == read_run_json(right.phase("2_search").retention)
     rows = [[line.split(",")[:4] for line in run.metrics_csv.read_text().splitlines()] for run in (left, right)]
     assert rows[0] == rows[1], "no epoch is there twice"
 

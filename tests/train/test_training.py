@@ -14,22 +14,31 @@ import pytest
 from keras import ops
 from rich.console import Console
 
-from power_bert.config import Experiment
+from power_bert.config.experiment import Experiment
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
-from power_bert.run_dir import PhaseDir, RunDir
+from power_bert.predict.example_predictor import to_predictions
+from power_bert.predict.forward import compiled_forward
+from power_bert.predict.predict_texts import predict_outputs
+from power_bert.runs.run_dir import PhaseDir, RunDir
 from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import get_task
 from power_bert.text.predictions import read_predictions, write_predictions
 from power_bert.train import training
-from power_bert.train.forward import compiled_forward
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
 from power_bert.train.phases import load_model
-from power_bert.train.predict import predict_outputs, to_predictions
 from power_bert.train.reporting import Reporter, TrainingProgress
-from power_bert.train.training import EpochEnd, RunContext, Split, TrainingPlan, compile_for_phase, start_bias, train
+from power_bert.train.training import (
+    EncodedExamples,
+    EpochEnd,
+    RunContext,
+    TrainingPlan,
+    compile_for_phase,
+    start_bias,
+    train_classifier,
+)
 from power_bert.train.training_state import load_training_state, save_training_state
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *".,?"]
@@ -49,7 +58,9 @@ def context(make_experiment: Callable[..., Experiment], tmp_path: Path) -> Itera
     run_dir.path.mkdir()
     tokenizer = PowerBertTokenizer(VOCABULARY).word_pieces
     splits = {
-        split: Split.of(read_examples(experiment.task_definition, split, experiment.data_dir), tokenizer, MAX_LENGTH)
+        split: EncodedExamples.of(
+            read_examples(experiment.task_definition, split, experiment.data_dir), tokenizer, MAX_LENGTH
+        )
         for split in ("train", "dev")
     }
     with Reporter(run_dir.log, run_dir.tensorboard, Console(file=io.StringIO())) as reporter:
@@ -150,7 +161,7 @@ class TestKeptCheckpoint:
         assert not phase_dir.model.exists() and not phase_dir.predictions("dev").exists()
         # The training that goes on from there has no epoch left and nothing to show.
         with pytest.raises(UserError, match=r"1 test: the dev score is undefined .* try another .*LR_BERT.*EPOCH"):
-            train(context, make_model(), phase_dir, epochs.plan)
+            train_classifier(context, make_model(), phase_dir, epochs.plan)
 
     def test_the_state_is_that_of_the_last_epoch_and_not_of_the_best(
         self, context: RunContext[Experiment], phase_dir: PhaseDir, monkeypatch: pytest.MonkeyPatch
@@ -170,7 +181,7 @@ class TestKeptCheckpoint:
         epochs = ScriptedEpochs(context, phase_dir, "best", 2)
         epochs.run([0.4, 0.2], monkeypatch)
         monkeypatch.setattr(keras.Model, "fit", None)
-        outcome = train(context, make_model(), phase_dir, epochs.plan)
+        outcome = train_classifier(context, make_model(), phase_dir, epochs.plan)
         assert (outcome["best_epoch"], outcome["scores"]) == (1, {"matthews": 0.4})
 
 
@@ -240,7 +251,7 @@ class TestProgress:
         display = TrainingProgress(context.reporter, "2 search", steps_per_epoch=5, epochs=3)
         display.on_epoch_begin(1)
         with pytest.raises(
-            UserError, match=rf"2 search: the loss became {loss} at update 8.*smaller LR_BERT.*RESUME=0"
+            UserError, match=rf"2 search: the loss became {loss} at training step 8.*smaller LR_BERT.*RESUME=0"
         ):
             display.on_train_batch_end(2, {"loss": loss})
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from keras import ops
 
 from mutations import mutated, mutation_settings
-from power_bert.config import Experiment
+from power_bert.config.experiment import Experiment
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier

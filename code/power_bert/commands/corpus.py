@@ -1,4 +1,4 @@
-"""Commands from raw text to what pre-training reads: a vocabulary, a prepared corpus."""
+"""Commands that turn raw text into pre-training data: a vocabulary and a prepared corpus."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from typing import Annotated
 
 import typer
 
-from power_bert.commands.options import Wait
+from power_bert.commands.shared_options import BeamOption, Runner, Wait
 
 Sources = Annotated[
-    list[str], typer.Argument(help="text files (plain or gzip), folders with .txt or .txt.gz files, tfds:NAME")
+    list[str], typer.Argument(help="Text files (plain or gzip), folders with .txt or .txt.gz files, tfds:NAME.")
 ]
-TestShare = Annotated[float, typer.Option(help="share of the documents that is kept for the test")]
-Proportion = Annotated[float, typer.Option(help="share of the documents that is used at all")]
-Seed = Annotated[int, typer.Option(help="decides which documents are used, and which for the test")]
+TestShare = Annotated[float, typer.Option(help="Fraction of the documents that is held out for testing.")]
+Proportion = Annotated[float, typer.Option(help="Fraction of all documents that is used.")]
+Seed = Annotated[int, typer.Option(help="Seed of the choice of documents and of the test split.")]
 Separator = Annotated[
-    str, typer.Option(help="what ends a document: an empty line (empty-line), every line (line), the file (file)")
+    str,
+    typer.Option(
+        help="End of a document: an empty line (empty-line), every line (line) or the end of the file (file)."
+    ),
 ]
 MaxCharacters = Annotated[
     int,
-    typer.Option(help="longer documents are cut at the end of a line; their parts count as documents"),
+    typer.Option(help="Largest document, in characters; longer ones are split at a line end into several documents."),
 ]
 
 
 def train_vocab(
     sources: Sources,
-    size: Annotated[int, typer.Option(help="tokens, the special ones included")] = 8192,
-    out: Annotated[Path, typer.Option(help="file to write; how it was trained goes beside it, as .json")] = Path(
-        "vocab.txt"
-    ),
-    cased: Annotated[bool, typer.Option("--cased/--uncased", help="keep capitals and accents")] = False,
+    size: Annotated[int, typer.Option(help="Number of tokens, including special tokens.")] = 8192,
+    out: Annotated[
+        Path, typer.Option(help="File to write; its training settings are written beside it as .json.")
+    ] = Path("vocab.txt"),
+    cased: Annotated[bool, typer.Option("--cased/--uncased", help="Keep capitals and accents.")] = False,
     test_share: TestShare = 0.01,
     proportion: Proportion = 1.0,
     seed: Seed = 0,
@@ -38,10 +41,10 @@ def train_vocab(
     max_document_characters: MaxCharacters = 1_000_000,
     wait: Wait = False,
 ) -> None:
-    """Train a WordPiece vocabulary on the training documents of text files; documents of the test split are left out.
+    """Train a WordPiece vocabulary on the training documents of text files; test documents are never used.
 
-    Give prepare-corpus the same --seed, --test-share and document options: it then takes the same documents for the
-    test. Instead of text, one prepared corpus can be given: its sources are read with its own split.
+    Give prepare-corpus the same --seed, --test-share and document options, so that it holds out the same test
+    documents. One prepared corpus can be given in place of text: its sources are then read with its own split.
 
     Examples:
 
@@ -53,10 +56,10 @@ def train_vocab(
 
     from power_bert.corpus.document_split import DocumentSplit
     from power_bert.corpus.documents import DocumentRules
-    from power_bert.corpus.vocabulary import train_vocabulary_file
     from power_bert.corpus.vocabulary_file import VocabularyOrigin
-    from power_bert.locks import one_writer
-    from power_bert.train.rows_progress import rows_progress
+    from power_bert.corpus.vocabulary_training import train_vocabulary_file
+    from power_bert.predict.rows_progress import rows_progress
+    from power_bert.storage.locks import one_writer
 
     origin = VocabularyOrigin(
         not cased,
@@ -70,32 +73,31 @@ def train_vocab(
         tokens = train_vocabulary_file(sources, out, size, origin, lambda: advance(1))
     typer.echo(f"wrote {out}: {len(tokens)} tokens")
     if len(tokens) < size:
-        typer.echo(f"(the text has no more: {size} were asked for)")
+        typer.echo(f"(the text has no more; --size was {size})")
 
 
 def prepare_corpus(
     sources: Sources,
-    vocab: Annotated[Path, typer.Option(help="vocab.txt, from train-vocab or of a checkpoint")],
-    out: Annotated[Path, typer.Option(help="folder of the prepared corpus")],
-    length: Annotated[int, typer.Option(help="tokens of a record, [CLS] and [SEP] included")] = 128,
+    vocab: Annotated[Path, typer.Option(help="Vocabulary (vocab.txt) from train-vocab or a checkpoint.")],
+    out: Annotated[Path, typer.Option(help="Folder for the prepared corpus.")],
+    length: Annotated[int, typer.Option(help="Tokens per record, including [CLS] and [SEP].")] = 128,
     test_share: TestShare = 0.01,
     proportion: Proportion = 1.0,
     seed: Seed = 0,
     document_separator: Separator = "empty-line",
     max_document_characters: MaxCharacters = 1_000_000,
     cased: Annotated[
-        bool | None, typer.Option("--cased/--uncased", help="of the vocabulary; default: as it says itself")
+        bool | None,
+        typer.Option("--cased/--uncased", help="Whether the vocabulary is cased [default: read from its files]."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes that tokenise")] = 2,
-    runner: Annotated[str, typer.Option(help="local, or beam (Apache Beam, for corpora past one machine)")] = "local",
-    beam_option: Annotated[
-        list[str] | None, typer.Option(help="option of the Beam job, such as --runner=FlinkRunner; can be repeated")
-    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes that tokenize.")] = 2,
+    runner: Runner = "local",
+    beam_option: BeamOption = None,
     wait: Wait = False,
 ) -> None:
-    """Split text into train and test by document, tokenise it and pack it into records for pre-training.
+    """Split text into train and test by document, tokenize it and pack it into records for pre-training.
 
-    An interrupted call goes on with the shards that are missing when the same command is given again.
+    Run the same command again to resume an interrupted call: only missing shards are made.
 
     Examples:
 
@@ -111,8 +113,8 @@ def prepare_corpus(
     from power_bert.corpus.document_split import DocumentSplit
     from power_bert.corpus.documents import DocumentRules
     from power_bert.corpus.manifest import describe_corpus, make_plan
-    from power_bert.locks import one_writer
-    from power_bert.train.rows_progress import rows_progress
+    from power_bert.predict.rows_progress import rows_progress
+    from power_bert.storage.locks import one_writer
 
     rules = DocumentRules(document_separator, max_document_characters)
     split = DocumentSplit(test_share, proportion, seed)

@@ -1,30 +1,42 @@
-"""Commands that make .tflite files and look into them."""
+"""Commands that write, inspect and time .tflite files."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from power_bert.commands.options import LABELLED_NAMES, TASK_NAMES, Wait, option
+from power_bert.commands.run_options import TARGET, RunData, RunTask, Threads, task_and_data_for
+from power_bert.commands.shared_options import Wait, option
+from power_bert.config.shared_settings import LABELED_NAMES, TASK_NAMES
+from power_bert.config.values import parse_list
 
 
 def export(
-    target: Annotated[str, typer.Argument(help="run folder (OUTPUT_DIR), or a checkpoint with a head", metavar="RUN")],
-    out: Annotated[Path, typer.Option(help="the .tflite file")],
+    target: Annotated[str, TARGET],
+    out: Annotated[Path, typer.Option(help="File to write: .tflite, .onnx or .xml; a folder for saved_model.")],
+    form: Annotated[
+        Literal["litert", "onnx", "openvino", "saved_model"],
+        typer.Option(
+            "--format",
+            help="litert: .tflite for phones and browsers, one text of fixed length. For servers, with dynamic batch "
+            "and length: onnx (extra onnx), openvino (extra openvino), saved_model (TensorFlow Serving).",
+        ),
+    ] = "litert",
     quantize: Annotated[
         Literal["none", "float16", "dynamic", "int8", "auto"],
         typer.Option(
-            help="weights in float16; in int8 (dynamic); in int8 with activations calibrated on the training set "
-            "(int8); or the smallest of these forms that agrees with Keras (auto)"
+            help="Quantization: none (float32), float16 (weights), dynamic (weights in int8), int8 (weights and "
+            "activations, calibrated on the training set), auto (the smallest of these forms that agrees with Keras)."
         ),
     ] = "none",
     min_agreement: Annotated[
         float | None,
         typer.Option(
-            help="smallest label agreement with Keras on the dev set, in percent, in place of all limits; "
-            "default: 98.5, with at most 0.5 points of the dev score lost",
+            help="Smallest label agreement with Keras on the dev set, in percent, in place of all limits; "
+            "default: 98.5, with at most 0.5 points of the dev score lost.",
             min=50,
             max=100,
         ),
@@ -32,38 +44,50 @@ def export(
     check_texts: Annotated[
         Path | None,
         typer.Option(
-            help="texts as the model will be used for, one a line, pairs with a tab: label agreement on them is "
-            "reported too, and warns; default: 326 texts of this project"
+            help="Texts like those of your application, one per line, pairs with a tab; a low label agreement on them "
+            "is a warning [default: 326 texts of this project]."
         ),
     ] = None,
     lengths: Annotated[
-        str | None, typer.Option(help="word pieces of an input; several: 32,64,128; default: the run's maximum")
+        str | None,
+        typer.Option(help="Tokens of an input; several with commas: 32,64,128 [default: the run's max length]."),
     ] = None,
     one_file: Annotated[
-        bool, typer.Option("--one-file", help="several lengths as signatures of one file; MediaPipe cannot open it")
+        bool,
+        typer.Option(
+            "--one-file", help="Store several lengths as signatures of one file, which MediaPipe cannot open."
+        ),
     ] = False,
     labels: Annotated[
         str | None,
-        typer.Option(help="names of the classes, by commas or as a file with one a line; default: the task's"),
+        typer.Option(help="Names of the classes, with commas, or a file with one per line [default: the task's]."),
     ] = None,
-    phase: Annotated[str | None, typer.Option(help="1_fine_tune or 3_retrain; default: the last that is done")] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="Phase of a run: 1_fine_tune or 3_retrain [default: its final model].")
+    ] = None,
     retention_config: Annotated[
-        str | None, option("RETENTION_CONFIG", "what each block keeps, or none (everything); default: the run's")
+        str | None,
+        option(
+            "RETENTION_CONFIG",
+            "Retention configuration, as for predict; none disables elimination [default: the run's].",
+        ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="task of a checkpoint; default: the run's")] = None,
-    data_dir: Annotated[str | None, typer.Option(help="data to check and calibrate on; default: the run's")] = None,
-    seed: Annotated[int | None, typer.Option(help="of the calibration examples; default: the run's", min=0)] = None,
-    name: Annotated[str, typer.Option(help="of the model, for the metadata; default: after the task")] = "",
-    version: Annotated[str, typer.Option(help="of the model, for the metadata")] = "1",
-    author: Annotated[str, typer.Option(help="for the metadata")] = "",
-    license_: Annotated[str, typer.Option("--license", help="for the metadata")] = "",
+    task: RunTask = None,
+    data_dir: RunData = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed that selects the calibration examples [default: the run's].", min=0)
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the model in the metadata [default: after the task].")] = "",
+    version: Annotated[str, typer.Option(help="Version of the model in the metadata.")] = "1",
+    author: Annotated[str, typer.Option(help="Author of the model in the metadata.")] = "",
+    license_: Annotated[str, typer.Option("--license", help="License of the model in the metadata.")] = "",
     wait: Wait = False,
 ) -> None:
-    """Export a trained model to one .tflite file with vocabulary, labels and metadata for phones and browsers.
+    """Export a trained model to one file with vocabulary, labels and metadata, for phones, browsers or servers.
 
-    Every file is compared with Keras on the dev set, and appears only if at least 98.5 % of the labels are equal and
-    the dev score falls by at most 0.5 points; in float32 also only if the probabilities are equal within 0.0001. The
-    label agreement on texts from elsewhere is reported beside it.
+    Every file is compared with Keras on the dev set. It is written only if at least 98.5 % of the labels are equal and
+    the dev score falls by at most 0.5 points; a float32 file must also have the same probabilities within 0.0001. The
+    label agreement on other texts (--check-texts) is reported as well.
 
     Examples:
 
@@ -78,6 +102,8 @@ def export(
         bash run.sh export RUN --out model.tflite --labels wrong,right --author "Jane Doe" --license Apache-2.0
 
         bash run.sh export RUN --out bert.tflite --phase 1_fine_tune      # without elimination
+
+        EXTRAS=onnx bash run.sh export RUN --format onnx --out model.onnx --quantize auto
     """
     from power_bert.quiet import import_backend
 
@@ -85,29 +111,35 @@ def export(
     from rich.console import Console
 
     from power_bert.export.description import Description
-    from power_bert.export.exporter import export
-    from power_bert.export.options import ExportOptions, parse_labels, parse_lengths, seed_of
-    from power_bert.locks import one_writer
-    from power_bert.text.glue_tasks import get_task
-    from power_bert.train.trained_model import load_trained_model
+    from power_bert.export.export_options import ExportOptions, parse_labels
+    from power_bert.export.server_exporter import export_for_servers
+    from power_bert.runs.trained_model import load_trained_model
+    from power_bert.storage.locks import one_writer
 
     options = ExportOptions(
         quantize=quantize,
-        lengths=parse_lengths(lengths),
+        lengths=tuple(parse_list("--lengths", lengths, int)) if lengths else (),
         one_file=one_file,
-        seed=seed_of(target) if seed is None else seed,
         labels=parse_labels(labels),
         min_agreement=min_agreement,
         check_texts=check_texts,
         description=Description(name, version, author, license_),
     )
     with one_writer(out, wait):
-        model = load_trained_model(target, get_task(task) if task else None, data_dir, retention_config, phase)
-        export(model, out, options, Console(highlight=False, soft_wrap=True))
+        asked, data = task_and_data_for(target, task, data_dir)
+        model = load_trained_model(target, asked, data, retention_config, phase)
+        options = replace(options, seed=model.seed if seed is None else seed)
+        console = Console(highlight=False, soft_wrap=True)
+        if form != "litert":
+            export_for_servers(model, out, form, options, console)
+            return
+        from power_bert.export.exporter import export  # needs TensorFlow, which the other formats do not
+
+        export(model, out, options, console)
 
 
-def inspect(model: Annotated[Path, typer.Argument(help=".tflite file")]) -> None:
-    """Show what is in a .tflite file: metadata, settings, tensors, files inside, weights and operators.
+def inspect(model: Annotated[Path, typer.Argument(help="Exported file: .tflite, .onnx or .xml.")]) -> None:
+    """Show the content of an exported file: settings, and of a .tflite file metadata, tensors, weights and operators.
 
     Example:
 
@@ -120,38 +152,72 @@ def inspect(model: Annotated[Path, typer.Argument(help=".tflite file")]) -> None
 
 
 def benchmark_export(
-    models: Annotated[list[Path], typer.Argument(help=".tflite files; the first one is what the others are held to")],
-    threads: Annotated[int, typer.Option(help="of the runtime", min=1)] = 2,
-    runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+    models: Annotated[
+        list[Path],
+        typer.Argument(help="Exported files (.tflite, .onnx, .xml); speed-ups are relative to the first one."),
+    ],
+    threads: Threads = 2,
+    runs: Annotated[int, typer.Option(help="Timed calls of each file and workload.", min=1)] = 100,
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also time these texts at their real lengths: one per line, pairs with a tab.", metavar="FILE"
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the table to this file.", metavar="FILE")] = None,
 ) -> None:
-    """Measure .tflite files against each other, one example without padding at a time, in turns.
+    """Measure the latency and throughput of exported files of all formats, each in its own process, in turns.
 
-    Example:
+    One example at a time by length, batches of 32 by length, and texts at their real lengths: one by one, in batches of
+    similar length (bucketed) and padded to the max length. A .tflite file runs at its own length; files of other
+    lengths beside it (--lengths) are used for the shorter texts.
 
-        bash run.sh benchmark-export bert.tflite power_bert.tflite power_bert_int8.tflite --threads 2
+    Examples:
+
+        bash run.sh benchmark-export bert.onnx power_bert.onnx power_bert_int8.onnx power_bert.tflite --threads 2
+
+        bash run.sh benchmark-export bert_int8.onnx power_bert_int8.onnx --texts sentences.txt --csv latency.csv
     """
-    from power_bert.analysis.litert_latency import latency_text, measure_files
+    from power_bert.benchmarks.export_latency import export_frame, export_text, measure_exports
+    from power_bert.predict.prediction_output import texts_to_predict
+    from power_bert.result_tables import csv_text
+    from power_bert.storage.files import atomic_write_text
 
-    typer.echo(latency_text(measure_files(models, threads, runs)))
+    examples: list[str | tuple[str, str]] = []
+    for chunk in texts_to_predict(texts, (), None) if texts else ():
+        read = chunk.examples
+        examples += read.first if read.second is None else list(zip(read.first, read.second, strict=True))
+    latencies = measure_exports(models, examples, threads, runs)
+    typer.echo(export_text(latencies, threads, len(examples)))
+    if csv:
+        atomic_write_text(csv, csv_text(export_frame(latencies, threads)))
 
 
 def proof_points(
-    runs: Annotated[list[str] | None, typer.Argument(help="finished runs of the same task to put beside")] = None,
-    out: Annotated[Path, typer.Option(help="folder of everything that is made")] = Path("proof_points"),
-    task: Annotated[str, option("TASK", f"{TASK_NAMES}; {LABELLED_NAMES}")] = "cola",
-    data_dir: Annotated[str | None, option("DATA_DIR", "folder of the data, or tfds:NAME; empty: as run.sh")] = None,
-    checkpoint_path: Annotated[str | None, option("CHECKPOINT_PATH", "pretrained BERT; empty: as run.sh")] = None,
-    epoch: Annotated[int | None, option("EPOCH", "epochs of the BERT's fine-tuning; empty: 3")] = None,
-    lr_bert: Annotated[float | None, option("LR_BERT", "learning rate of the BERT; empty: as run.sh")] = None,
-    max_length: Annotated[int | None, option("MAX_LENGTH", "word pieces at most; empty: the task's value")] = None,
-    seed: Annotated[int, option("SEED", "of initialisation, order and dropout")] = 0,
-    timed_runs: Annotated[int, typer.Option(help="timed runs of each file", min=1)] = 200,
+    runs: Annotated[list[str] | None, typer.Argument(help="Further finished runs of the same task.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all output.")] = Path("proof_points"),
+    task: Annotated[str, option("TASK", f"Task: {TASK_NAMES}; {LABELED_NAMES}.")] = "cola",
+    data_dir: Annotated[
+        str | None, option("DATA_DIR", "Folder of the data, or tfds:NAME [default: as for run.sh].")
+    ] = None,
+    checkpoint_path: Annotated[
+        str | None, option("CHECKPOINT_PATH", "Pretrained BERT [default: as for run.sh].")
+    ] = None,
+    epoch: Annotated[int | None, option("EPOCH", "Epochs of fine-tuning the BERT [default: 3].")] = None,
+    lr_bert: Annotated[
+        float | None, option("LR_BERT", "Peak learning rate of the BERT [default: as for run.sh].")
+    ] = None,
+    max_length: Annotated[
+        int | None, option("MAX_LENGTH", "Maximum sequence length, in tokens [default: the task's].")
+    ] = None,
+    seed: Annotated[int, option("SEED", "Random seed for initialization, data order and dropout.")] = 0,
+    timed_runs: Annotated[int, typer.Option(help="Timed runs of each file.", min=1)] = 200,
     wait: Wait = False,
 ) -> None:
-    """Build, export and evaluate a BERT, its int8 file and a BERT-tiny distilled from it, and show what each costs.
+    """Train, export and evaluate a BERT, its int8 file and a BERT-tiny distilled from it.
 
-    For each: dev scores in Keras and in LiteRT, time to build and to evaluate, bytes, milliseconds of one example at 1
-    and 2 threads. A killed call goes on; what is trained is not trained again.
+    Reports for each model dev scores in Keras and in LiteRT, duration of training and evaluation, model size, and
+    latency with 1 and 2 threads. The same command resumes an interrupted call and keeps trained models.
 
     Examples:
 
@@ -166,8 +232,8 @@ def proof_points(
     import_backend()
     from rich.console import Console
 
-    from power_bert.export.proof_points import prove
-    from power_bert.locks import one_writer
+    from power_bert.experiments.proof_points import prove
+    from power_bert.storage.locks import one_writer
 
     settings = {
         "task": task,

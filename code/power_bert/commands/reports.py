@@ -1,14 +1,30 @@
-"""Commands that report on finished runs, and benchmarks."""
+"""Commands for summaries and benchmarks."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from power_bert.commands.run_options import RunData, task_and_data_for
+from power_bert.commands.shared_options import OptionGroup, Wait, takes_settings
+from power_bert.config.experiment import Experiment
+from power_bert.config.settings import declared_settings
+from power_bert.config.values import parse_list
 
-def summary(run_folder: Annotated[Path, typer.Argument(help="run folder (OUTPUT_DIR)")]) -> None:
+# Settings that the runs of `pareto` have in common.
+_SHARED = tuple(
+    name
+    for name, declared in declared_settings(Experiment).items()
+    if declared.setting.has_option
+    and name
+    not in ("speedup", "max_loss", "seed", "output_dir", "retention_config", "regularization", "lr_soft_extract")
+)
+_RUN = typer.Argument(help="Run (OUTPUT_DIR).", metavar="RUN")
+
+
+def summary(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
     """Print the summary table of a finished run again.
 
     Example:
@@ -18,16 +34,14 @@ def summary(run_folder: Annotated[Path, typer.Argument(help="run folder (OUTPUT_
     from power_bert.quiet import import_backend
 
     import_backend()
-    from power_bert.analysis.report import finish_run
-    from power_bert.run_dir import RunDir
+    from power_bert.reports.finish_run import finish_run
+    from power_bert.runs.resolve_model import find_stored_phase
 
-    finish_run(RunDir(run_folder))
+    finish_run(find_stored_phase(run, data_dir=task_and_data_for(run, None, data_dir)[1]).run_dir)
 
 
-def benchmark(
-    run_folder: Annotated[Path, typer.Argument(help="run folder (OUTPUT_DIR)")],
-) -> None:
-    """Measure a finished run on the clock again: fixed padding, length buckets, length buckets with elimination.
+def benchmark(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
+    """Measure the latency of a finished run again: fixed padding, length buckets, length buckets with elimination.
 
     Example:
 
@@ -36,19 +50,66 @@ def benchmark(
     from power_bert.quiet import import_backend
 
     import_backend()
-    from power_bert.analysis.report import finish_run, measure_run
-    from power_bert.run_dir import RunDir
+    from power_bert.reports.finish_run import finish_run, measure_run
+    from power_bert.runs.resolve_model import find_stored_phase
 
-    measure_run(RunDir(run_folder))
-    finish_run(RunDir(run_folder))
+    run_dir = find_stored_phase(run, data_dir=task_and_data_for(run, None, data_dir)[1]).run_dir
+    measure_run(run_dir)
+    finish_run(run_dir)
+
+
+@takes_settings(given=OptionGroup(Experiment, only=_SHARED, has_variables=True))
+def pareto(
+    given: dict[str, Any],
+    targets: Annotated[str, typer.Option(help="Targets of SPEEDUP, with commas.")] = "1.5,2,3,4",
+    seeds: Annotated[str, typer.Option(help="Random seeds, with commas.")] = "0",
+    max_loss: Annotated[
+        float, typer.Option(help="Largest mean loss of the recommended target, in points.", min=0, max=100)
+    ] = 1.0,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and of pareto.txt, .csv and .png.")] = Path("pareto"),
+    wait: Wait = False,
+) -> None:
+    """Trace score against speed: several targets of SPEEDUP from one fine-tuned model, over seeds.
+
+    Every target is compared with a model that is trained as long with nothing eliminated. The same command resumes an
+    interrupted call.
+
+    Examples:
+
+        bash run.sh pareto                                        # on the embedded sample
+
+        TASK=mrpc LR_BERT=1e-4 bash run.sh pareto --targets 2,3,4,5 --seeds 0,1,2 --out mrpc_front
+    """
+    from power_bert.quiet import import_backend
+
+    import_backend()
+    from rich.console import Console
+
+    from power_bert.config.experiment import resolve_experiment
+    from power_bert.experiments.pareto import run_targets, write_front
+    from power_bert.storage.locks import one_writer
+
+    def experiment_of(target: float, seed: int, folder: Path) -> Experiment:
+        return resolve_experiment({**given, "speedup": target, "seed": seed, "output_dir": str(folder)})
+
+    asked, chosen = parse_list("--targets", targets, float), parse_list("--seeds", seeds, int)
+    out = out.absolute()
+    console = Console(highlight=False, soft_wrap=True)
+    with one_writer(out, wait):
+        runs = run_targets(experiment_of, asked, chosen, out, console)
+        metric = experiment_of(asked[0], chosen[0], out).task_definition.metrics[0]
+        text = write_front(out, runs, metric, max_loss)
+    console.print(f"\n{text}\n{out}/pareto.txt, .csv, .png", markup=False)
 
 
 def benchmark_similarity(
-    length: Annotated[int, typer.Option(help="word-vectors of an example")] = 128,
-    batch_size: Annotated[int, typer.Option(help="examples of a batch")] = 16,
-    dtype: Annotated[Literal["float32", "mixed_bfloat16"], typer.Option(help="of the computation")] = "float32",
+    length: Annotated[int, typer.Option(help="Tokens of an example.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Examples of a batch.")] = 16,
+    dtype: Annotated[
+        Literal["float32", "mixed_bfloat16"], typer.Option(help="Precision of the computation.")
+    ] = "float32",
 ) -> None:
-    """Measure dot, cosine, Euclidean and Gaussian attention against each other, in inference and in training.
+    """Measure the speed of dot, cosine, Euclidean and Gaussian attention in inference and training.
 
     Example:
 
@@ -59,18 +120,18 @@ def benchmark_similarity(
     from power_bert.quiet import import_backend
 
     import_backend()
-    from power_bert.analysis.similarity_speed import measure_similarities, similarity_table
+    from power_bert.benchmarks.similarity_speed import measure_similarities, similarity_table
 
     Console().print(similarity_table(measure_similarities(length, batch_size, dtype=dtype)))
 
 
 def benchmark_predicting(
-    rows: Annotated[int, typer.Option(min=1, help="rows of the generated test set; QQP has 390,965")] = 390_965,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the generated test set; QQP has 390,965.")] = 390_965,
     vocab_path: Annotated[
-        Path | None, typer.Option(help="vocab.txt of an uncased BERT; default: that of all-MiniLM-L6-v2")
+        Path | None, typer.Option(help="Vocabulary (vocab.txt) of an uncased BERT [default: that of all-MiniLM-L6-v2].")
     ] = None,
 ) -> None:
-    """Measure predicting a test set of QQP's kind with a tiny model: rows a second, memory from beginning to end.
+    """Measure the throughput and memory of predicting a test set like QQP's with a tiny model.
 
     Example:
 
@@ -81,9 +142,9 @@ def benchmark_predicting(
     from power_bert.quiet import import_backend
 
     import_backend()
-    from power_bert.analysis.predicting_speed import measure_predicting, predicting_table
+    from power_bert.benchmarks.predicting_speed import measure_predicting, predicting_table
     from power_bert.folders import DEFAULT_CHECKPOINT
-    from power_bert.text.download import fetch_minilm
+    from power_bert.model.checkpoints.download import fetch_minilm
 
     console = Console()
     vocabulary = vocab_path or fetch_minilm(DEFAULT_CHECKPOINT, console.print) / "vocab.txt"
@@ -91,12 +152,12 @@ def benchmark_predicting(
 
 
 def benchmark_reading(
-    rows: Annotated[int, typer.Option(min=1, help="rows of the generated file, each with two sentences")] = 400_000,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the generated file, each with two sentences.")] = 400_000,
     vocab_path: Annotated[
-        Path | None, typer.Option(help="vocab.txt of an uncased BERT; default: that of all-MiniLM-L6-v2")
+        Path | None, typer.Option(help="Vocabulary (vocab.txt) of an uncased BERT [default: that of all-MiniLM-L6-v2].")
     ] = None,
 ) -> None:
-    """Measure reading and tokenising on generated rows of QQP's kind: rows and sentences a second, memory.
+    """Measure the throughput and memory of reading and tokenizing generated rows like QQP's.
 
     Example:
 
@@ -107,9 +168,9 @@ def benchmark_reading(
     from power_bert.quiet import import_backend
 
     import_backend()
-    from power_bert.analysis.reading_speed import measure_reading, reading_table
+    from power_bert.benchmarks.reading_speed import measure_reading, reading_table
     from power_bert.folders import DEFAULT_CHECKPOINT
-    from power_bert.text.download import fetch_minilm
+    from power_bert.model.checkpoints.download import fetch_minilm
 
     console = Console()
     vocabulary = vocab_path or fetch_minilm(DEFAULT_CHECKPOINT, console.print) / "vocab.txt"

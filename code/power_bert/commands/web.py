@@ -1,4 +1,4 @@
-"""The command that builds and serves the browser page."""
+"""Command that builds and serves the browser page."""
 
 from __future__ import annotations
 
@@ -10,27 +10,34 @@ import typer
 
 def web(
     models: Annotated[
-        list[Path] | None, typer.Argument(help="exported .tflite files that the page opens at once", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Exported .tflite files that the page opens at start.", show_default=False),
     ] = None,
-    port: Annotated[int, typer.Option(help="of the server on this machine")] = 8000,
-    build: Annotated[bool, typer.Option("--build", help="build the page only")] = False,
+    port: Annotated[int, typer.Option(help="Port of the server on this machine.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for other devices in the network.")
+    ] = "127.0.0.1",
+    build: Annotated[bool, typer.Option("--build", help="Build the page without serving it.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="write page and models to this new folder, for a web host; do not serve")
+        Path | None, typer.Option(help="New folder for the page and the models, for a web host; does not serve.")
     ] = None,
 ) -> None:
-    """Try exported classifiers in the browser, side by side: build the page and serve it on this machine.
+    """Build the browser page for exported classifiers and serve it on this machine.
 
-    Needs npm the first time. Texts and models stay in the browser.
+    The first build needs npm. Texts and models never leave the browser.
 
     Examples:
 
         bash run.sh web power.tflite bert.tflite
+
+        bash run.sh web model.tflite --host 0.0.0.0  # for a phone in the same network
 
         bash run.sh web model.tflite --out public    # a static folder
     """
     from power_bert.errors import UserError
     from power_bert.export.web.build import build_site, write_site
     from power_bert.export.web.serve import serve
+    from power_bert_runtime.serving.page_headers import THREAD_HEADERS
 
     files = models or []
     for model in files:
@@ -39,9 +46,14 @@ def web(
     if out is not None:
         write_site(out, files, typer.echo)
         typer.echo(f"wrote {out}: any web host can serve it")
+        headers = "; ".join(f"{name}: {value}" for name, value in THREAD_HEADERS.items())
+        typer.echo(
+            f"With the headers {headers} the models run in several threads. Netlify and Cloudflare Pages read them "
+            "from _headers; elsewhere set them in the configuration of the web server."
+        )
         return
     site = build_site(typer.echo)
     if build:
         typer.echo(f"The page is in {site}")
     else:
-        serve(site, files, port, typer.echo)
+        serve(site, files, port, host, typer.echo)

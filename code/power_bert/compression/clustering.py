@@ -1,9 +1,9 @@
-"""Weight clustering while a model trains: each tensor has a few different values only.
+"""Weight clustering during training: each tensor has only a few distinct values.
 
 Han et al. 2016, Deep Compression, arXiv 1510.00149, section 3.
 
-The first centroids are those of tensorflow-model-optimization (k-means++, 0 among them where the weights were pruned),
-whose Keras wrappers are for Keras 2 alone.
+The initial centroids are those of tensorflow-model-optimization (k-means++, with 0 among them if the weights were
+pruned). Its Keras wrappers support only Keras 2.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ import numpy as np
 from power_bert.compression.weights import compressible
 from power_bert.errors import UserError
 
-# The first centroids of a large tensor are drawn from so many of its values, evenly spaced.
+# Number of evenly spaced values of a large tensor from which its centroids are computed.
 _SAMPLE = 50_000
 _LLOYD_ROUNDS = 20
 
 
 class WeightClustering(keras.callbacks.Callback):
-    """Ties the weights of each tensor to a few centroids from a certain update of `fit` on.
+    """Callback that ties the weights of each tensor to a few centroids from a given training step on.
 
-    From then on, an update moves each weight as always, and the weights of a cluster to their mean afterwards: the
-    cluster's gradients are averaged. Weights that are 0 by then stay 0.
+    From then on, after each training step the weights of a cluster are set to their mean, which averages the gradients
+    of the cluster. Weights that are 0 at that point stay 0.
 
     Args:
-        model: whose weights are tied; what is fitted may hold more than it.
-        clusters: different values of a tensor, 2 to 256.
-        from_update: the first update of the training after which the weights are tied.
-        first_update: updates that were done before a training was resumed.
+        model: Model whose weights are clustered; the fitted model may contain it.
+        clusters: Number of distinct values per tensor, 2 to 256.
+        begin_step: Training step after which the weights are clustered.
+        first_step: Number of training steps done before the training was resumed.
 
     Raises:
-        UserError: the backend is not TensorFlow, or the model has no weights that can be clustered.
+        UserError: The backend is not TensorFlow, or the model has no weights to cluster.
     """
 
-    def __init__(self, model: keras.Model, clusters: int, from_update: int, first_update: int = 0) -> None:
+    def __init__(self, model: keras.Model, clusters: int, begin_step: int, first_step: int = 0) -> None:
         super().__init__()
         if keras.backend.backend() != "tensorflow":
-            raise UserError("clustering runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
+            raise UserError("clustering runs only on TensorFlow: leave BACKEND empty, or set BACKEND=tensorflow")
         self.weights = compressible(model)
         if not self.weights:
             raise UserError("the model has no weights to cluster: all its tensors are small")
-        self.clusters, self.from_update = clusters, from_update
-        self._updates = first_update
+        self.clusters, self.begin_step = clusters, begin_step
+        self._step = first_step
         self._tie: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self._updates >= self.from_update:
+        if self._step >= self.begin_step:
             self._start()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._updates += 1
-        if self._tie is None and self._updates >= self.from_update:
+        self._step += 1
+        if self._tie is None and self._step >= self.begin_step:
             self._start()
         if self._tie is not None:
             self._tie()
@@ -81,11 +81,14 @@ class WeightClustering(keras.callbacks.Callback):
 
 
 def find_centroids(values: np.ndarray, clusters: int) -> np.ndarray:
-    """Centroids of the values of a tensor, ascending; one is 0 if a tenth of the values are.
+    """Compute the centroids of a tensor's values; one is 0 if at least a tenth of the values are 0.
 
     Args:
-        values: of any shape.
-        clusters: at most so many; fewer where there are fewer different values.
+        values: Values of the tensor, of any shape.
+        clusters: Maximum number of centroids; fewer if there are fewer distinct values.
+
+    Returns:
+        Centroids in ascending order, (clusters,).
     """
     import tensorflow as tf
     from tensorflow_model_optimization.python.core.clustering.keras.clustering_centroids import (
@@ -93,7 +96,7 @@ def find_centroids(values: np.ndarray, clusters: int) -> np.ndarray:
     )
 
     different = np.unique(values)
-    if len(different) <= clusters:  # tied already, before the training was resumed
+    if len(different) <= clusters:  # already clustered before the training was resumed
         return different
     flat = values.reshape(-1)
     sample = flat[np.linspace(0, flat.size - 1, min(flat.size, _SAMPLE)).astype(np.int64)]
@@ -112,7 +115,7 @@ def find_centroids(values: np.ndarray, clusters: int) -> np.ndarray:
 
 
 def nearest(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Number of the nearest of ascending centroids, int32, in the shape of `values`; a 0 belongs to a centroid of 0."""
+    """Return the index of the nearest of the ascending centroids, int32, shape of `values`; 0 maps to a centroid 0."""
     members = np.searchsorted((centroids[1:] + centroids[:-1]) / 2, values)
     if 0 in centroids:
         members = np.where(values == 0, np.searchsorted(centroids, 0), members)

@@ -1,4 +1,4 @@
-"""Which weights of a model are compressed, and how much that saved."""
+"""Select the weights of a model that are compressed, and measure the compression."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from power_bert.compression.blocks import SINGLE
+from power_bert.config.values import SINGLE
 
-# Smaller ones (norms, biases, heads of a few classes) save nothing and cost accuracy.
+# Compressing smaller tensors (norms, biases, heads of a few classes) saves nothing and costs accuracy.
 SMALLEST_WEIGHT = 1024
 
 
 def compressible(model: keras.Model, block: tuple[int, int] = SINGLE) -> list[keras.Variable]:
-    """Trainable kernels and tables of at least `SMALLEST_WEIGHT` values.
+    """List the trainable kernels and embedding tables with at least `SMALLEST_WEIGHT` values.
 
     Args:
-        model: whose weights.
-        block: of block pruning, which takes matrices alone.
+        model: Model with the weights.
+        block: Block of block pruning, which applies only to matrices; `SINGLE` for all tensors.
     """
     return [
         weight
@@ -35,13 +35,13 @@ def compressible(model: keras.Model, block: tuple[int, int] = SINGLE) -> list[ke
 
 @dataclass(frozen=True)
 class Compression:
-    """What is left of the compressed weights of a model.
+    """Measured compression of a model's weights.
 
     Attributes:
-        weights: tensors that can be compressed.
-        values: numbers in them.
-        sparsity: share of the numbers that are 0.
-        most_values: different numbers in the tensor that has most of them.
+        weights: Number of compressible tensors.
+        values: Total number of values in them.
+        sparsity: Fraction of the values that are 0.
+        most_values: Largest number of distinct values in one tensor.
     """
 
     weights: int
@@ -51,10 +51,10 @@ class Compression:
 
 
 def measure_compression(weights: Sequence[keras.Variable]) -> Compression:
-    """Count zeros and different values.
+    """Count zeros and distinct values.
 
     Raises:
-        ValueError: there are no weights.
+        ValueError: There are no weights.
     """
     if not weights:
         raise ValueError("no weights to measure")
@@ -69,7 +69,7 @@ def measure_compression(weights: Sequence[keras.Variable]) -> Compression:
 
 
 def zipped_bytes(path: Path) -> int:
-    """Size of a file in a zip: what pruning and clustering make smaller, on disk and in a download."""
+    """Return the size in bytes of a file after zip compression, which pruning and clustering reduce."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as zipped:
         zipped.write(path, path.name)

@@ -1,4 +1,4 @@
-"""All the work of preparing a corpus: a block of documents to its shard. Every runner calls this one function."""
+"""The conversion of one block of documents into one shard; every runner calls it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from power_bert.text.tokenizer import WordPieceTokenizer
 
 
 def write_block(block: Block, folder: Path, lowercase: bool, length: int) -> Shard:
-    """Tokenises and packs a block and writes its shard, unless an earlier call has.
+    """Tokenize a block, pack it into records and write its shard, unless an earlier call did.
 
     Args:
         block: The documents.
-        folder: Of the corpus; its `vocab.txt` is there already.
+        folder: Corpus folder that already holds `vocab.txt`.
         lowercase: Whether the vocabulary is uncased.
-        length: Tokens of a record.
+        length: Tokens per record.
+
+    Returns:
+        The shard, with its counts and its sha256.
     """
     digest = block.digest
     finished = finished_shard(folder, block.name, digest)

@@ -1,4 +1,4 @@
-"""Documents in blocks: a block becomes one shard. Which documents a block has depends on the input alone."""
+"""Blocks of documents: each becomes one shard. The documents of a block depend only on the input."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from power_bert.corpus.inputs import CorpusInput
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive documents of one input and one side.
+    """Consecutive documents of one input and one side of the split.
 
     Attributes:
         side: "train" or "test".
-        input_number: of the input in the corpus, from 0.
-        number: of the block among those of its input and side, from 0.
-        documents: their texts.
+        input_number: Number of the input in the corpus, from 0.
+        number: Number of the block among the blocks of its input and side, from 0.
+        documents: Texts of the documents.
     """
 
     side: Side
@@ -29,12 +29,12 @@ class Block:
 
     @property
     def name(self) -> str:
-        """Of the block's shard, without ending; the alphabetical order of names is that of the blocks."""
+        """Name of the block's shard, without ending; sorting by name gives the order of the blocks."""
         return f"{self.side}/{self.input_number:06d}-{self.number:05d}"
 
     @property
     def digest(self) -> str:
-        """Changes with the text."""
+        """Hash of the text of all documents."""
         state = blake2b(digest_size=16)
         for document in self.documents:
             text = document.encode("utf-8")
@@ -45,7 +45,7 @@ class Block:
 def blocks_of(
     input_number: int, corpus_input: CorpusInput, rules: DocumentRules, split: DocumentSplit, max_characters: int
 ) -> Iterator[Block]:
-    """The blocks of an input, each with documents of `max_characters` or a little more; the last ones with fewer."""
+    """Yield the blocks of an input, each of at least `max_characters`; only the last block of a side may be smaller."""
     waiting: dict[Side, list[str]] = {side: [] for side in SIDES}
     characters = dict.fromkeys(SIDES, 0)
     numbers = dict.fromkeys(SIDES, 0)

@@ -1,4 +1,4 @@
-"""Text files, plain or gzip, as documents, one after the other: memory holds one document, never a file."""
+"""Documents of text files, plain or gzip, read one after another so that memory holds one document and never a file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from power_bert.archives import CheckedGzip
 from power_bert.errors import UserError, shorten
+from power_bert.storage.archives import CheckedGzip
 
 SEPARATORS = ("empty-line", "line", "file")
-# A text has no such line; a binary file has, and would be held in memory whole.
+# A text file has no such line. A binary file can, and it would be held in memory as a whole.
 _MAX_LINE_BYTES = 16 * 2**20
 _BOM = b"\xef\xbb\xbf"
 _REMEDY = "Give UTF-8 text, plain or gzip."
@@ -20,11 +20,11 @@ _REMEDY = "Give UTF-8 text, plain or gzip."
 
 @dataclass(frozen=True)
 class DocumentRules:
-    """Where a document ends.
+    """Rules for where a document ends.
 
     Attributes:
-        separator: "empty-line" (a document is what lies between empty lines), "line" (every line is one) or "file".
-        max_characters: a longer document is cut at the end of a line, and its parts count as documents.
+        separator: "empty-line" (empty lines separate documents), "line" (each line is a document) or "file".
+        max_characters: Largest document; a longer one is split at a line end into several documents.
     """
 
     separator: str = "empty-line"
@@ -39,17 +39,17 @@ class DocumentRules:
             raise UserError(f"--max-document-characters {self.max_characters}: expected a number from 1")
 
 
-def read_documents(path: str | Path, rules: DocumentRules) -> Iterator[str]:
-    """The documents of a file: their lines that are not empty, joined with LF.
+def read_corpus_documents(path: str | Path, rules: DocumentRules) -> Iterator[str]:
+    """Read the documents of a file: their non-empty lines, joined with LF.
 
     Raises:
-        UserError: The file is missing, damaged or not UTF-8 text; names the line.
+        UserError: The file is missing, damaged or not UTF-8 text; the message names the line.
     """
     return split_documents(_lines(Path(path)), rules)
 
 
 def split_documents(lines: Iterator[str], rules: DocumentRules) -> Iterator[str]:
-    """Documents from lines without their ends."""
+    """Yield documents from lines without line ends."""
     document: list[str] = []
     characters = 0
     for line in lines:
@@ -65,7 +65,7 @@ def split_documents(lines: Iterator[str], rules: DocumentRules) -> Iterator[str]
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines of a file without white space around them."""
+    """Yield the lines of a file without surrounding white space."""
     number = 0
     try:
         with _open(path) as file:
@@ -77,7 +77,7 @@ def _lines(path: Path) -> Iterator[str]:
     except Exception as error:
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
             raise UserError(
-                f"{path}: cannot be read ({error.strerror or error}). Check the path and its rights."
+                f"{path}: cannot be read ({error.strerror or error}). Check the path and its permissions."
             ) from None
         raise UserError(
             f"{path}: damaged after line {number} ({shorten(error)}). Restore the file or pack it again."
@@ -85,7 +85,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _open(path: Path) -> BinaryIO:
-    # By its first bytes, so that the name does not matter.
+    # Gzip is recognized by its first bytes, so the file name does not matter.
     with open(path, "rb") as file:
         is_gzip = file.read(2) == b"\x1f\x8b"
     return cast(BinaryIO, CheckedGzip(path)) if is_gzip else open(path, "rb")

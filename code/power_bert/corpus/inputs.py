@@ -1,4 +1,4 @@
-"""What a user gives as a corpus (files, folders, `tfds:…`) as inputs: each is read from start to end by one reader."""
+"""Inputs of a corpus, made from the files, folders and `tfds:…` names of the user; each is read by one reader."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from power_bert.corpus.documents import DocumentRules, read_documents, split_documents
+from power_bert.corpus.documents import DocumentRules, read_corpus_documents, split_documents
 from power_bert.errors import UserError
-from power_bert.parsing import parsing
+from power_bert_runtime.parsing import parsing
 
 TFDS_PREFIX = "tfds:"
 _ENDINGS = (".txt", ".txt.gz")
-# Small files share an input up to this size, so that a corpus of many files does not become as many shards.
+# Small files are combined to one input of up to this size, so that many files do not become as many shards.
 _INPUT_BYTES = 4 * 2**20
 _TFDS_EXAMPLES = 100_000
 _TFDS_BATCH = 256
@@ -21,32 +21,38 @@ _TFDS_BATCH = 256
 
 @dataclass(frozen=True)
 class FileInput:
-    """Files, read one after the other.
+    """Files that are read one after another.
 
     Attributes:
-        paths: of the files.
-        sizes: their bytes, for messages and to notice another corpus.
+        paths: Paths of the files.
+        sizes: Sizes in bytes, for messages and to detect a changed corpus.
     """
 
     paths: tuple[str, ...]
     sizes: tuple[int, ...]
 
     def documents(self, rules: DocumentRules) -> Iterator[str]:
-        """The documents of all files."""
+        """Yield the documents of all files."""
         for path in self.paths:
-            yield from read_documents(path, rules)
+            yield from read_corpus_documents(path, rules)
 
 
 @dataclass(frozen=True)
 class TfdsInput:
-    """Examples `start` to before `stop` (None: all) of the training split of a data set of TensorFlow Datasets."""
+    """Slice of the training split of a data set of TensorFlow Datasets.
+
+    Attributes:
+        name: Name of the data set.
+        start: First example.
+        stop: End of the slice, exclusive; None for all remaining examples.
+    """
 
     name: str
     start: int
     stop: int | None
 
     def documents(self, rules: DocumentRules) -> Iterator[str]:
-        """The documents in all texts of all examples."""
+        """Yield the documents in all texts of all examples."""
         from power_bert.text.tfds_source import read_tfds
 
         builder = _open(self.name)
@@ -62,19 +68,18 @@ CorpusInput = FileInput | TfdsInput
 
 
 def describe_input(corpus_input: CorpusInput) -> dict[str, Any]:
-    """JSON-able; equal for equal inputs."""
+    """Return an input as a JSON-serializable object, equal for equal inputs."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(corpus_input).items()}
 
 
 def list_inputs(sources: Sequence[str]) -> list[CorpusInput]:
-    """The inputs of a corpus, in an order that does not depend on the machine.
+    """List the inputs of a corpus in an order that does not depend on the machine.
 
     Args:
-        sources: Files (of any name), folders (their `.txt` and `.txt.gz` files, also in folders below) and
-            `tfds:NAME`.
+        sources: Files with any name, folders (whose `.txt` and `.txt.gz` files are read recursively) and `tfds:NAME`.
 
     Raises:
-        UserError: A source is not there, or a folder has no text files.
+        UserError: A source does not exist, or a folder has no text files.
     """
     files: list[Path] = []
     inputs: list[CorpusInput] = []
@@ -98,7 +103,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _group(files: Sequence[Path]) -> Iterator[FileInput]:
-    """Consecutive files up to `_INPUT_BYTES` together; a larger one alone."""
+    """Group consecutive files up to `_INPUT_BYTES`; a larger file is a group of its own."""
     paths: list[str] = []
     sizes: list[int] = []
     for file in files:
@@ -116,7 +121,7 @@ def _tfds_inputs(name: str) -> list[TfdsInput]:
     builder = _open(name)
     _text_features(name, builder)
     splits = builder.info.splits
-    if not splits:  # it does not know its size
+    if not splits:  # the data set does not know its size
         return [TfdsInput(name, 0, None)]
     if "train" not in splits:
         raise UserError(f"{TFDS_PREFIX}{name}: no split named train; there are {', '.join(splits)}.")
@@ -137,7 +142,7 @@ def _lines_of(texts: Sequence[bytes], where: str) -> Iterator[str]:
 
 
 def _text_features(name: str, builder: Any) -> list[str]:
-    """Names of the features that are texts."""
+    """Return the names of the text features."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features

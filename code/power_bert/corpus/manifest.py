@@ -1,4 +1,4 @@
-"""What decides a corpus (its plan), and what it turned out to be (its manifest)."""
+"""Plan of a corpus, which decides its content, and manifest, which records what was written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from power_bert.corpus.inputs import CorpusInput, describe_input, list_inputs
 from power_bert.corpus.records import SMALLEST_LENGTH
 from power_bert.corpus.shards import Shard, shard_path
 from power_bert.corpus.vocabulary_file import check_same_test_split, read_origin
-from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_bytes, atomic_write_text, file_sha256, is_empty
-from power_bert.json_form import NUMBER, Each, Maybe, check_form
-from power_bert.parsing import parse_json
+from power_bert.storage.disk_errors import disk_errors_explained
+from power_bert.storage.files import atomic_write_bytes, atomic_write_text, file_sha256, is_empty
+from power_bert.storage.json_form import NUMBER, Each, Maybe, check_form
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.tokenizer_files import read_tokenizer
 from power_bert.text.wordpiece_vocabulary import Vocabulary
+from power_bert_runtime.parsing import parse_json
 
 VOCABULARY_FILE = "vocab.txt"
 _PLAN_FILE = "plan.json"
@@ -47,14 +47,14 @@ class CorpusPlan:
     """Everything that decides the bytes of a corpus.
 
     Attributes:
-        sources: as the user gave them, paths absolute.
-        inputs: what they stand for.
-        rules: where documents end.
-        split: which are used, and for what.
-        vocabulary_sha256: of vocab.txt.
-        lowercase: whether the vocabulary is uncased.
-        length: tokens of a record.
-        shard_characters: text of a shard.
+        sources: Sources as the user gave them, with absolute paths.
+        inputs: Inputs that the sources stand for.
+        rules: Rules for where documents end.
+        split: Split into sample, training and test documents.
+        vocabulary_sha256: Hash of `vocab.txt`.
+        lowercase: Whether the vocabulary is uncased.
+        length: Tokens per record.
+        shard_characters: Characters of text per shard.
     """
 
     sources: tuple[str, ...]
@@ -68,10 +68,10 @@ class CorpusPlan:
 
     def __post_init__(self) -> None:
         if not SMALLEST_LENGTH <= self.length <= _MAX_LENGTH:
-            raise UserError(f"--length {self.length}: expected {SMALLEST_LENGTH} to {_MAX_LENGTH} word pieces")
+            raise UserError(f"--length {self.length}: expected {SMALLEST_LENGTH} to {_MAX_LENGTH} tokens")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able; equal for equal plans."""
+        """Return the plan as a JSON-serializable object, equal for equal plans."""
         values = dataclasses.asdict(self)
         values["inputs"] = [describe_input(part) for part in self.inputs]
         return dict(json.loads(json.dumps(values)))
@@ -85,19 +85,19 @@ def make_plan(
     split: DocumentSplit,
     lowercase: bool | None = None,
 ) -> CorpusPlan:
-    """Checks what a user gave for a corpus.
+    """Check the arguments of a corpus and return its plan.
 
     Args:
-        sources: See `list_inputs`.
-        vocabulary_path: A `vocab.txt`.
-        length: Tokens of a record.
-        rules: Where documents end.
-        split: Which documents are used, and for what.
-        lowercase: Whether the vocabulary is uncased; None takes what its `vocab.json` says, or guesses from its tokens.
+        sources: Sources as in `list_inputs`.
+        vocabulary_path: Path of a `vocab.txt`.
+        length: Tokens per record.
+        rules: Rules for where documents end.
+        split: Split into sample, training and test documents.
+        lowercase: Whether the vocabulary is uncased; None reads it from its `vocab.json`, or infers it from its tokens.
 
     Raises:
-        UserError: A source is missing, the vocabulary has no special tokens or was trained on what would be the test
-            split, or a value is out of range.
+        UserError: A source is missing, the vocabulary has no special tokens or was trained on documents that would now
+            be test documents, or a value is out of range.
     """
     vocabulary = _plain_vocabulary(vocabulary_path)
     origin = read_origin(vocabulary_path)
@@ -110,9 +110,9 @@ def make_plan(
 
 
 def _plain_vocabulary(path: Path) -> Vocabulary:
-    """The vocabulary of a plain BERT; refuses one whose tokenizer files, beside it, say otherwise."""
+    """Read the vocabulary of a plain BERT; refuse one whose tokenizer files set anything else."""
     vocabulary = read_tokenizer(path.parent, path) or Vocabulary([])
-    WordPieceTokenizer(vocabulary).mask_id  # noqa: B018 (says where there is none)
+    WordPieceTokenizer(vocabulary).mask_id  # noqa: B018 (raises if there is none)
     if unusual := vocabulary.settings.unusual:
         raise UserError(
             f"{path}: the tokenizer files beside it set {', '.join(unusual)}. Expected the vocabulary of a plain BERT; "
@@ -122,10 +122,10 @@ def _plain_vocabulary(path: Path) -> Vocabulary:
 
 
 def start_folder(folder: Path, plan: CorpusPlan, vocabulary_path: Path) -> None:
-    """Writes the plan and the vocabulary into a new folder, or checks that the folder is of the same plan.
+    """Write the plan and the vocabulary into a new folder, or check that an existing folder has the same plan.
 
     Raises:
-        UserError: It holds something else, or cannot be written.
+        UserError: The folder holds something else, or cannot be written.
     """
     path = folder / _PLAN_FILE
     if path.is_file():
@@ -133,7 +133,7 @@ def start_folder(folder: Path, plan: CorpusPlan, vocabulary_path: Path) -> None:
     elif folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         raise UserError(f"{folder}: is there and no prepared corpus; choose another --out")
     with disk_errors_explained(folder):
-        # The plan first: a folder without it is taken for somebody else's.
+        # The plan is written first, because a folder without it counts as somebody else's.
         if not path.is_file():
             atomic_write_text(path, json.dumps(plan.to_json(), indent=2) + "\n")
         if not (folder / VOCABULARY_FILE).is_file():
@@ -153,7 +153,7 @@ def _shortly(value: Any) -> str:
 
 
 def stored_choice(folder: Path) -> tuple[tuple[str, ...], DocumentRules, DocumentSplit] | None:
-    """The sources, rules and split of the corpus in a folder, complete or not; None where there is none."""
+    """Return the sources, rules and split of the corpus in a folder, complete or not; None if there is no corpus."""
     path = folder / _PLAN_FILE
     if not path.is_file():
         return None
@@ -170,11 +170,11 @@ class Corpus:
     """A prepared corpus.
 
     Attributes:
-        folder: where it lies.
-        length: tokens of a record.
-        lowercase: whether its vocabulary is uncased.
-        shards: all of them, in the order of their names.
-        plan: as in plan.json.
+        folder: Folder of the corpus.
+        length: Tokens per record.
+        lowercase: Whether its vocabulary is uncased.
+        shards: All shards, sorted by name.
+        plan: Content of `plan.json`.
     """
 
     folder: Path
@@ -184,7 +184,7 @@ class Corpus:
     plan: dict[str, Any]
 
     def side(self, side: Side) -> list[Shard]:
-        """The shards of one side that have records."""
+        """Return the shards of one side that have records."""
         return [shard for shard in self.shards if shard.side == side and shard.records]
 
     @cached_property
@@ -192,7 +192,7 @@ class Corpus:
         return WordPieceTokenizer(self.folder / VOCABULARY_FILE, self.lowercase)
 
     def totals(self, side: Side) -> dict[str, int]:
-        """Documents, records, tokens, unknown tokens and shards of one side."""
+        """Count the documents, records, tokens, unknown tokens and shards of one side."""
         counts: Counter[str] = Counter(documents=0, records=0, tokens=0, unknown=0, shards=0)
         for shard in self.side(side):
             counts.update(
@@ -202,7 +202,7 @@ class Corpus:
 
 
 def describe_corpus(corpus: Corpus) -> str:
-    """Its figures, for the user."""
+    """Return the counts of a corpus as text for the user."""
     lines = [f"{corpus.folder}: records of {corpus.length} tokens"]
     for side in SIDES:
         totals = corpus.totals(side)
@@ -211,11 +211,11 @@ def describe_corpus(corpus: Corpus) -> str:
     return "\n".join(lines)
 
 
-def write_manifest(folder: Path, plan: CorpusPlan, shards: Sequence[Shard]) -> Corpus:
-    """Writes manifest.json, which makes the corpus complete.
+def write_corpus_manifest(folder: Path, plan: CorpusPlan, shards: Sequence[Shard]) -> Corpus:
+    """Write manifest.json, which makes the corpus complete.
 
     Raises:
-        UserError: There is no training text, or no test text though some was asked for.
+        UserError: There is no training text, or no test text although `test_share` is above 0.
     """
     in_order = tuple(sorted(shards, key=lambda shard: shard.name))
     corpus = Corpus(folder, plan.length, plan.lowercase, in_order, plan.to_json())
@@ -239,10 +239,10 @@ def write_manifest(folder: Path, plan: CorpusPlan, shards: Sequence[Shard]) -> C
 
 
 def open_corpus(folder: str | Path) -> Corpus:
-    """A prepared corpus, of which all files are there.
+    """Open a prepared corpus and check that all of its files exist.
 
     Raises:
-        UserError: It is none, is not complete, or a file of it is missing or damaged.
+        UserError: The folder holds no corpus or an incomplete one, or a file is missing or damaged.
     """
     folder = Path(folder)
     corpus = stored_corpus(folder)
@@ -259,7 +259,7 @@ def open_corpus(folder: str | Path) -> Corpus:
 
 
 def stored_corpus(folder: Path) -> Corpus | None:
-    """What the manifest in a folder says, whatever became of the shards; None where there is no manifest."""
+    """Return the corpus that the manifest in a folder describes, whatever became of its shards; None without one."""
     if not (folder / _MANIFEST_FILE).is_file():
         return None
     plan, manifest = _read_json(folder / _PLAN_FILE, _PLAN), _read_json(folder / _MANIFEST_FILE, _MANIFEST)
@@ -274,7 +274,7 @@ def stored_corpus(folder: Path) -> Corpus | None:
 
 
 def missing_shards(corpus: Corpus) -> list[Shard]:
-    """Shards of the manifest whose file is not there."""
+    """Return the shards of the manifest whose file is missing."""
     return [shard for shard in corpus.shards if not shard_path(corpus.folder, shard.name).is_file()]
 
 

@@ -1,6 +1,6 @@
-"""A prepared corpus on disk: `.npy` shards of records, each with its checksum, and a manifest.
+"""Shards of a prepared corpus on disk: `.npy` files of records, each with its checksum.
 
-<corpus>/plan.json  vocab.txt  manifest.json (last: a folder without it is not finished)
+<corpus>/plan.json  vocab.txt  manifest.json (written last: without it the corpus is not complete)
 <corpus>/train/<input>-<block>.npy  <input>-<block>.json      <corpus>/test/…
 """
 
@@ -17,25 +17,25 @@ from typing import Any
 import numpy as np
 
 from power_bert.corpus.document_split import SIDES, Side
-from power_bert.disk_errors import disk_errors_explained
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_bytes, atomic_write_text, file_sha256
-from power_bert.json_form import check_form
-from power_bert.parsing import parse_json, parsing
+from power_bert.storage.disk_errors import disk_errors_explained
+from power_bert.storage.files import atomic_write_bytes, atomic_write_text, file_sha256
+from power_bert.storage.json_form import check_form
+from power_bert_runtime.parsing import parse_json, parsing
 
 
 @dataclass(frozen=True)
 class Shard:
-    """What the manifest says of a shard.
+    """Entry of a shard in the manifest.
 
     Attributes:
-        name: "train/000000-00000": its path in the corpus, without ending.
-        documents: packed into it.
-        records: rows.
-        tokens: that are no padding.
-        unknown: of them that are [UNK].
-        sha256: of the file.
-        text_digest: of the documents.
+        name: Path in the corpus without ending, such as "train/000000-00000".
+        documents: Number of documents.
+        records: Number of records.
+        tokens: Number of tokens that are not padding.
+        unknown: Number of tokens that are [UNK].
+        sha256: Hash of the file.
+        text_digest: Hash of the documents.
     """
 
     name: str
@@ -48,10 +48,10 @@ class Shard:
 
     @classmethod
     def from_json(cls, values: Any, source: Path) -> Shard:
-        """Read what `dataclasses.asdict` made of a shard.
+        """Read a shard from the object that `dataclasses.asdict` made.
 
         Raises:
-            UserError: A value is missing or of another type; names the source.
+            UserError: A value is missing or has the wrong type; the message names the source.
         """
         check_form(values, SHARD_FORM, source, "prepare the corpus anew")
         return cls(**{name: values[name] for name in SHARD_FORM})
@@ -70,7 +70,7 @@ SHARD_FORM = {
 
 
 def shard_path(folder: Path, name: str) -> Path:
-    """The file of a shard."""
+    """Return the path of a shard's file."""
     return folder / f"{name}.npy"
 
 
@@ -79,12 +79,15 @@ def _note_path(folder: Path, name: str) -> Path:
 
 
 def write_shard(folder: Path, shard: Shard, records: np.ndarray) -> Shard:
-    """Writes a shard, then the note that says it is whole.
+    """Write a shard, then the note that marks it as complete.
 
     Args:
-        folder: Of the corpus.
-        shard: What to note; its sha256 is filled in.
-        records: (records, length).
+        folder: Corpus folder.
+        shard: Entry of the shard; its sha256 is filled in.
+        records: Token ids, (records, length).
+
+    Returns:
+        The entry with its sha256.
     """
     file = io.BytesIO()
     np.save(file, records)
@@ -96,20 +99,20 @@ def write_shard(folder: Path, shard: Shard, records: np.ndarray) -> Shard:
 
 
 def finished_shard(folder: Path, name: str, text_digest: str) -> Shard | None:
-    """The shard, if an earlier call has finished it with the same text."""
+    """Return the shard if an earlier call finished it with the same text, else None."""
     path, note = shard_path(folder, name), _note_path(folder, name)
     if not path.is_file() or not note.is_file():
         return None
     try:
         shard = Shard.from_json(parse_json(note.read_bytes(), note), note)
     except UserError:
-        return None  # it is made anew
+        return None  # the shard is written again
     is_whole = shard.text_digest == text_digest and shard.name == name and file_sha256(path) == shard.sha256
     return shard if is_whole else None
 
 
 def remove_other_shards(folder: Path, shards: list[Shard]) -> None:
-    """Removes shards of an earlier call that read other text; the manifest does not name them."""
+    """Remove shards that an earlier call made from other text and that the manifest does not name."""
     kept = {path for shard in shards for path in (shard_path(folder, shard.name), _note_path(folder, shard.name))}
     for side in SIDES:
         for path in (folder / side).glob("*"):
@@ -118,10 +121,10 @@ def remove_other_shards(folder: Path, shards: list[Shard]) -> None:
 
 
 def read_shard(folder: Path, shard: Shard, length: int) -> np.ndarray:
-    """The records of a shard, (records, length).
+    """Read the records of a shard, (records, length).
 
     Raises:
-        UserError: The file is missing, or not what was written.
+        UserError: The file is missing, or differs from what was written.
     """
     path = shard_path(folder, shard.name)
     remedy = "restore it, or delete it and give the prepare-corpus command again: that makes the missing shard anew"

@@ -1,4 +1,4 @@
-"""A trained vocabulary on disk: `vocab.txt`, and beside it `vocab.json`, which says how it was trained."""
+"""A trained vocabulary on disk: `vocab.txt`, and beside it `vocab.json` with how it was trained."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from power_bert.corpus.document_split import DocumentSplit
 from power_bert.corpus.documents import DocumentRules
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text, file_sha256
-from power_bert.parsing import parse_json, parsing
+from power_bert.storage.files import atomic_write_text, file_sha256
+from power_bert_runtime.parsing import parse_json, parsing
 
 
 @dataclass(frozen=True)
 class VocabularyOrigin:
-    """How a vocabulary was trained.
+    """Origin of a vocabulary.
 
     Attributes:
-        lowercase: whether texts were lower-cased.
-        rules: where its documents ended.
-        split: its test documents were not looked at.
+        lowercase: Whether texts were lower-cased.
+        rules: Rules for where documents ended.
+        split: Split whose test documents were not used.
     """
 
     lowercase: bool
@@ -36,7 +36,7 @@ def _origin_path(vocabulary_path: Path) -> Path:
 
 
 def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin) -> None:
-    """Writes both files, the vocabulary last."""
+    """Write both files; the vocabulary comes last."""
     text = "\n".join(tokens) + "\n"
     values = dataclasses.asdict(origin) | {"vocabulary_sha256": hashlib.sha256(text.encode()).hexdigest()}
     try:
@@ -47,7 +47,7 @@ def write_vocabulary(path: Path, tokens: Sequence[str], origin: VocabularyOrigin
 
 
 def read_origin(path: Path) -> VocabularyOrigin | None:
-    """Read how a vocabulary was trained; None where it has no such file, or another one's.
+    """Read how a vocabulary was trained; None if it has no such file, or that of another vocabulary.
 
     Raises:
         UserError: The file beside the vocabulary is damaged.
@@ -68,7 +68,7 @@ def read_origin(path: Path) -> VocabularyOrigin | None:
 def check_same_test_split(
     path: Path, origin: VocabularyOrigin | None, rules: DocumentRules, split: DocumentSplit
 ) -> None:
-    """Raise a UserError where a vocabulary was trained on documents that would now be test documents."""
+    """Raise a `UserError` if a vocabulary was trained on documents that would now be test documents."""
     if origin is None:
         return
     then = (origin.rules, origin.split.seed, origin.split.test_share)

@@ -1,8 +1,9 @@
-"""Further texts for the teachers to label, made from the training texts (Tang et al. 2019, arXiv 1903.12136, 3.3).
+"""Data augmentation: more texts for the teachers to label (Tang et al. 2019, arXiv 1903.12136, section 3.3).
 
-Each word is masked with one probability, else replaced by another of its class with another; then the text is cut to
-an n-gram with a third. Of a pair, copies change in turn the first text, the second, and both. What is drawn for a text
-depends on the seed, its row and the number of its copy alone; the classes, and what is there already, on all texts.
+Each word is masked with one probability, or else replaced by another word of its class with a second probability. The
+text is then cut to an n-gram with a third probability. For text pairs, successive copies change the first text, the
+second text, and both. The random draws of a text depend only on the seed, its row and the number of the copy. The word
+classes and the removal of duplicates depend on all texts.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from power_bert.text.examples import Examples
 
 MASK = "[MASK]"
 _LONGEST_NGRAM = 5
-# Words with [MASK] among them → words without: what a masked language model puts there.
+# (sentences of words with [MASK], one seed per sentence) → sentences with each mask filled by a masked language model.
 FillMasks = Callable[[Sequence[list[str]], Sequence[int]], list[list[str]]]
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Probabilities; a kind of augmentation that is not asked for has 0.
+    """Probabilities of each kind of augmentation; 0 turns a kind off.
 
     Attributes:
-        mask: of a word to be masked.
-        word_class: of a word to be replaced by another of its class.
-        ngram: of a text to be cut to an n-gram of 1 to 5 words.
-        lm: of a word to be replaced by what a masked language model puts there.
+        mask: Probability that a word is masked.
+        word_class: Probability that a word is replaced by another word of its class.
+        ngram: Probability that a text is cut to an n-gram of 1 to 5 words.
+        lm: Probability that a word is replaced by a prediction of a masked language model.
     """
 
     mask: float
@@ -47,18 +48,18 @@ def augment(
     classes: WordClasses | None = None,
     fill_masks: FillMasks | None = None,
 ) -> Examples:
-    """New examples, none twice and none that is among `examples` but for its spaces, without labels.
+    """Make new unlabeled examples, without duplicates and without those that equal an example except for spaces.
 
     Args:
-        examples: training examples.
-        copies: made of each example, before what is there twice is left out.
-        rates: how much is changed.
-        seed: of everything random.
-        classes: of the words; needed where `rates.word_class` is above 0.
-        fill_masks: needed where `rates.lm` is above 0.
+        examples: Training examples.
+        copies: Number of copies of each example, before duplicates are removed.
+        rates: Probabilities of the changes.
+        seed: Random seed.
+        classes: Word classes; required if `rates.word_class` is above 0.
+        fill_masks: Function that fills masks; required if `rates.lm` is above 0.
 
     Raises:
-        UserError: nothing new came of it.
+        UserError: No new text was made.
     """
     seen = {_words(text) for text in _pairs(examples)}
     made: list[tuple[str, str | None]] = []
@@ -84,7 +85,7 @@ def _pairs(examples: Examples) -> list[tuple[str, str | None]]:
 
 
 def _words(text: tuple[str, str | None]) -> tuple[str, ...]:
-    """What two texts have in common that differ in their spaces alone."""
+    """Normalize the spaces of a text or text pair, to detect duplicates."""
     return tuple(" ".join(split_words(side or "")) for side in text)
 
 
@@ -96,12 +97,12 @@ def _copy(
     classes: WordClasses | None,
     fill_masks: FillMasks | None,
 ) -> list[tuple[str, str | None]]:
-    """One copy of every example."""
+    """Make one augmented copy of every example."""
     columns = [examples.first] if examples.second is None else [examples.first, examples.second]
     changed = []
     for side, texts in enumerate(columns):
         if len(columns) == 2 and copy % 3 == 1 - side:
-            changed.append(list(texts))  # of a pair, copy 0 changes the first text and copy 1 the second
+            changed.append(list(texts))  # for pairs, copy 0 changes the first text and copy 1 the second
             continue
         generators = [np.random.default_rng((seed, copy, side, row)) for row in range(len(texts))]
         words = [split_words(text) for text in texts]

@@ -1,10 +1,10 @@
-"""Teachers' logits on disk: computed once for a teacher and a set of texts, in shards, so that a kill loses little.
+"""Teacher logits on disk: computed once per teacher and set of texts, in shards, so that a killed process loses little.
 
 <cache>/<teacher>-<texts>/meta.json  00000.npy  00001.npy …
 
-The folder's name has the beginnings of two sha256, meta.json has them whole: of the teacher (weights, config,
-tokenizer, maximum length, labels) and of the texts in their order. It also has the sha256 of each shard; older caches
-have none.
+The folder name contains the first digits of two SHA-256, and meta.json contains them in full: that of the teacher
+(weights, config, tokenizer, max length, labels) and that of the texts in their order. meta.json also contains the
+SHA-256 of each shard, which older caches lack.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any
 import numpy as np
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_bytes
-from power_bert.json_form import check_form
-from power_bert.parsing import parse_json, parsing
-from power_bert.run_dir import read_json, write_json
+from power_bert.runs.run_dir import read_run_json, write_run_json
+from power_bert.storage.files import atomic_write_bytes
+from power_bert.storage.json_form import check_form
+from power_bert_runtime.parsing import parse_json, parsing
 
 _META = {"teacher_sha256": str, "texts_sha256": str, **dict.fromkeys(("examples", "outputs", "shard_rows"), int)}
-# Entry of meta.json: name of each shard → sha256.
+# Key in meta.json: file name of each shard → SHA-256.
 _SHARDS = "shards_sha256"
-_REMEDY = "Delete the folder, and they are computed anew"
-_REMEDY_SHARD = "Delete it, and it is computed anew"
+_REMEDY = "Delete the folder to recompute them"
+_REMEDY_SHARD = "Delete it to recompute it"
 
 
 class CachedLogits:
-    """The logits of one teacher for one set of texts.
+    """Cached logits of one teacher for one set of texts.
 
     Args:
-        folder: Where they lie; it need not be there yet.
-        expected: What meta.json has to say of teacher and texts.
-        teacher: Name of the teacher, for people.
+        folder: Folder of the cache; it need not exist yet.
+        expected: Expected values of meta.json for teacher and texts.
+        teacher: Name of the teacher, recorded for human readers.
 
     Raises:
-        UserError: The folder holds something else, or its meta.json is damaged.
+        UserError: The folder holds other logits, or its meta.json is damaged.
     """
 
     def __init__(self, folder: Path, expected: dict[str, Any], teacher: str) -> None:
@@ -47,33 +47,33 @@ class CachedLogits:
         self._size, self._width = expected["examples"], expected["outputs"]
         self._meta: dict[str, Any] = {**expected, "teacher": teacher, _SHARDS: {}}
         if self._meta_path.exists():
-            self._meta = read_json(self._meta_path)
+            self._meta = read_run_json(self._meta_path)
             if not isinstance(self._meta, dict) or {name: self._meta.get(name) for name in expected} != expected:
                 raise UserError(
                     f"{folder}: stale: holds logits of another teacher or of other texts (by its meta.json). {_REMEDY}"
                 )
         elif any(folder.glob("*.npy")):
             raise UserError(f"{folder}: logits without a meta.json. {_REMEDY}")
-        # None of an older cache, whose shards are taken as they are.
+        # None for an older cache, whose shards are read without a check.
         self._sha256: dict[str, str] | None = self._meta.get(_SHARDS)
         if self._sha256 is not None and not isinstance(self._sha256, dict):
             raise UserError(f"{self._meta_path}: damaged ({_SHARDS} is no JSON object). {_REMEDY}")
 
     @classmethod
     def stored(cls, folder: Path) -> CachedLogits:
-        """What is in a folder, whoever's logits they are; errors as of the constructor."""
+        """Open a cache folder of any teacher; raises a UserError if its meta.json is damaged."""
         meta = folder / "meta.json"
         values = parse_json(meta.read_bytes(), meta, advice=_REMEDY)
         check_form(values, _META, meta, _REMEDY)
         return cls(folder, {name: values[name] for name in _META}, "")
 
     def rows(self, number: int) -> np.ndarray:
-        """The examples of a shard."""
+        """Return the indices of the examples in a shard."""
         start = number * self._meta["shard_rows"]
         return np.arange(start, min(start + self._meta["shard_rows"], self._size))
 
     def missing(self) -> list[int]:
-        """Shards that are not there, or were written by a call that was killed before it could note that."""
+        """List the shards that do not exist, or whose writer was killed before it recorded their SHA-256."""
         return [
             number
             for number in self.numbers
@@ -82,18 +82,18 @@ class CachedLogits:
         ]
 
     def write(self, number: int, outputs: np.ndarray) -> None:
-        """Write a shard, then note its sha256."""
+        """Write a shard, float (rows, outputs), then record its SHA-256."""
         buffer = io.BytesIO()
         np.save(buffer, outputs)
         if not self._meta_path.exists():
-            write_json(self._meta_path, self._meta)
+            write_run_json(self._meta_path, self._meta)
         atomic_write_bytes(self._path(number), buffer.getvalue())
         if self._sha256 is not None:
             self._sha256[self._path(number).name] = hashlib.sha256(buffer.getbuffer()).hexdigest()
-            write_json(self._meta_path, self._meta)
+            write_run_json(self._meta_path, self._meta)
 
     def read(self, number: int) -> np.ndarray:
-        """The values of a shard, (rows, outputs); a UserError where they are not what was written."""
+        """Read a shard, float32 (rows, outputs); raises a UserError if it was altered or damaged."""
         path, shape = self._path(number), (len(self.rows(number)), self._width)
         data = path.read_bytes()
         if self._sha256 is not None and hashlib.sha256(data).hexdigest() != self._sha256.get(path.name):

@@ -1,4 +1,4 @@
-"""Text classifiers of keras-hub as teachers: its presets, and Hugging Face folders of DistilBERT and RoBERTa."""
+"""keras-hub text classifiers as teachers: its presets, and Hugging Face folders of DistilBERT and RoBERTa."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from power_bert.model.checkpoints.classification_head import check_problem_type,
 from power_bert.model.checkpoints.location import fetch_preset
 from power_bert.model.checkpoints.readers import open_safetensors
 from power_bert.model.preset import load_weights
-from power_bert.parsing import parsing
-from power_bert.text.batches import bucket_length, pad_batch
+from power_bert.storage.json_object import read_json_object
 from power_bert.text.examples import Examples
-from power_bert.text.json_object import read_json
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.tokenizer_files import read_tokenizer
+from power_bert_runtime.padding import bucket_length, pad_batch
+from power_bert_runtime.parsing import parsing
 
 _BATCH_SIZE = 64
-# Hugging Face's model type → keras-hub's task, and its dense layers ← the weights of the head.
+# Hugging Face model type → keras-hub task class, and its dense layers → weights of the head in the file.
 _HEADS: dict[str, tuple[str, dict[str, str]]] = {
     "distilbert": (
         "DistilBertTextClassifier",
@@ -37,12 +37,12 @@ _HEADS: dict[str, tuple[str, dict[str, str]]] = {
 }
 _SEGMENT_EMBEDDINGS = "roberta.embeddings.token_type_embeddings.weight"
 HUB_MODEL_TYPES = tuple(_HEADS)
-# Hugging Face's model types that have BERT's tokenizer.
-_WORD_PIECE_TYPES = ("distilbert",)
+# Hugging Face model types with BERT's WordPiece tokenizer.
+_WORDPIECE_TYPES = ("distilbert",)
 
 
 def find_hub_preset(name: str) -> Path | None:
-    """The folder of a text classifier's preset, downloaded where needed; None where there is no such preset."""
+    """Return the folder of a text classifier preset, downloaded if necessary; None if there is no such preset."""
     import keras_hub
 
     metadata = keras_hub.models.TextClassifier.presets.get(name)
@@ -52,16 +52,16 @@ def find_hub_preset(name: str) -> Path | None:
 
 
 class KerasHubModel:
-    """A keras-hub text classifier with its own preprocessor.
+    """Teacher model that wraps a keras-hub text classifier with its own preprocessor.
 
     Args:
-        classifier: a `keras_hub.models.TextClassifier`; it is made to give logits, and to read masks where it can.
-        labels: names of its classes; keras-hub keeps none.
-        source: what the user gave, for messages.
-        word_pieces: The tokenizer in place of keras-hub's, which does not know all settings of Hugging Face's.
+        classifier: A `keras_hub.models.TextClassifier`. Its activation is removed, and its tokenizer set to read masks.
+        labels: Names of the classes; None if unknown, because keras-hub stores none.
+        source: Teacher as given by the user, for messages.
+        wordpiece: Tokenizer that replaces keras-hub's, which lacks some of Hugging Face's settings; None keeps it.
 
     Raises:
-        UserError: it gives probabilities, and it is not known where they are made.
+        UserError: The classifier returns probabilities, and its activation cannot be removed.
     """
 
     def __init__(
@@ -69,39 +69,39 @@ class KerasHubModel:
         classifier: Any,
         labels: Sequence[str] | None,
         source: str,
-        word_pieces: WordPieceTokenizer | None = None,
+        wordpiece: WordPieceTokenizer | None = None,
     ) -> None:
         self.classifier, self.labels, self._source = classifier, labels, source
-        self._word_pieces = word_pieces
+        self._wordpiece = wordpiece
         self.num_outputs = int(classifier.num_classes)
         _end_in_logits(classifier, source)
         tokenizer = classifier.preprocessor.tokenizer
-        self._reads_word_pieces = hasattr(tokenizer, "special_tokens_in_strings")
-        self._mask_token = _mask_token(tokenizer) if word_pieces is None else word_pieces.settings.mask_token
+        self._reads_special_tokens = hasattr(tokenizer, "special_tokens_in_strings")
+        self._mask_token = _mask_token(tokenizer) if wordpiece is None else wordpiece.settings.mask_token
 
     @classmethod
     def load(cls, folder: Path, max_length: int, source: str) -> KerasHubModel:
-        """Loads a preset folder, or the folder of a Hugging Face classifier.
+        """Load a preset folder, or the folder of a Hugging Face classifier.
 
         Args:
-            folder: of its files.
-            max_length: tokens of an example at most; it never reads more than it has positions.
-            source: what the user gave, for messages.
+            folder: Folder with the files of the classifier.
+            max_length: Max length in tokens, limited by the position embeddings of the classifier.
+            source: Teacher as given by the user, for messages.
 
         Raises:
-            UserError: it cannot be loaded, or has no head or no tokenizer.
+            UserError: The classifier cannot be loaded, or has no head or no tokenizer.
         """
         import keras_hub
 
-        config = read_json(folder / "config.json")
-        vocabulary = read_tokenizer(folder) if config.get("model_type") in _WORD_PIECE_TYPES else None
+        config = read_json_object(folder / "config.json")
+        vocabulary = read_tokenizer(folder) if config.get("model_type") in _WORDPIECE_TYPES else None
         with parsing(f"teacher {source}: {folder}", "a text classifier that keras-hub can load"):
             if "model_type" in config:
                 classifier, labels = _from_hugging_face(folder, config, source)
             elif not (folder / "task.json").is_file():
                 raise UserError(f"teacher {source}: an encoder without a head; give a text classifier")
             else:
-                # keras-hub starts a head at random where the preset has no file for it.
+                # If the preset has no file for the head, keras-hub initializes it at random without a warning.
                 classifier = keras_hub.models.TextClassifier.from_preset(str(folder), load_weights=False)
                 load_weights(classifier, folder)
                 labels = None
@@ -112,7 +112,7 @@ class KerasHubModel:
         return cls(classifier, labels, source, None if vocabulary is None else WordPieceTokenizer(vocabulary))
 
     def outputs(self, examples: Examples) -> np.ndarray:
-        """Logits or scores, (examples, outputs), in the order of the examples."""
+        """Predict logits or scores, float32 (examples, outputs), in the order of the examples."""
         by_length = np.argsort([len(text) for text in examples.first], kind="stable")
         outputs = np.zeros((len(examples), self.num_outputs), np.float32)
         for start in range(0, len(examples), _BATCH_SIZE):
@@ -130,29 +130,29 @@ class KerasHubModel:
         return np.asarray(ops.convert_to_numpy(outputs), np.float32)
 
     def _inputs(self, columns: tuple[list[str], ...]) -> dict[str, np.ndarray]:
-        if self._word_pieces is None:
+        if self._wordpiece is None:
             texts: Any = columns if len(columns) > 1 else columns[0]
             return {name: np.asarray(value) for name, value in self.classifier.preprocessor(texts).items()}
         first, second = columns if len(columns) > 1 else (columns[0], None)
-        encoded = self._word_pieces.encode(first, second, self.classifier.preprocessor.sequence_length)
+        encoded = self._wordpiece.encode(first, second, self.classifier.preprocessor.sequence_length)
         inputs = pad_batch(encoded, np.arange(len(encoded)), int(encoded.lengths.max()))
         return {name: inputs[name] for name in self.classifier.input}
 
     def _with_own_mask(self, text: str) -> str:
-        """The text of a student, with the mask as this teacher's tokenizer writes it."""
+        """Replace the student's mask token in a text by that of this teacher's tokenizer."""
         if MASK not in text:
             return text
         if self._mask_token is None:
             raise UserError(
                 f"teacher {self._source}: its tokenizer does not know {MASK} in a text; leave mask out of --augment"
             )
-        if not self._reads_word_pieces:
-            text = text.replace(f" {MASK}", MASK)  # RoBERTa's mask stands for the space before it, too
+        if not self._reads_special_tokens:
+            text = text.replace(f" {MASK}", MASK)  # RoBERTa's mask token includes the space before it
         return text.replace(MASK, self._mask_token)
 
 
 def _end_in_logits(classifier: Any, source: str) -> None:
-    """Takes a softmax off the end of a classifier, which keras-hub lets its users put there."""
+    """Remove the output activation of a classifier, which keras-hub lets users add."""
     if getattr(classifier, "activation", keras.activations.linear) is keras.activations.linear:
         return
     output = getattr(classifier, "output_dense", None)
@@ -162,7 +162,7 @@ def _end_in_logits(classifier: Any, source: str) -> None:
 
 
 def _mask_token(tokenizer: Any) -> str | None:
-    """How a tokenizer writes a mask in a text; None where it does not read one as one piece."""
+    """Return the mask token of a tokenizer; None if the tokenizer does not read it in a text as one token."""
     if hasattr(tokenizer, "special_tokens_in_strings"):
         tokenizer.special_tokens_in_strings = True
     token, index = getattr(tokenizer, "mask_token", None), getattr(tokenizer, "mask_token_id", None)
@@ -172,7 +172,7 @@ def _mask_token(tokenizer: Any) -> str | None:
 
 
 def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tuple[Any, Sequence[str] | None]:
-    """The encoder by keras-hub's converter, the head's weights by ours: keras-hub starts heads at random."""
+    """Load the encoder with keras-hub's converter, and the head's weights here: keras-hub leaves heads random."""
     import keras_hub
 
     task_name, parts = _HEADS[config["model_type"]]
@@ -188,8 +188,8 @@ def _from_hugging_face(folder: Path, config: dict[str, Any], source: str) -> tup
         dense.kernel.assign(stored.read_float32(f"{part}.weight").T)
         dense.bias.assign(stored.read_float32(f"{part}.bias"))
     if _SEGMENT_EMBEDDINGS in stored.shapes:
-        # keras-hub's RoBERTa has no segments, and its converter leaves their one embedding out. It is added to every
-        # word before the first norm, as the position is.
+        # keras-hub's RoBERTa has no segments, and its converter drops their single embedding. Like the position
+        # embedding, it is added to every token before the first layer norm.
         positions = classifier.backbone.embeddings.position_embedding.position_embeddings
         positions.assign_add(stored.read_float32(_SEGMENT_EMBEDDINGS)[:1])
     return classifier, read_labels(config, num_outputs, folder / "config.json")

@@ -1,4 +1,4 @@
-"""Teachers' logits, each computed once; how they lie on disk: `power_bert.distill.cached_logits`."""
+"""Cache of teacher logits, each computed once. `power_bert.distill.cached_logits` describes the files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rich.console import Console
 from power_bert.distill.cached_logits import CachedLogits
 from power_bert.distill.teachers import Teacher
 from power_bert.errors import UserError
-from power_bert.locks import one_writer
+from power_bert.predict.rows_progress import rows_progress
+from power_bert.storage.locks import one_writer
 from power_bert.text.examples import Examples
-from power_bert.train.rows_progress import rows_progress
 
 SHARD_ROWS = 2048
 _NAME_LENGTH = 16
 
 
 def texts_fingerprint(examples: Examples) -> str:
-    """Sha256 of the texts, whose order and limits count, too."""
+    """Compute the SHA-256 of the texts, their order and their boundaries."""
     digest = hashlib.sha256(b"single" if examples.second is None else b"pair")
     for texts in (examples.first, examples.second or ()):
         for text in texts:
@@ -30,14 +30,14 @@ def texts_fingerprint(examples: Examples) -> str:
 
 
 class LogitCache:
-    """Logits of teachers.
+    """Cache of the logits of all teachers.
 
     Args:
-        folder: where they lie, usually `checkpoints/teacher_logits`.
-        console: where to show progress.
+        folder: Folder of the cache, usually `checkpoints/teacher_logits`.
+        console: Console for progress.
 
     Attributes:
-        computed_examples: on how many examples a teacher has run since this object was made.
+        computed_examples: Number of examples on which a teacher has run since this object was made.
     """
 
     def __init__(self, folder: Path, console: Console) -> None:
@@ -45,19 +45,19 @@ class LogitCache:
         self.computed_examples = 0
 
     def logits(self, teacher: Teacher, examples: Examples, what: str) -> np.ndarray:
-        """Logits or scores, float32 (examples, outputs); only shards that are missing are computed.
+        """Return logits or scores, float32 (examples, outputs); only missing shards are computed.
 
         Args:
-            teacher: who is asked.
-            examples: the texts.
-            what: what they are, for the progress display.
+            teacher: Teacher that labels the texts.
+            examples: Texts to label.
+            what: Description of the texts, for the progress display.
 
         Raises:
-            UserError: the cache is stale or damaged, or the teacher cannot predict the texts.
+            UserError: The cache is stale or damaged, or the teacher cannot predict the texts.
         """
         cached = self._open(teacher, examples)
         if cached.missing():
-            # Who waits here for another process finds the shards done.
+            # A call that has waited here for another process finds the shards done.
             with (
                 one_writer(cached.folder, wait=True),
                 rows_progress(self._console, f"teacher {teacher.name} on {what}") as advance,

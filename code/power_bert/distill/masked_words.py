@@ -1,4 +1,4 @@
-"""Replaces [MASK] by words that a masked language model finds likely there, for augmentation."""
+"""Data augmentation that replaces [MASK] by likely words of a masked language model."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from power_bert.model.checkpoints.readers import open_safetensors
 from power_bert.model.masked_lm import PowerBertMaskedLM
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import load_pretrained
+from power_bert.predict.forward import compiled_forward
 from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.train.forward import compiled_forward
 
-_CHOICES = 10  # a word is drawn from so many of the likeliest
+_CHOICES = 10  # a word is drawn from this many of the most probable ones
 _BATCH_SIZE = 64
 _CONTINUES_A_WORD = "##"
 
 
 def load_masked_lm(source: str) -> tuple[PowerBertMaskedLM, WordPieceTokenizer]:
-    """A masked language model with its head.
+    """Load a masked language model with its head and its tokenizer.
 
     Args:
-        source: what `bash run.sh pretrain` leaves (OUT/model or OUT/hugging_face), or a Hugging Face folder of a
+        source: Result of `bash run.sh pretrain` (OUT/model or OUT/hugging_face), or Hugging Face folder of a
             BertForMaskedLM or BertForPreTraining.
 
     Raises:
-        UserError: there is no such checkpoint, or it has no such head.
+        UserError: There is no such checkpoint, or it has no head of a masked language model.
     """
     location = locate_checkpoint(source)
     kind = checkpoint_kind(location)
@@ -61,7 +61,11 @@ def _no_head(source: str) -> UserError:
 
 
 def make_filler(source: str) -> FillMasks:
-    """A function that fills the masks of sentences, each from a seed of its own; errors as of `load_masked_lm`."""
+    """Make a function that fills the masks of sentences, with one random seed per sentence.
+
+    Raises:
+        UserError: There is no such checkpoint, or it has no head of a masked language model.
+    """
     model, tokenizer = load_masked_lm(source)
     is_word = np.array(
         [not token.startswith(("[", _CONTINUES_A_WORD)) and token.isalnum() for token in tokenizer.vocabulary]
@@ -90,9 +94,9 @@ def make_filler(source: str) -> FillMasks:
 def _encode(
     words: Sequence[str], tokenizer: WordPieceTokenizer, mask_id: int, longest: int
 ) -> tuple[list[int], list[tuple[int, int]]]:
-    """Token ids of a sentence, and for each mask its position among them and its word's number."""
+    """Encode a sentence: token ids, and for each mask its position among them and the index of its word."""
     pieces, places = [tokenizer.cls_id], []
-    for number, (word, of_word) in enumerate(zip(words, tokenizer.piece_ids(words), strict=True)):
+    for number, (word, of_word) in enumerate(zip(words, tokenizer.token_ids(words), strict=True)):
         if len(pieces) + len(of_word) >= longest:
             break
         if word == MASK:
@@ -103,7 +107,7 @@ def _encode(
 
 
 def _logits(forward: Any, rows: list[list[int]], places: list[list[tuple[int, int]]]) -> np.ndarray:
-    """Logits at the masks: (sentences, most masks of a sentence, vocabulary)."""
+    """Compute the logits at the masks, (sentences, max masks per sentence, vocabulary)."""
     length, most = max(map(len, rows)), max(map(len, places))
     token_ids, mask = np.zeros((2, len(rows), length), np.int32)
     positions = np.zeros((len(rows), most), np.int32)
@@ -122,7 +126,7 @@ def _draw(scores: np.ndarray, is_word: np.ndarray, generator: np.random.Generato
 
 
 def needs_checkpoint(source: str | None) -> str:
-    """The checkpoint that was given; a UserError where none was."""
+    """Return the path of the given checkpoint; raises a UserError if there is none."""
     if not source:
         raise UserError(
             "--augment lm needs --lm-checkpoint: OUT/model of `bash run.sh pretrain`, or a Hugging Face BERT"

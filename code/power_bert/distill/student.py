@@ -1,47 +1,40 @@
-"""From the settings of a distilled run to its student, before the first update."""
+"""Build the student of a distillation run from its settings."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from power_bert.config.distillation import RANDOM, TEACHER, Distillation
 from power_bert.distill.teachers import Teacher
-from power_bert.distill_config import RANDOM, TEACHER, Distillation
+from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint, read_checkpoint
 from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.classifier_building import plain_tokenizer, tokenizer_of
 from power_bert.model.preprocessor import PowerBertTokenizer
-from power_bert.model.pretrained import (
-    check_max_length,
-    load_pretrained,
-    plain_tokenizer,
-    rebuild_backbone,
-    tokenizer_of,
-)
-from power_bert.model.retention import parse_retention
+from power_bert.model.pretrained import check_max_length, load_pretrained, rebuild_backbone
 from power_bert.model.student_kinds import BERT, bert_size, kind_of
-from power_bert.model.students import build_backbone, build_student, option_names
 from power_bert.model.students.bert import from_blocks, principal_embeddings, spread_blocks
+from power_bert.model.students.build_student import build_backbone, build_student, option_names
 from power_bert.model.students.tfidf import inverse_document_frequency
 from power_bert.model.text_backbone import TextBackbone
-from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.tokenizer_files import read_tokenizer
 from power_bert.train.training import start_bias
+from power_bert_runtime.encoded_texts import EncodedTexts
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a student comes from.
+    """Initialization of a student.
 
     Attributes:
-        tokenizer: of the student.
-        encoder: whose weights it takes; None starts at random.
+        tokenizer: Tokenizer of the student.
+        encoder: Encoder that supplies the weights; None initializes at random.
     """
 
     tokenizer: PowerBertTokenizer
@@ -49,10 +42,10 @@ class Start:
 
 
 def find_start(settings: Distillation, teachers: Sequence[Teacher]) -> Start:
-    """Read the encoder, if any, and the tokenizer with which the student starts.
+    """Load the tokenizer and, if any, the encoder that initializes the student.
 
     Raises:
-        UserError: there is no such checkpoint, or the teacher's weights cannot be had.
+        UserError: There is no such checkpoint, or the teacher's weights are not accessible.
     """
     if settings.start == RANDOM:
         return Start(load_tokenizer(settings.vocabulary), None)
@@ -64,7 +57,7 @@ def find_start(settings: Distillation, teachers: Sequence[Teacher]) -> Start:
 
 
 def own_classifier(teacher: Teacher, wanted_for: str) -> PowerBertTextClassifier:
-    """The teacher in memory; a UserError where it is of a kind whose inner weights are not at hand."""
+    """Return the teacher's classifier; raises a UserError if the weights of this kind of teacher are not accessible."""
     if not teacher.is_own:
         raise UserError(
             f"{wanted_for}: teacher {teacher.name} is no BERT of this project or of Hugging Face, so its "
@@ -74,17 +67,17 @@ def own_classifier(teacher: Teacher, wanted_for: str) -> PowerBertTextClassifier
 
 
 def bert_of(classifier: PowerBertTextClassifier, source: str) -> PowerBertBackbone:
-    """The encoder of a classifier without elimination; a UserError where it is no BERT."""
+    """Return the encoder of a classifier without token elimination; raises a UserError if it is no BERT."""
     if not isinstance(classifier.backbone, PowerBertBackbone):
         raise UserError(f"{source}: no BERT, so there are no blocks to start from or to compare with")
     return rebuild_backbone(classifier.backbone, extraction=None, retention=None)
 
 
 def load_tokenizer(source: str) -> PowerBertTokenizer:
-    """The tokenizer of a checkpoint of any kind, or of a vocab.txt with the tokenizer files beside it.
+    """Load the tokenizer of a checkpoint of any format, or of a vocab.txt with the tokenizer files beside it.
 
     Raises:
-        UserError: there is none.
+        UserError: The source has no vocabulary.
     """
     if Path(source).is_file() and Path(source).suffix == ".txt":
         return PowerBertTokenizer(read_tokenizer(Path(source).parent, Path(source)))
@@ -98,38 +91,38 @@ def load_tokenizer(source: str) -> PowerBertTokenizer:
 
 
 def make_student(settings: Distillation, start: Start, labels: np.ndarray | None) -> PowerBertTextClassifier:
-    """The student with its weights before the first update, but for its document frequencies.
+    """Build the initialized student; `set_document_frequencies` sets its document frequencies later.
 
     Args:
-        settings: of the run.
-        start: of `find_start`.
-        labels: of the training data; a regressor starts from the mean score.
+        settings: Settings of the run.
+        start: Result of `find_start`.
+        labels: Labels of the training data, (examples,); the output bias of a regressor starts at their mean.
 
     Raises:
-        UserError: an option that the student does not have, or a start that does not fit it.
+        UserError: The student has no such option, or the initialization does not fit it.
     """
-    task, options = settings.task_definition, parse_options(settings)
+    task = settings.task_definition
     if kind_of(settings.student) == BERT:
-        backbone: TextBackbone = _bert(settings, start, options)
+        backbone: TextBackbone = _bert(settings, start)
     else:
         size = start.tokenizer.vocabulary_size()
-        backbone = build_backbone(settings.student, size, task.num_outputs, **options)
+        backbone = build_backbone(settings.student, size, task.num_outputs, **settings.student_options)
         if start.encoder is not None:
             _take_embeddings(settings.student, backbone, start.encoder)
     check_max_length(settings.max_length, backbone)
     student = build_student(
-        backbone, start.tokenizer, settings.max_length, task.num_outputs, task.labels, settings.dropout
+        backbone, start.tokenizer, settings.max_length, task.num_outputs, task.class_names, settings.dropout
     )
     start_bias(student, labels)
     return student
 
 
 def set_document_frequencies(student: PowerBertTextClassifier, texts: EncodedTexts) -> None:
-    """Let a bag of word pieces weigh them by how many texts have them; other students know no such weights.
+    """Set the inverse document frequencies of a TF-IDF student; other students are left unchanged.
 
     Args:
-        student: changed in place.
-        texts: all that it learns from, also those that only teachers label: pieces of none of them never count.
+        student: Student, changed in place.
+        texts: All texts of the transfer set, unlabeled ones included; a token that occurs in none of them has idf 0.
     """
     if not hasattr(student.backbone, "bag"):
         return
@@ -138,67 +131,43 @@ def set_document_frequencies(student: PowerBertTextClassifier, texts: EncodedTex
     student.backbone.bag.set_idf(frequency)
 
 
-def parse_options(settings: Distillation) -> dict[str, Any]:
-    """Constructor arguments from "units=150" and the like.
+def check_options(settings: Distillation) -> None:
+    """Check the names of the student's options.
 
     Raises:
-        UserError: a text that is no assignment, or an option that the student does not have.
+        UserError: The student does not have one.
     """
-    options: dict[str, Any] = {}
     known = option_names(settings.student)
-    for text in settings.student_options:
-        name, is_assignment, value = text.partition("=")
-        if not is_assignment or name.strip() not in known:
-            raise UserError(f"--set {text}: expected NAME=VALUE; {settings.student} has {', '.join(known)}")
-        options[name.strip()] = _parse_value(value.strip())
-    return options
+    for name, value in settings.student_options.items():
+        if name not in known:
+            raise UserError(f"--set {name}={value}: expected NAME=VALUE; {settings.student} has {', '.join(known)}")
 
 
-def _parse_value(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text  # a word, such as the name of a similarity
-
-
-def _bert(settings: Distillation, start: Start, options: dict[str, Any]) -> PowerBertBackbone:
+def _bert(settings: Distillation, start: Start) -> PowerBertBackbone:
     size = bert_size(settings.student.partition("-")[2])
     if start.encoder is None:
-        backbone = build_backbone(settings.student, start.tokenizer.vocabulary_size(), 1, **options)
+        backbone = build_backbone(settings.student, start.tokenizer.vocabulary_size(), 1, **settings.student_options)
     else:
-        backbone = _from_encoder(settings, start.encoder, size, options)
+        backbone = _from_encoder(settings, start.encoder, size)
     if settings.retention_config is None:
         return backbone
-    retention = parse_retention(settings.retention_config, backbone.num_layers, settings.max_length)
+    retention = Retention.parse(settings.retention_config).checked(backbone.num_layers, settings.max_length)
     return rebuild_backbone(backbone, extraction="hard", retention=retention)
 
 
-def _from_encoder(
-    settings: Distillation, encoder: PowerBertBackbone, size: dict[str, int], options: dict[str, Any]
-) -> PowerBertBackbone:
+def _from_encoder(settings: Distillation, encoder: PowerBertBackbone, size: dict[str, int]) -> PowerBertBackbone:
     if size["hidden_dim"] != encoder.hidden_dim:
         raise UserError(
             f"--student {settings.student} --start {settings.start}: the student is {size['hidden_dim']} wide, but the "
             f"encoder it is to start from is {encoder.hidden_dim}; give --student bert-{size['num_layers']}x"
             f"{encoder.hidden_dim}, or another --start"
         )
-    if settings.start_blocks is None:
-        blocks: Sequence[int] = spread_blocks(size["num_layers"], encoder.num_layers)
-    else:
-        blocks = _parse_blocks(settings.start_blocks, size["num_layers"])
+    blocks = settings.start_blocks or spread_blocks(size["num_layers"], encoder.num_layers)
     try:
-        return from_blocks(encoder, blocks, **options)
+        return from_blocks(encoder, blocks, **settings.student_options)
     except (TypeError, ValueError) as error:
-        raise UserError(f"--set {', '.join(settings.student_options)} with --start {settings.start}: {error}") from None
-
-
-def _parse_blocks(text: str, num_blocks: int) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != num_blocks or not all(part.isdecimal() for part in parts):
-        raise UserError(f"--start-blocks {text}: expected {num_blocks} numbers of blocks, as in 2,4,6")
-    return [int(part) for part in parts]
+        given = ", ".join(f"{name}={value}" for name, value in settings.student_options.items())
+        raise UserError(f"--set {given} with --start {settings.start}: {error}") from None
 
 
 def _take_embeddings(student: str, backbone: TextBackbone, encoder: PowerBertBackbone) -> None:
@@ -208,6 +177,6 @@ def _take_embeddings(student: str, backbone: TextBackbone, encoder: PowerBertBac
         )
     table = principal_embeddings(encoder, backbone.embedding_dim)
     rows = np.asarray(backbone.token_embedding.embeddings).copy()
-    shared = min(len(rows), len(table))  # some checkpoints pad their table
+    shared = min(len(rows), len(table))  # some checkpoints pad their embedding table
     rows[:shared] = table[:shared]
     backbone.token_embedding.embeddings.assign(rows)

@@ -1,4 +1,4 @@
-"""Teachers: trained classifiers of any kind, each with its own tokenizer."""
+"""Teachers: trained classifiers of any supported kind, each with its own tokenizer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ import numpy as np
 
 from power_bert.distill.keras_hub_teacher import HUB_MODEL_TYPES, KerasHubModel, find_hub_preset
 from power_bert.errors import UserError
-from power_bert.folder_manifest import MANIFEST_FILE, check_folder
 from power_bert.model.checkpoints import locate_checkpoint
 from power_bert.model.checkpoints.classification_head import check_problem_type
-from power_bert.model.checkpoints.config import read_json
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.trained_classifier import class_order, load_own_classifier, load_trained_classifier
-from power_bert.run_dir import RunDir
+from power_bert.predict.predict_texts import Predictor
+from power_bert.runs.resolve_model import StoredPhase, resolve_model
+from power_bert.storage.folder_manifest import MANIFEST_FILE, check_folder
+from power_bert.storage.json_object import read_json_object
 from power_bert.text.examples import Examples
 from power_bert.text.task import Task
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.tokenizer_files import read_tokenizer
-from power_bert.train.predict import Predictor
-from power_bert.train.stored_run import find_stored_phase
 
 SUPPORTED = """Expected one of:
   the OUTPUT_DIR of a run of this project, or a preset folder of it, such as RUN/3_retrain/model
@@ -38,15 +37,15 @@ _OWN_CLASSES = "power_bert>"
 
 
 class Model(Protocol):
-    """A teacher in memory."""
+    """Teacher model in memory."""
 
     def outputs(self, examples: Examples) -> np.ndarray:
-        """Logits or scores, (examples, outputs), in the order of the task's labels."""
+        """Predict logits or scores, (examples, outputs), in the order of the task's labels."""
 
 
 @dataclass(frozen=True)
 class _Reordered:
-    """A model with its outputs in another order: output i is the model's output order[i]."""
+    """Model with reordered outputs: output i is the model's output order[i]."""
 
     model: Model
     order: np.ndarray
@@ -57,13 +56,13 @@ class _Reordered:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher for a task; its weights are read only when they are asked for.
+    """Teacher for a task; its weights are loaded only on first use.
 
     Attributes:
-        name: what the user gave, for messages.
-        folder: of its files.
-        task: what it is to predict.
-        max_length: word pieces of an example at most.
+        name: Teacher as given by the user, for messages.
+        folder: Folder with the files of the teacher.
+        task: Task to predict.
+        max_length: Max length in tokens; longer texts are truncated.
     """
 
     name: str
@@ -73,15 +72,15 @@ class Teacher:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 of weights, config and tokenizer, and of what else decides its outputs."""
+        """SHA-256 of weights, config and tokenizer, and of everything else that determines the outputs."""
         unusual = self.tokenizer.settings.unusual if self._is_hugging_face_bert else {}
-        # Earlier versions ignored these settings, so what they have cached is not what this teacher says.
+        # Earlier versions ignored these settings, so the logits that they cached are not those of this teacher.
         read_as = f" {json.dumps(unusual, sort_keys=True)}" if unusual else ""
         return files_fingerprint(self.folder, f"{self.max_length} {self.task.labels}{read_as}")
 
     @property
     def is_own(self) -> bool:
-        """Whether it runs as a `PowerBertTextClassifier`, so that its tokenizer and inner states can be had."""
+        """Whether it runs as a `PowerBertTextClassifier`, so that its tokenizer and hidden states are accessible."""
         return self._is_preset or self._is_hugging_face_bert
 
     @property
@@ -91,14 +90,14 @@ class Teacher:
     @property
     def _is_hugging_face_bert(self) -> bool:
         path = self.folder / "config.json"
-        return path.is_file() and read_json(path).get("model_type") == "bert"
+        return path.is_file() and read_json_object(path).get("model_type") == "bert"
 
     @cached_property
     def tokenizer(self) -> WordPieceTokenizer:
-        """Its tokenizer, without its weights; only where `is_own`.
+        """Tokenizer of the teacher, loaded without the weights; only if `is_own`.
 
         Raises:
-            UserError: It is damaged, or there is none.
+            UserError: The tokenizer is damaged or missing.
         """
         if self._is_preset:
             return PowerBertTokenizer.from_preset(str(self.folder)).word_pieces
@@ -110,9 +109,9 @@ class Teacher:
         return WordPieceTokenizer(vocabulary)
 
     def check(self) -> None:
-        """Raise a UserError for what is wrong with a Hugging Face classifier and can be seen without its weights."""
+        """Raise a UserError if a Hugging Face classifier is invalid, as far as visible without loading its weights."""
         config_path = self.folder / "config.json"
-        config = read_json(config_path)
+        config = read_json_object(config_path)
         if "model_type" in config:
             check_problem_type(config, self.task.num_outputs, config_path)
         if self._is_hugging_face_bert:
@@ -120,10 +119,10 @@ class Teacher:
 
     @cached_property
     def classifier(self) -> PowerBertTextClassifier:
-        """The teacher in memory, its classes in its own order; only where `is_own`.
+        """Classifier of the teacher, with its classes in its own order; only if `is_own`.
 
         Raises:
-            UserError: it is damaged, or has no head or no tokenizer.
+            UserError: The classifier is damaged, or has no head or no tokenizer.
         """
         if self._is_preset and not (self.folder / "task.json").is_file():
             raise UserError(f"teacher {self.name}: an encoder without a head; give a text classifier")
@@ -133,17 +132,17 @@ class Teacher:
 
     @cached_property
     def model(self) -> Model:
-        """The teacher in memory, whatever its kind, its outputs in the order of the task's labels.
+        """Model of the teacher, of any kind, with its outputs in the order of the task's labels.
 
         Raises:
-            UserError: as of `classifier`, or it has other classes than the task.
+            UserError: The model is damaged, has no head or no tokenizer, or its classes differ from the task's.
         """
         model, labels, num_outputs = self._load()
         order = output_order(labels, num_outputs, self.task, self.name)
         return model if order is None else _Reordered(model, order)
 
     def _load(self) -> tuple[Model, Sequence[str] | None, int]:
-        """The model as it is, the names of its classes, and how many outputs it has."""
+        """Load the model in its own label order, with its class names and its number of outputs."""
         if not self.is_own:
             hub = KerasHubModel.load(self.folder, self.max_length, self.name)
             return hub, hub.labels, hub.num_outputs
@@ -153,11 +152,11 @@ class Teacher:
 
 
 def files_fingerprint(path: Path, also: str = "") -> str:
-    """Sha256 of a file, or of all files of a folder but its cards and its manifest.
+    """Compute the SHA-256 of a file, or of all files in a folder except model cards (.md) and the manifest.
 
     Args:
-        path: of either.
-        also: what else counts.
+        path: File or folder.
+        also: Further text to hash.
     """
     digest = hashlib.sha256(also.encode())
     inside = sorted(
@@ -172,32 +171,31 @@ def files_fingerprint(path: Path, also: str = "") -> str:
 
 
 def checkpoint_class(folder: Path) -> str:
-    """The class of the backbone that a preset folder holds, "power_bert>LinearBackbone"; empty where it is none."""
-    return str(read_json(folder / "config.json").get("registered_name", ""))
+    """Return the backbone class of a preset folder, such as "power_bert>LinearBackbone"; empty if it is no preset."""
+    return str(read_json_object(folder / "config.json").get("registered_name", ""))
 
 
 def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
-    """Finds a teacher's files; downloads those of a preset or of a hub's repository.
+    """Find a teacher's files, and download those of a preset or of a hub repository.
 
     Args:
-        given: a form of SUPPORTED.
-        task: what it is to predict.
-        max_length: word pieces of an example at most; None takes that of a stored run, or the task's.
+        given: One of the forms in `SUPPORTED`.
+        task: Task to predict.
+        max_length: Max length in tokens; None uses that of the stored run, or the task's.
 
     Raises:
-        UserError: there is no such teacher, or it is of no kind that is supported.
+        UserError: There is no such teacher, or its kind is not supported.
     """
-    if RunDir(Path(given)).holds_run:
-        stored = find_stored_phase(given)
-        check_labels(stored.task.labels, stored.task.num_outputs, task, given)
-        length = max_length or stored.experiment.max_length
-        return Teacher(given, stored.phase_dir.existing_model(), task, length)
-    folder = _find_folder(given)
+    found = resolve_model(given)
+    if isinstance(found, StoredPhase):
+        check_labels(found.task.labels, found.task.num_outputs, task, given)
+        return Teacher(given, found.model, task, max_length or found.experiment.max_length)
+    folder = _find_folder(found)
     check_folder(folder)
     config_path = folder / "config.json"
     if not config_path.is_file():
         raise UserError(f"teacher {given}: no config.json in {folder}.\n{SUPPORTED}")
-    model_type = read_json(config_path).get("model_type")
+    model_type = read_json_object(config_path).get("model_type")
     if model_type not in (None, "bert", *HUB_MODEL_TYPES):
         raise UserError(f"teacher {given}: a Hugging Face model of type {model_type!r}.\n{SUPPORTED}")
     teacher = Teacher(given, folder, task, max_length or task.defaults.max_length)
@@ -206,7 +204,7 @@ def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
 
 
 def check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> None:
-    """Raises a UserError that lists both label sets where a teacher has not as many outputs as the task."""
+    """Raise a UserError that lists both label sets if a teacher's number of outputs differs from the task's."""
     if num_outputs == task.num_outputs:
         return
     raise UserError(
@@ -216,15 +214,15 @@ def check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, sou
 
 
 def output_order(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> np.ndarray | None:
-    """For each output that the task wants, which of the teacher's it is, by name; None where they are the same.
+    """Return the teacher's output index for each label of the task, matched by name; None if the order is the same.
 
-    A teacher whose classes have no names is taken to have them in the order of the task's.
+    A teacher without class names is assumed to have the task's order.
 
     Raises:
-        UserError: the teacher has other classes; lists both.
+        UserError: The classes of the teacher differ from the task's; the message lists both.
     """
     check_labels(labels, num_outputs, task, source)
-    if labels is None or task.labels is None or tuple(labels) == tuple(task.labels):
+    if labels is None or task.labels is None or tuple(labels) in (task.labels, task.class_names):
         return None
     order = class_order(labels, task)
     if order is None:
@@ -244,8 +242,9 @@ def _listed(labels: Sequence[str] | None, num_outputs: int) -> str:
 
 
 def _find_folder(given: str) -> Path:
-    if Path(given).is_dir():
-        return Path(given)
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return path
     if given.startswith(("hf://", "kaggle://")):
         return locate_checkpoint(given)
     folder = find_hub_preset(given)

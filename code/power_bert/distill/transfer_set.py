@@ -1,4 +1,4 @@
-"""What a student learns from: labelled, augmented and unlabelled texts with what the teachers say of them."""
+"""Transfer set of a student: labeled, augmented and unlabeled texts with the teachers' logits."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
+from power_bert.config.distillation import Distillation
 from power_bert.distill.augmentation import FillMasks, Rates, augment
-from power_bert.distill.objective import pack_targets
 from power_bert.distill.word_classes import find_word_classes
-from power_bert.distill_config import Distillation
 from power_bert.errors import UserError
+from power_bert.objectives.objective import pack_targets
 from power_bert.text.examples import Examples
 from power_bert.text.task import Task
-from power_bert.text.text_files import stream_text_file
+from power_bert.text.text_files import find_text_columns, stream_text_file
 
 
 @dataclass(frozen=True)
 class TransferSet:
-    """Texts of a training and their targets.
+    """Texts and targets of a training.
 
     Attributes:
-        parts: what the texts are → the texts: "train", and as asked for "augmented" and "unlabelled".
-        targets: of `pack_targets`, of all parts in their order.
+        parts: Texts by part: "train" and, if the settings ask for them, "augmented" and "unlabelled".
+        targets: Targets of `pack_targets` for all parts in order, float32 (examples, 1 + teachers · outputs).
     """
 
     parts: dict[str, Examples]
@@ -31,20 +31,20 @@ class TransferSet:
 
     @property
     def examples(self) -> Examples:
-        """The texts of all parts in their order; their labels are in the targets."""
+        """Texts of all parts in order; their labels are in the targets."""
         return concatenate(list(self.parts.values()))
 
 
 def collect_texts(settings: Distillation, train: Examples, fill_masks: FillMasks | None) -> dict[str, Examples]:
-    """The parts of the transfer set.
+    """Collect the parts of the transfer set.
 
     Args:
-        settings: of the run.
-        train: the training data.
-        fill_masks: of augmentation "lm".
+        settings: Settings of the run.
+        train: Training examples.
+        fill_masks: Function that fills masks, for augmentation "lm"; None without it.
 
     Raises:
-        UserError: the unlabelled texts cannot be read, or augmentation made nothing new.
+        UserError: The unlabeled texts cannot be read, or augmentation made no new text.
     """
     parts = {"train": train}
     if settings.augment:
@@ -60,18 +60,19 @@ def collect_texts(settings: Distillation, train: Examples, fill_masks: FillMasks
         classes = find_word_classes(texts, seed) if rates.word_class else None
         parts["augmented"] = augment(train, settings.augment_copies, rates, seed, classes, fill_masks)
     if settings.unlabelled is not None:
-        parts["unlabelled"] = read_unlabelled(Path(settings.unlabelled), settings.task_definition)
+        parts["unlabelled"] = read_unlabeled(Path(settings.unlabelled), settings.task_definition)
     return parts
 
 
-def read_unlabelled(path: Path, task: Task) -> Examples:
-    """Read the texts of a file, as `stream_text_file` does; empty ones do not count.
+def read_unlabeled(path: Path, task: Task) -> Examples:
+    """Read unlabeled texts from a file in the format of `stream_text_file`; empty texts are skipped.
 
     Raises:
-        UserError: The file is missing or has no texts, is not UTF-8, or a line has not as many texts as the task.
+        UserError: The file is missing, has no texts or is not UTF-8, or a line has a wrong number of texts.
     """
     try:
-        chunks = list(stream_text_file(path, task))
+        columns, _ = find_text_columns(path, task)
+        chunks = [chunk.examples for chunk in stream_text_file(path, columns, task.is_pair)]
     except OSError as error:
         raise UserError(f"--unlabelled {path}: cannot be read ({error.strerror}); expected a text file") from None
     texts = concatenate(chunks) if chunks else Examples([], None, None)
@@ -79,17 +80,20 @@ def read_unlabelled(path: Path, task: Task) -> Examples:
         row for row, text in enumerate(texts.first) if text.strip() or (texts.second and texts.second[row].strip())
     ]
     if not filled:
-        raise UserError(f"--unlabelled {path}: the file is empty. Expected a text a line")
+        raise UserError(f"--unlabelled {path}: the file is empty. Expected one text per line")
     return texts.take(filled)
 
 
 def make_targets(parts: dict[str, Examples], logits: list[dict[str, np.ndarray]], is_regression: bool) -> np.ndarray:
-    """Targets of all parts, float32 (examples, 1 + teachers · outputs).
+    """Make the targets of all parts.
 
     Args:
-        parts: texts by name.
-        logits: of each teacher, by the name of the part.
-        is_regression: whether labels are scores.
+        parts: Texts by part.
+        logits: Logits of each teacher by part, (examples, outputs) each.
+        is_regression: Whether labels are scores.
+
+    Returns:
+        Targets, float32 (examples, 1 + teachers · outputs).
     """
     missing = np.nan if is_regression else -1.0
     packed = []
@@ -100,7 +104,7 @@ def make_targets(parts: dict[str, Examples], logits: list[dict[str, np.ndarray]]
 
 
 def concatenate(parts: list[Examples]) -> Examples:
-    """The texts of all parts in their order, without labels."""
+    """Concatenate the texts of all parts, without labels."""
     is_pair = parts[0].second is not None
     return Examples(
         [text for part in parts for text in part.first],

@@ -1,8 +1,8 @@
-"""Classes of words that can stand in each other's place, found by the company that the words keep.
+"""Classes of interchangeable words, induced from their contexts.
 
-The part of speech without a tagger (Schütze 1995, Distributional part-of-speech tagging): each frequent word is
-described by how often each of the most frequent words stands before it and after it; truncated singular values and
-k-means make classes of these descriptions. It needs no model and no language but that of the texts.
+Distributional part-of-speech induction (Schütze 1995, Distributional part-of-speech tagging): each frequent word is
+represented by how often each of the most frequent words occurs directly before and after it. Truncated SVD and k-means
+cluster these vectors. The method needs no tagger, no model, and works in any language.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _WORD = re.compile(r"\[MASK\]|\w+(?:['’]\w+)*|[^\w\s]")
 
 
 def split_words(text: str) -> list[str]:
-    """Words and punctuation marks of a text; `[MASK]` stays one word."""
+    """Split a text into words and punctuation marks; `[MASK]` stays one word."""
     return _WORD.findall(text)
 
 
 @dataclass(frozen=True)
 class WordClasses:
-    """Words by class.
+    """Induced word classes.
 
     Attributes:
-        class_of: word in lower case → its class; rare words have none.
-        words: words of each class.
-        shares: how often each word of a class is seen among all of the class, cumulated; the last is 1.
+        class_of: Lowercase word → index of its class; rare words have none.
+        words: Words of each class.
+        shares: Cumulative relative frequency of each word within its class, (words of the class,); the last is 1.
     """
 
     class_of: dict[str, int]
@@ -43,11 +43,11 @@ class WordClasses:
     shares: tuple[np.ndarray, ...]
 
     def draw(self, word: str, uniform: float) -> str:
-        """A word of the same class, by frequency, at times the same; the word itself where it has no class.
+        """Draw a word of the same class by frequency, possibly the same word; a word without a class is returned.
 
         Args:
-            word: in any case.
-            uniform: a random number in [0, 1).
+            word: Word to replace, in upper or lower case.
+            uniform: Random number in [0, 1).
         """
         number = self.class_of.get(word.lower())
         if number is None:
@@ -56,12 +56,12 @@ class WordClasses:
 
 
 def find_word_classes(texts: Sequence[str], seed: int, num_classes: int = NUM_CLASSES) -> WordClasses:
-    """Classes of the words of these texts.
+    """Induce word classes from texts.
 
     Args:
-        texts: of the training set.
-        seed: of singular values and k-means.
-        num_classes: at most; there are fewer where there are hardly more words.
+        texts: Texts of the training set.
+        seed: Random seed of truncated SVD and k-means.
+        num_classes: Maximum number of classes; a small vocabulary gives fewer.
     """
     sentences = [[word.lower() for word in split_words(text)] for text in texts]
     counts = Counter(word for sentence in sentences for word in sentence)
@@ -74,25 +74,25 @@ def find_word_classes(texts: Sequence[str], seed: int, num_classes: int = NUM_CL
     numbers = _cluster(_contexts(sentences, words, [word for word, _ in frequent[:_CONTEXT_WORDS]]), num_classes, seed)
     members = [[word for word, number in zip(words, numbers, strict=True) if number == c] for c in range(num_classes)]
     members = [group for group in members if group]
-    shares = [np.cumsum([counts[word] for word in group], dtype=np.float64) for group in members]
+    frequencies = [np.cumsum([counts[word] for word in group], dtype=np.float64) for group in members]
     return WordClasses(
         {word: number for number, group in enumerate(members) for word in group},
         tuple(tuple(group) for group in members),
-        tuple(share / share[-1] for share in shares),
+        tuple(cumulative / cumulative[-1] for cumulative in frequencies),
     )
 
 
-def _contexts(sentences: Sequence[Sequence[str]], words: Sequence[str], neighbours: Sequence[str]) -> np.ndarray:
-    """Square roots of the shares of each neighbour before and after each word: (words, 2 · neighbours)."""
+def _contexts(sentences: Sequence[Sequence[str]], words: Sequence[str], neighbors: Sequence[str]) -> np.ndarray:
+    """Compute the square roots of the relative frequencies of neighbors before and after: (words, 2 · neighbors)."""
     rows = {word: row for row, word in enumerate(words)}
-    columns = {word: column for column, word in enumerate(neighbours)}
-    counted = np.zeros((len(words), 2 * len(neighbours)), np.float32)
+    columns = {word: column for column, word in enumerate(neighbors)}
+    counted = np.zeros((len(words), 2 * len(neighbors)), np.float32)
     for sentence in sentences:
         for left, right in pairwise(sentence):
             if right in rows and left in columns:
                 counted[rows[right], columns[left]] += 1
             if left in rows and right in columns:
-                counted[rows[left], len(neighbours) + columns[right]] += 1
+                counted[rows[left], len(neighbors) + columns[right]] += 1
     return np.asarray(np.sqrt(counted / np.maximum(counted.sum(axis=1, keepdims=True), 1)))
 
 
@@ -103,7 +103,7 @@ def _cluster(vectors: np.ndarray, num_classes: int, seed: int) -> np.ndarray:
     from threadpoolctl import threadpool_limits
 
     dimensions = min(_DIMENSIONS, vectors.shape[1] - 1, len(vectors) - 1)
-    # Threads add up in the order in which they end; a run that is resumed must find the same classes.
+    # With several threads the order of summation varies, but a resumed run must find the same classes.
     with threadpool_limits(limits=1):
         if dimensions >= 1:
             vectors = TruncatedSVD(dimensions, random_state=seed).fit_transform(vectors)

@@ -1,44 +1,49 @@
-"""A file in one form: built, compared with Keras, and not yet written."""
+"""Exported files in one form, built and compared with Keras but not yet written."""
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 from rich.console import Console
 
-from power_bert.export.calibration import calibration_examples, observe
-from power_bert.export.conversion import PRIMARY_SIGNATURE, convert
+from power_bert.export.calibration import observe
+from power_bert.export.calibration_examples import calibration_examples
+from power_bert.export.conversion import convert
 from power_bert.export.description import Checked, files_inside, pack_described
+from power_bert.export.export_options import ExportOptions
 from power_bert.export.inference_graph import inference_function
 from power_bert.export.model_file import ModelFile
-from power_bert.export.options import ExportOptions
 from power_bert.export.parity import Limits, Parity
 from power_bert.export.quantization import dense_activations, quantize
 from power_bert.export.quantization_report import quantization_report
 from power_bert.export.reference import Reference
 from power_bert.export.signatures import merge_signatures
-from power_bert.model.pretrained import plain_tokenizer
+from power_bert.model.classifier_building import plain_tokenizer
+from power_bert.predict.rows_progress import rows_progress
+from power_bert.runs.trained_model import TrainedModel, task_and_data
 from power_bert.text.examples import read_examples
-from power_bert.train.rows_progress import rows_progress
-from power_bert.train.trained_model import TrainedModel, task_and_data
+from power_bert_runtime.contents import signature_key
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is exported, whatever the form.
+    """Inputs of an export that are the same for all forms.
 
     Attributes:
         model: The trained model.
         labels: Names of the classes; empty for a regression.
-        groups: File → lengths of its signatures, the longest first.
-        references: Length → what Keras gives.
+        groups: File → sequence lengths of its signatures, the longest first.
+        references: Length → outputs of Keras.
         texts_source: Where the texts from elsewhere come from.
-        options: What is wanted.
+        options: What the user asked for.
+        float_models: Length → the model in float32, once it is converted.
     """
 
     model: TrainedModel
@@ -47,18 +52,19 @@ class Plan:
     references: Mapping[int, Reference]
     texts_source: str
     options: ExportOptions
+    float_models: dict[int, schema.ModelT] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One file, or one a length, in a form.
+    """The files of an export in one form: a single file, or one for each length.
 
     Attributes:
         form: One of `power_bert.export.forms.FORMS`.
-        files: Path → what it will hold.
-        parities: Length → how it compares with Keras.
-        limits: What is demanded.
-        report: What was quantized, for the user.
+        files: Path → content.
+        parities: Length → comparison with Keras.
+        limits: Limits that the comparison has to meet.
+        report: Lines for the user: what was quantized and what was not.
     """
 
     form: str
@@ -69,7 +75,7 @@ class Candidate:
 
     @property
     def faults(self) -> list[str]:
-        """What is out of limits, in words; empty where all is well."""
+        """Descriptions of what exceeds the limits; empty if the candidate passes."""
         return [
             f"length {length}: {', '.join(faults)}"
             for length, parity in self.parities.items()
@@ -77,7 +83,7 @@ class Candidate:
         ]
 
     def lines(self) -> list[str]:
-        """What was tried, a line a length."""
+        """Lines for the user, one for each length: model size, verdict and comparison."""
         megabytes = sum(len(file.model) + sum(map(len, file.files.values())) for file in self.files.values()) / 1e6
         return [
             f"tried      {self.form}, {megabytes:.1f} MB, length {length}: {self._verdict(parity)}; {parity}"
@@ -90,27 +96,34 @@ class Candidate:
 
 
 def build_candidate(plan: Plan, form: str, console: Console) -> Candidate:
-    """Convert, quantize and check a model in one form."""
+    """Convert, quantize and check a model in one form.
+
+    Args:
+        plan: Inputs of the export that are the same for all forms.
+        form: One of `power_bert.export.forms.FORMS`.
+        console: Shows progress.
+    """
     limits = Limits.of(form, plan.options.min_agreement)
     files: dict[Path, ModelFile] = {}
     parities: dict[int, Parity] = {}
     report: list[str] = []
     for target, lengths in plan.groups.items():
-        keys = {length: PRIMARY_SIGNATURE if length == lengths[0] else f"length_{length}" for length in lengths}
+        keys = {length: signature_key(length, lengths[0]) for length in lengths}
         merged = merge_signatures([(keys[length], _build(plan, length, form, console)) for length in lengths])
         packed = pack_described(merged, plan.model, plan.labels, lengths[0], plan.options.description)
         of_file = {length: plan.references[length].compare(packed, keys[length], console) for length in lengths}
         checked = Checked(of_file, plan.texts_source, limits)
-        files[target] = ModelFile(packed, files_inside(packed, plan.model, plan.labels, checked, form))
+        sha256 = hashlib.sha256(packed).hexdigest()
+        files[target] = ModelFile(packed, files_inside(sha256, plan.model, plan.labels, checked, form))
         parities |= of_file
         report = quantization_report(merged, form)
     return Candidate(form, files, parities, limits, report)
 
 
 def _build(plan: Plan, length: int, form: str, console: Console) -> schema.ModelT:
-    """The model for one length, converted and quantized."""
+    """Convert and quantize the model for one length."""
     with _stage(console, f"converting to {form} for {length} tokens"):
-        converted = convert(inference_function(plan.model.classifier), length, float16=form == "float16")
+        converted = _convert(plan, length, form)
     if form == "dynamic":
         quantize(converted)
     elif form == "int8":
@@ -123,9 +136,20 @@ def _build(plan: Plan, length: int, form: str, console: Console) -> schema.Model
     return converted
 
 
+def _convert(plan: Plan, length: int, form: str) -> schema.ModelT:
+    """Convert the model; the forms other than float16, which the converter makes itself, use one conversion."""
+    function = inference_function(plan.model.classifier)
+    if form == "float16":
+        return convert(function, length, float16=True)
+    if length not in plan.float_models:
+        plan.float_models[length] = convert(function, length, float16=False)
+    # A copy, because quantization and merging change a model in place.
+    return copy.deepcopy(plan.float_models[length])
+
+
 @contextmanager
 def _stage(console: Console, title: str) -> Iterator[None]:
-    """Says what is going on, and afterwards how long it took."""
+    """Show the title while the stage runs, and afterwards how long it took."""
     started = time.perf_counter()
     with console.status(title):
         yield

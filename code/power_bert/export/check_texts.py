@@ -1,4 +1,4 @@
-"""Texts that a model was not trained for, on which an exported file is compared with Keras as well."""
+"""Texts from elsewhere, which a model was not trained for: an exported file is compared with Keras on them as well."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from power_bert.errors import UserError
 from power_bert.text.examples import Examples
 from power_bert.text.raw_texts import stream_raw_examples
 
-# Two texts a line, with a tab between: questions and answers, statements and paraphrases or contradictions, reviews,
-# news, requests, code, numbers, other scripts. Written for this project.
+# Two texts on each line, separated by a tab: questions and answers, statements and paraphrases or contradictions,
+# reviews, news, requests, code, numbers, other scripts. Written for this project.
 _OWN = Path(__file__).with_name("check_texts.tsv")
 
 
@@ -18,8 +18,8 @@ def own_check_texts(is_pair: bool) -> Examples:
     """Return the texts of this project.
 
     Args:
-        is_pair: Pairs instead of single texts: those of a line, and each first text with the second one of the next
-            line, which have nothing to do with each other.
+        is_pair: Whether to return pairs instead of single texts: the two texts of each line, and each first text with
+            the unrelated second text of the next line.
     """
     pairs = _read(_OWN.read_bytes(), _OWN.name, is_pair=True)
     first, second = pairs.first, pairs.second or []
@@ -29,7 +29,11 @@ def own_check_texts(is_pair: bool) -> Examples:
 
 
 def read_check_texts(path: Path, is_pair: bool) -> Examples:
-    """Read texts of the user: one a line, or two with a tab between. Empty lines do not count.
+    """Read the user's texts: one on each line, or two separated by a tab. Empty lines are skipped.
+
+    Args:
+        path: File of the texts.
+        is_pair: Whether each line has two texts.
 
     Raises:
         UserError: The file cannot be read, is not UTF-8, has no text, or a line has more or fewer texts than expected.
@@ -46,7 +50,7 @@ def read_check_texts(path: Path, is_pair: bool) -> Examples:
     )
     filled = [row for row, text in enumerate(joined) if text.strip()]
     if not filled:
-        raise UserError(f"--check-texts {path}: there is no text in it. Expected a text a line")
+        raise UserError(f"--check-texts {path}: there is no text in it. Expected one text on each line")
     return texts.take(filled)
 
 

@@ -1,4 +1,4 @@
-"""From a TensorFlow function to a LiteRT model with built-in operations only."""
+"""Conversion of a TensorFlow function to a LiteRT model that uses built-in operations only."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from tensorflow.lite.python.convert import ConverterError
 from power_bert.errors import UserError
 from power_bert.export.inference_graph import InferenceFunction
 from power_bert.export.model_file import unpack_model
-from power_bert.quiet import native_stderr_held_back
+from power_bert_runtime.contents import INPUT_NAMES, OUTPUT_NAME
+from power_bert_runtime.native_stderr import native_stderr_held_back
 
-# The names by which clients find the inputs, in the order of the file.
-INPUT_NAMES = ("ids", "mask", "segment_ids")
-OUTPUT_NAME = "probabilities"
-PRIMARY_SIGNATURE = "serving_default"
-# In the converter's complaint: tf.MatrixDeterminant(tensor<…
+# The converter's error has lines such as "tf.MatrixDeterminant(tensor<…".
 _UNSUPPORTED_OPERATION = re.compile(r"^\s*tf\.(\w+)\(", re.MULTILINE)
 
 
@@ -26,12 +23,15 @@ def convert(function: InferenceFunction, length: int, float16: bool = False) -> 
     """Convert a function of ids, mask and segment ids, int32 (1, length), to a model in float32.
 
     Args:
-        function: what the model computes.
-        length: of its inputs.
-        float16: store the weights in float16; they are widened when the model is loaded.
+        function: Function to convert.
+        length: Sequence length of the inputs, in tokens.
+        float16: Whether to store the weights in float16; the runtime widens them to float32 when it loads the model.
+
+    Returns:
+        A model with one subgraph and the signature `PRIMARY_SIGNATURE`.
 
     Raises:
-        UserError: the function uses operations that LiteRT has no built-in form of; they are named.
+        UserError: The function uses operations that LiteRT has no built-in form of; the message names them.
     """
     signature = [tf.TensorSpec((1, length), tf.int32, name=name) for name in INPUT_NAMES]
 
@@ -39,7 +39,8 @@ def convert(function: InferenceFunction, length: int, float16: bool = False) -> 
         return {OUTPUT_NAME: function(ids, mask, segment_ids)}
 
     traced = tf.function(named, input_signature=signature, autograph=False).get_concrete_function()
-    holder = tf.Module()  # keeps the variables that a Keras model brings, so that the converter freezes them
+    # The converter freezes only variables that the tracked module holds, such as those of a Keras student.
+    holder = tf.Module()
     holder.variables_of_function = list(traced.variables)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], holder)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -62,7 +63,7 @@ def convert(function: InferenceFunction, length: int, float16: bool = False) -> 
 
 
 def _convert(converter: tf.lite.TFLiteConverter) -> bytes | ConverterError:
-    """The converted model, or the converter's complaint."""
+    """Return the converted model, or the converter's error."""
     try:
         converted: bytes = converter.convert()
     except ConverterError as error:
@@ -71,7 +72,7 @@ def _convert(converter: tf.lite.TFLiteConverter) -> bytes | ConverterError:
 
 
 def _name_inputs(subgraph: schema.SubGraphT, signature: schema.SignatureDefT) -> None:
-    """Put the inputs into the order of INPUT_NAMES and give the tensors the names of the signature."""
+    """Put the inputs in the order of INPUT_NAMES and name the tensors as the signature does."""
     tensors = {entry.name.decode(): entry.tensorIndex for entry in signature.inputs}
     subgraph.inputs = [tensors[name] for name in INPUT_NAMES]
     for entry in (*signature.inputs, *signature.outputs):

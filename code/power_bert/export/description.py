@@ -1,4 +1,4 @@
-"""What an exported file says about itself: standard metadata, vocabulary, labels and this project's settings."""
+"""Description inside an exported file: standard metadata, vocabulary, labels and this project's settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from power_bert.elimination.flops import EncoderShape, forward_flops
 from power_bert.errors import UserError, shorten
-from power_bert.export.conversion import OUTPUT_NAME
 from power_bert.export.metadata import (
     TENSOR_AXIS_LABELS,
     VOCABULARY,
@@ -21,33 +21,30 @@ from power_bert.export.metadata import (
     TensorInfo,
 )
 from power_bert.export.model_file import (
-    LABELS_FILE,
-    SETTINGS_FILE,
-    VOCABULARY_FILE,
     add_metadata,
     pack_model,
 )
 from power_bert.export.parity import Agreement, Limits, Parity
 from power_bert.model.backbone import PowerBertBackbone
-from power_bert.model.flops import Shape, forward_flops
-from power_bert.model.pretrained import plain_tokenizer
-from power_bert.text.tokenizer_settings import TokenizerSettings
-from power_bert.train.metrics import is_defined
-from power_bert.train.trained_model import TrainedModel
+from power_bert.model.classifier_building import plain_tokenizer
+from power_bert.predict.metrics import is_defined
+from power_bert.runs.trained_model import TrainedModel
+from power_bert_runtime.contents import LABELS_FILE, OUTPUT_NAME, SETTINGS_FILE, VOCABULARY_FILE
+from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
-# The version of SETTINGS_FILE's keys.
+# Version of the keys of SETTINGS_FILE.
 _SETTINGS_FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the user says about the model.
+    """The user's description of a model, for the metadata.
 
     Attributes:
-        name: of the model; empty: from the task.
-        version: of the model.
-        author: who made it; empty: left open.
-        license: of the model; empty: left open.
+        name: Name of the model; empty to derive it from the task.
+        version: Version of the model.
+        author: Author of the model; empty if not stated.
+        license: License of the model; empty if not stated.
     """
 
     name: str = ""
@@ -58,12 +55,12 @@ class Description:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the check of a file found.
+    """Result of the comparison of a file with Keras.
 
     Attributes:
-        parities: Length → how the file compares with Keras, the longest length first.
+        parities: Length → comparison with Keras, the longest length first.
         texts_source: Where the texts from elsewhere come from.
-        limits: What was demanded.
+        limits: Limits that the comparison had to meet.
     """
 
     parities: Mapping[int, Parity]
@@ -72,17 +69,17 @@ class Checked:
 
 
 def class_labels(model: TrainedModel, asked: Sequence[str]) -> tuple[str, ...]:
-    """Names of the classes, in the order of the outputs; empty for a regression.
+    """Return the class names in the order of the outputs; empty for a regression.
 
     Args:
-        model: whose outputs they name.
-        asked: in place of the model's own; empty keeps those.
+        model: Model whose outputs they name.
+        asked: Names that replace the model's own; empty to keep these.
 
     Raises:
-        UserError: they do not fit the model's outputs.
+        UserError: The names do not fit the model's outputs.
     """
     classifier = model.classifier
-    own = classifier.labels or (model.task.labels if model.task else None) or ()
+    own = classifier.labels or (model.task.class_names if model.task else None) or ()
     if classifier.is_regressor:
         if asked:
             raise UserError(f"{model.source} gives a score, which has no labels; leave --labels out")
@@ -91,7 +88,7 @@ def class_labels(model: TrainedModel, asked: Sequence[str]) -> tuple[str, ...]:
     if len(labels) != classifier.num_classes:
         raise UserError(
             f"{len(labels)} labels ({', '.join(labels)}) for a model of {classifier.num_classes} classes"
-            f" ({', '.join(own)}): give one name a class with --labels, in this order"
+            f" ({', '.join(own)}): give one name for each class with --labels, in this order"
         )
     if "" in labels or len(set(labels)) != len(labels) or any("\n" in label for label in labels):
         raise UserError(f"labels {', '.join(map(repr, labels))}: expected names that are not empty and all different")
@@ -101,14 +98,14 @@ def class_labels(model: TrainedModel, asked: Sequence[str]) -> tuple[str, ...]:
 def pack_described(
     merged: schema.ModelT, model: TrainedModel, labels: Sequence[str], length: int, description: Description
 ) -> bytes:
-    """The bytes of a model with its metadata.
+    """Return the bytes of a model with its metadata.
 
     Args:
-        merged: the model, one signature a length; the metadata are put into it.
-        model: from which it was made.
-        labels: names of the classes; empty for a regression.
-        length: the longest one.
-        description: what the user says.
+        merged: The converted model, with a signature for each length; the metadata are added to it.
+        model: Model from which it was made.
+        labels: Class names; empty for a regression.
+        length: The longest sequence length, in tokens.
+        description: The user's description.
     """
     is_for_mediapipe = not mediapipe_differences(plain_tokenizer(model.classifier).settings)
     add_metadata(merged, _metadata(model, bool(labels), length, description, is_for_mediapipe))
@@ -116,36 +113,46 @@ def pack_described(
 
 
 def files_inside(
-    packed: bytes, model: TrainedModel, labels: Sequence[str], checked: Checked, quantization: str
+    model_sha256: str,
+    model: TrainedModel,
+    labels: Sequence[str],
+    checked: Checked,
+    quantization: str,
+    further: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """Name → content of the files that travel with a model: vocabulary, labels and settings.
+    """Return the files that are put inside or beside a model: vocabulary, labels and settings.
 
     Args:
-        packed: the bytes of the model.
-        model: from which it was made.
-        labels: names of the classes; empty for a regression.
-        checked: what the check found.
-        quantization: its form.
+        model_sha256: Checksum of the model.
+        model: Model from which it was made.
+        labels: Class names; empty for a regression.
+        checked: Result of the comparison with Keras.
+        quantization: Form of the file, one of `power_bert.export.forms.FORMS`.
+        further: Settings of the file's format.
+
+    Returns:
+        Name → content.
     """
     files = {VOCABULARY_FILE: _lines(plain_tokenizer(model.classifier).vocabulary)}
     if labels:
         files[LABELS_FILE] = _lines(labels)
-    settings = _settings(model, labels, checked, quantization) | {"model_sha256": hashlib.sha256(packed).hexdigest()}
+    settings = _settings(model, labels, checked, quantization) | dict(further or {})
+    settings |= {"weights_sha256": _weights_sha256(model), "model_sha256": model_sha256}
     files[SETTINGS_FILE] = (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
     return files
 
 
 def mediapipe_differences(settings: TokenizerSettings) -> list[str]:
-    """What MediaPipe's BERT tokenizer does otherwise, whatever the text; empty where plain English gets the same ids.
+    """Return the ways in which MediaPipe's BERT tokenizer differs; empty if plain English gets the same ids.
 
-    It always lower-cases A to Z and sets CJK ideographs apart, and has fixed special tokens and no added ones
+    It always lowercases A to Z and separates CJK ideographs, and has fixed special tokens and no added tokens
     (mediapipe/tasks/cc/text/tokenizers/bert_tokenizer.cc).
     """
     usual = TokenizerSettings()
     differences = {
-        "it lower-cases, and the vocabulary is cased": not settings.lowercase,
+        "it lowercases, and the vocabulary is cased": not settings.lowercase,
         "it makes each CJK ideograph a word": not settings.tokenize_chinese_chars,
-        f"it wants {', '.join(usual.needed_tokens)}": settings.needed_tokens != usual.needed_tokens,
+        f"it needs {', '.join(usual.needed_tokens)}": settings.needed_tokens != usual.needed_tokens,
         "it knows no added tokens": bool(settings.added_tokens),
     }
     return [difference for difference, is_there in differences.items() if is_there]
@@ -157,31 +164,31 @@ def _metadata(
     task = model.task.name if model.task else "text"
     takes = "a pair of texts" if model.task and model.task.is_pair else "a text"
     labels = AssociatedFile(
-        LABELS_FILE, "Names of the classes, one a line, in the order of the output.", TENSOR_AXIS_LABELS
+        LABELS_FILE, "Class names in the order of the output, one on each line.", TENSOR_AXIS_LABELS
     )
-    vocabulary = AssociatedFile(VOCABULARY_FILE, "WordPiece vocabulary, one token a line.", VOCABULARY)
+    vocabulary = AssociatedFile(VOCABULARY_FILE, "WordPiece vocabulary, one token on each line.", VOCABULARY)
     settings = AssociatedFile(SETTINGS_FILE, "Settings of the tokenizer and origin of the model, as JSON.")
     gives = "Probability of each class." if has_labels else "The predicted score."
     return ModelMetadata(
         name=description.name or f"PoWER-BERT {task}",
-        description=f"{'Classifies' if has_labels else 'Scores'} {takes} of up to {length} word pieces ({task}).",
+        description=f"{'Classifies' if has_labels else 'Scores'} {takes} of up to {length} tokens ({task}).",
         version=description.version,
         author=description.author or "not stated",
         license=description.license or "not stated",
         inputs=(
-            TensorInfo("ids", "Ids of the word pieces: [CLS] text [SEP], for pairs again text [SEP], then [PAD]."),
-            TensorInfo("mask", "1 for each of these word pieces, then 0."),
+            TensorInfo("ids", "Token ids: [CLS] text [SEP], for pairs followed by text [SEP], then [PAD]."),
+            TensorInfo("mask", "1 for each of these tokens, 0 for [PAD]."),
             TensorInfo("segment_ids", "1 for the second text of a pair and its [SEP], else 0."),
         ),
         outputs=(TensorInfo(OUTPUT_NAME, gives, (labels,) if has_labels else ()),),
-        # MediaPipe makes its tokenizer of this entry; without it, it refuses the file.
+        # MediaPipe builds its tokenizer from this entry and refuses a file without it.
         vocabulary=vocabulary if is_for_mediapipe else None,
         files=(settings,) if is_for_mediapipe else (vocabulary, settings),
     )
 
 
 def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quantization: str) -> dict[str, Any]:
-    """What the metadata's schema has no place for."""
+    """Return the settings that the metadata schema has no place for."""
     backbone = model.classifier.backbone
     settings: dict[str, Any] = {
         "format": _SETTINGS_FORMAT,
@@ -198,10 +205,10 @@ def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quan
     if isinstance(backbone, PowerBertBackbone):
         settings |= {
             "similarity": backbone.similarity,
-            "retention": None if backbone.retention is None else list(backbone.retention),
+            "retention": None if backbone.retention is None else backbone.retention.to_json(),
             "flops": {
                 str(length): forward_flops(
-                    Shape.of(backbone.get_config(), model.classifier.num_classes), [length], backbone.retention
+                    EncoderShape.of(backbone.get_config(), model.classifier.num_classes), [length], backbone.retention
                 ).total
                 for length in checked.parities
             },
@@ -227,6 +234,14 @@ def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quan
     return settings
 
 
+def _weights_sha256(model: TrainedModel) -> str:
+    """Return a checksum by which files that were exported from the same weights recognize each other."""
+    checksum = hashlib.sha256()
+    for weight in model.classifier.get_weights():
+        checksum.update(weight.tobytes())
+    return checksum.hexdigest()
+
+
 def _agreement(agreement: Agreement) -> dict[str, float | None]:
     return _defined({"agreement": agreement.share, "largest_difference": agreement.difference})
 
@@ -236,12 +251,16 @@ def _tokenizer_settings(settings: TokenizerSettings) -> dict[str, Any]:
 
 
 def _defined(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN: an undefined score is null."""
+    """Replace undefined scores by None, because JSON has no NaN."""
     return {name: score if is_defined(score) else None for name, score in scores.items()}
 
 
 def _lines(values: Sequence[str]) -> bytes:
-    """A value a line; a UserError for one that readers would not get back."""
+    """Write each value on a line.
+
+    Raises:
+        UserError: A value would not be read back as it is.
+    """
     for number, value in enumerate(values):
         if "\n" in value or value.endswith("\r") or (not value and number == len(values) - 1):
             raise UserError(f"entry {number} of vocabulary or labels, {shorten(repr(value))}, does not fit on a line")

@@ -1,8 +1,7 @@
-"""From a trained model to .tflite files that phones and browsers open: convert, quantize, check, describe, write."""
+"""Export of a trained model to .tflite files for phones and browsers: convert, quantize, check, describe, write."""
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -12,14 +11,15 @@ from rich.console import Console
 from power_bert.errors import UserError
 from power_bert.export.candidate import Candidate, Plan, build_candidate
 from power_bert.export.description import class_labels, mediapipe_differences
+from power_bert.export.export_options import ExportOptions
+from power_bert.export.exporter_checks import check_writable, elsewhere_warning
 from power_bert.export.forms import AUTO, FORMS, ways_out
-from power_bert.export.options import ExportOptions
-from power_bert.export.parity import MIN_AGREEMENT
 from power_bert.export.reference import CheckSets, Reference
 from power_bert.export.writing import write_files
-from power_bert.locks import writes
-from power_bert.model.pretrained import check_max_length, plain_tokenizer
-from power_bert.train.trained_model import TrainedModel, task_and_data
+from power_bert.model.classifier_building import plain_tokenizer
+from power_bert.model.pretrained import check_max_length
+from power_bert.runs.trained_model import TrainedModel, task_and_data
+from power_bert.storage.locks import writes
 
 _SHORTEST_LENGTH = 5
 
@@ -29,16 +29,18 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
     """Export a model; files appear only if every one of them agrees with Keras.
 
     Args:
-        model: what to export, with a task and its data: the dev set checks the files, the training set calibrates int8.
-        out: the .tflite file; of several lengths the longest, the others lie beside it with the length in the name.
-        options: what is wanted.
-        console: for progress and results.
+        model: Model to export, with a task and its data: the dev set checks the files, the training set calibrates
+            int8.
+        out: The .tflite file. With several lengths it holds the longest; the others lie beside it, with the length in
+            the file name.
+        options: What the user asked for.
+        console: Shows progress and results.
 
     Returns:
         The files that were written, `out` first.
 
     Raises:
-        UserError: the options do not fit the model, the model cannot be converted, a file differs too much from Keras,
+        UserError: The options do not fit the model, the model cannot be converted, a file differs too much from Keras,
             or the target cannot be written.
     """
     started = time.perf_counter()
@@ -48,9 +50,12 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
     groups = (
         {out: lengths} if options.one_file else {_sibling(out, length, lengths[0]): (length,) for length in lengths}
     )
-    _check_writable(list(groups))
+    check_writable(list(groups))
     if keras.backend.backend() != "tensorflow":
-        raise UserError("the export runs on TensorFlow alone: leave BACKEND empty, or set BACKEND=tensorflow")
+        raise UserError(
+            "--format litert needs TensorFlow: leave BACKEND empty, or set BACKEND=tensorflow. ONNX and OpenVINO are "
+            "exported with any backend"
+        )
     console.print(f"model      {model.source}\nretention  {model.retention}", markup=False)
     if differences := mediapipe_differences(plain_tokenizer(model.classifier).settings):
         console.print(f"MediaPipe cannot open the file: {'; '.join(differences)}. Use LiteRT or the page", markup=False)
@@ -68,10 +73,10 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
 
 
 def _choose(plan: Plan, console: Console) -> Candidate:
-    """The file in the form that was asked for, or in the smallest form that agrees with Keras.
+    """Build the requested form, or for `AUTO` the smallest form that agrees with Keras.
 
     Raises:
-        UserError: it, or every form, differs too much.
+        UserError: The requested form, or every form, differs too much.
     """
     asked = plan.options.quantize
     refused = []
@@ -94,35 +99,19 @@ def _eliminates(model: TrainedModel) -> bool:
 
 
 def _warnings(plan: Plan, chosen: Candidate) -> list[str]:
-    """Of lengths for which the file answers differently on texts from elsewhere."""
-    return [
-        f"warning    length {length}: {parity.agreement_text(parity.elsewhere)} on {parity.elsewhere.texts} texts from "
-        f"elsewhere ({plan.texts_source}), under {100 * MIN_AGREEMENT:g} %: on texts unlike the dev set the file may "
-        "answer differently from the model more often. Measure it on texts of your own use (--check-texts FILE), "
-        "or take a larger form, which is nearer to the model (--quantize float16)"
-        for length, parity in chosen.parities.items()
-        if not parity.elsewhere.share >= MIN_AGREEMENT
-    ]
+    """Return a warning for each length at which the label agreement on texts from elsewhere is low."""
+    warnings = [elsewhere_warning(length, parity, plan.texts_source) for length, parity in chosen.parities.items()]
+    return [warning for warning in warnings if warning]
 
 
 def _descending_lengths(model: TrainedModel, asked: tuple[int, ...]) -> tuple[int, ...]:
     lengths = tuple(sorted(set(asked or (model.max_length,)), reverse=True))
     if lengths[-1] < _SHORTEST_LENGTH:
-        raise UserError(f"length {lengths[-1]}: expected at least {_SHORTEST_LENGTH} word pieces")
+        raise UserError(f"length {lengths[-1]}: expected at least {_SHORTEST_LENGTH} tokens")
     check_max_length(lengths[0], model.classifier.backbone)
     return lengths
 
 
 def _sibling(out: Path, length: int, longest: int) -> Path:
-    """The file of one of several lengths: model.tflite for the longest, model-64.tflite for another."""
+    """Return the path for one of several lengths: model.tflite for the longest, model-64.tflite for length 64."""
     return out if length == longest else out.with_name(f"{out.stem}-{length}{out.suffix}")
-
-
-def _check_writable(targets: list[Path]) -> None:
-    """Refuse before the work what could not be written after it."""
-    for target in targets:
-        folder = next(parent for parent in target.absolute().parents if parent.exists())
-        if target.is_dir():
-            raise UserError(f"{target} is a folder; give --out the name of a file, such as {target / 'model.tflite'}")
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UserError(f"{target} cannot be written: {folder} is not a folder that you may write to; change --out")

@@ -1,7 +1,11 @@
-"""FlatBuffers tables as plain Python values: written from dicts, read by slot, with no generated classes.
+"""Writer and bounded reader of FlatBuffers tables, without generated classes.
 
-A table is a dict from slot (position of the field in the schema) to value: text, a table, a list of tables, or a
-`UInt8` for enumerations and union types. Absent fields are left out of the dict.
+A table to write is a dict from slot (position of the field in the schema) to value: text, a table, a list of tables, or
+a `UInt8` for enumerations and union types. Absent fields are left out of the dict.
+
+The reader exists because `flatbuffers.table.Table`, on which ai-edge-litert's classes rest, trusts the file. It returns
+a text that ends outside the buffer cut off, without an error; a damaged offset raises TypeError or struct.error; and
+tables that refer to the same data again and again are not limited. It would replace ten lines of this module.
 """
 
 from __future__ import annotations
@@ -16,8 +20,8 @@ import flatbuffers
 _OFFSET_BYTES = 4
 _VTABLE_HEADER_BYTES = 4
 _SLOT_BYTES = 2
-# What may be read of one buffer, in bytes. Every field of a real file is read about once; tables that refer to the
-# same data over and over could fill any memory out of a few megabytes.
+# Bytes that may be read from one buffer. Every field of a real file is read about once. A few megabytes of tables that
+# refer to the same data again and again could fill any memory.
 _MOST_BYTES_READ = 32 << 20
 _BYTES_OF_A_TABLE = 256
 _NUMBERS = {kind: struct.Struct(f"<{kind}") for kind in "BbHiI"}
@@ -30,15 +34,15 @@ class UInt8:
     value: int
 
 
-Table = Mapping[int, Any]
+FlatTable = Mapping[int, Any]
 
 
-def write_root(table: Table, identifier: bytes) -> bytes:
-    """A finished buffer with `table` as its root.
+def write_root(table: FlatTable, identifier: bytes) -> bytes:
+    """Return a finished buffer with `table` as its root.
 
     Args:
-        table: slot → text, table, list of tables or `UInt8`.
-        identifier: the four bytes that mark the kind of file.
+        table: Slot → text, table, list of tables or `UInt8`.
+        identifier: Four bytes that mark the kind of file.
     """
     builder = flatbuffers.Builder(1024)
     builder.Finish(_write(builder, table), identifier)
@@ -46,7 +50,7 @@ def write_root(table: Table, identifier: bytes) -> bytes:
 
 
 def _write(builder: flatbuffers.Builder, value: Any) -> int:
-    """Offset of a text, a table or a list of tables; children are written before their parent."""
+    """Write a text, a table or a list of tables, children before their parent, and return its offset."""
     if isinstance(value, str):
         return int(builder.CreateString(value))
     if isinstance(value, list):
@@ -69,7 +73,7 @@ def _write_list(builder: flatbuffers.Builder, offsets: list[int]) -> int:
 
 
 class _Buffer:
-    """The bytes of a file, of which nothing outside is read, and not more than an allowance in all."""
+    """The bytes of a file. Reading outside them, or more than an allowance in total, raises a ValueError."""
 
     def __init__(self, content: bytes) -> None:
         self.content, self._left = content, _MOST_BYTES_READ
@@ -80,7 +84,7 @@ class _Buffer:
             raise ValueError(f"its tables refer to the same data again and again, over {_MOST_BYTES_READ >> 20} MiB")
 
     def number(self, kind: str, position: int) -> int:
-        """One number of a `struct` kind, little-endian."""
+        """Read a little-endian number of a `struct` kind."""
         number = _NUMBERS[kind]
         self.check(position, number.size)
         return int(number.unpack_from(self.content, position)[0])
@@ -91,11 +95,11 @@ class _Buffer:
 
 
 class TableReader:
-    """Reads the fields of a table by slot; absent fields are empty. Anything damaged raises a ValueError.
+    """Reads the fields of a table by slot; absent fields are empty. Any damage raises a ValueError.
 
     Args:
         buffer: The whole FlatBuffers file.
-        position: Where the table starts.
+        position: Position of the table.
     """
 
     def __init__(self, buffer: _Buffer, position: int) -> None:
@@ -104,7 +108,7 @@ class TableReader:
         self._vtable = position - buffer.number("i", position)
         self._vtable_bytes = buffer.number("H", self._vtable)
         if self._vtable_bytes < _VTABLE_HEADER_BYTES:
-            raise ValueError(f"byte {position:,} is referred to as a table, which it is not")
+            raise ValueError(f"byte {position:,} is referred to as a table, but there is none")
 
     @classmethod
     def root(cls, content: bytes) -> TableReader:
@@ -112,7 +116,7 @@ class TableReader:
         return cls(buffer, buffer.number("I", 0))
 
     def _find(self, slot: int) -> int:
-        """Where the field is; 0 where it is absent."""
+        """Return the position of a field, or 0 if it is absent."""
         entry = _VTABLE_HEADER_BYTES + slot * _SLOT_BYTES
         if entry >= self._vtable_bytes:
             return 0
@@ -123,12 +127,12 @@ class TableReader:
         return position + self._buffer.number("I", position)
 
     def number(self, slot: int, kind: str = "i") -> int:
-        """A number: "B" (uint8), "b" (int8), "i" (int32) or "I" (uint32); 0 where it is absent."""
+        """Read a number: "B" (uint8), "b" (int8), "i" (int32) or "I" (uint32); 0 if it is absent."""
         position = self._find(slot)
         return self._buffer.number(kind, position) if position else 0
 
     def vector(self, slot: int, element_bytes: int) -> tuple[int, int]:
-        """Where the first element is, and the number of elements; all of them are inside the file."""
+        """Return the position of the first element and the number of elements, all of which are inside the file."""
         position = self._find(slot)
         if not position:
             return 0, 0
@@ -138,7 +142,7 @@ class TableReader:
         return start + _OFFSET_BYTES, count
 
     def data(self, slot: int) -> bytes:
-        """A vector of bytes."""
+        """Read a vector of bytes."""
         start, count = self.vector(slot, 1)
         self._buffer.charge(count)
         return self._buffer.content[start : start + count]

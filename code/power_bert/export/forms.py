@@ -1,4 +1,4 @@
-"""The forms of a file: how its weights and activations are quantized, and what to do where a form is refused."""
+"""The forms of an exported file, which differ in quantization, and what to do if a form is refused."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Mapping
 
 from power_bert.export.parity import Parity
 
-# By size, the smallest first: int8 stores ranges (MiniLM: 23.43 MB, dynamic 23.39 MB).
+# By file size, the smallest first: int8 also stores ranges (MiniLM: 23.43 MB against 23.39 MB of dynamic).
 FORMS = ("dynamic", "int8", "float16", "none")
-# Of these forms the first that passes.
+# The first of these forms that passes.
 AUTO = "auto"
-# Under this an agreement is not one to accept.
+# A label agreement below this, in percent, is never offered as acceptable.
 LEAST_AGREEMENT = 50.0
 
 _INT8 = ("dynamic", "int8")
 _OTHER_INT8 = {
-    "dynamic": "--quantize int8 (as small; activations have ranges from the training set, so other labels turn)",
-    "int8": "--quantize dynamic (as small; activations have the range of each row, which is often nearer to Keras)",
+    "dynamic": "--quantize int8 (as small; activation ranges come from the training set, so other labels change)",
+    "int8": "--quantize dynamic (as small; each row of activations has its own range, which is often nearer to Keras)",
 }
 _JITTER = (
-    "train again with RETENTION_JITTER=0.3 (teaches a model to bear that other tokens are kept; costs a training and, "
-    "on some tasks, points)"
+    "train again with RETENTION_JITTER=0.3 (makes the model robust to changes of the selected tokens; needs a "
+    "new training and can cost points on some tasks)"
 )
 
 
 def ways_out(form: str, parities: Mapping[int, Parity], eliminates: bool) -> str:
-    """What a user can do about a file that differs too much from Keras, with what it costs; a sentence.
+    """Return a sentence on what a user can do about a file that differs too much from Keras, and what it costs.
 
     Args:
-        form: The form that was refused; `AUTO` where all were.
-        parities: Length → how the file compares with Keras; of the form with the best hopes where all were refused.
+        form: The form that was refused; `AUTO` if all were.
+        parities: Length → comparison with Keras; if all forms were refused, that of the last one tried.
         eliminates: Whether the model eliminates tokens.
     """
     ways = []
@@ -42,7 +42,7 @@ def ways_out(form: str, parities: Mapping[int, Parity], eliminates: bool) -> str
         ways.append("--quantize auto (the smallest form that passes)")
     if eliminates and form in _INT8:
         ways.append(_JITTER)
-    # Rounded down, so that it lets pass what was measured.
+    # Rounded down, so that the suggested limit accepts what was measured.
     measured = math.floor(1000 * min(_or_zero(parity.dev.share) for parity in parities.values())) / 10
     if measured >= LEAST_AGREEMENT:
         ways.append(f"--min-agreement {measured:g} (accepts what was measured)")

@@ -1,4 +1,4 @@
-"""Changes to the operators and tensors of a LiteRT model with one subgraph."""
+"""Editor of the operators and tensors of a LiteRT model with one subgraph."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _TENSOR_TYPES = {
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.int8): schema.TensorType.INT8,
 }
-# Up to this number the older field for the operator's code is used as well.
+# Codes up to this one also stand in the older field for the operator's code.
 _LARGEST_OLD_CODE = 127
 
 
 class GraphEditor:
-    """The subgraph of a model, with what it takes to rewrite it.
+    """Rewrites the subgraph of a model.
 
     Args:
-        model: is changed in place.
+        model: Model with one subgraph; changed in place.
     """
 
     def __init__(self, model: schema.ModelT) -> None:
         self.model, self.subgraph = model, model.subgraphs[0]
 
     def name_of(self, operator: schema.OperatorT) -> str:
-        """As in the schema: "FULLY_CONNECTED"."""
+        """Return the name of an operator in the schema, such as "FULLY_CONNECTED"."""
         return OPERATOR_NAMES[self.model.operatorCodes[operator.opcodeIndex].builtinCode]
 
     def is_constant(self, tensor: int) -> bool:
         return self.model.buffers[self.subgraph.tensors[tensor].buffer].data is not None
 
     def constant(self, tensor: int) -> np.ndarray:
-        """The values of a constant float32 tensor."""
+        """Return the values of a constant float32 tensor."""
         stored = self.subgraph.tensors[tensor]
         data = np.asarray(self.model.buffers[stored.buffer].data, np.uint8)
         return data.view(np.float32).reshape(stored.shape)
@@ -46,14 +46,14 @@ class GraphEditor:
     def add_tensor(
         self, name: str, shape: Any, dtype: Any, scales: np.ndarray | None = None, zero_point: int = 0
     ) -> int:
-        """A new tensor: its number.
+        """Add a tensor and return its index.
 
         Args:
-            name: of the tensor.
-            shape: of the tensor.
-            dtype: float32, int32 or int8.
-            scales: of a quantised tensor: one, or one for each entry of the first axis.
-            zero_point: of a quantised tensor.
+            name: Name of the tensor.
+            shape: Shape of the tensor.
+            dtype: Data type: float32, int32 or int8.
+            scales: Scales of a quantized tensor: one, or one for each entry of the first axis.
+            zero_point: Zero point of a quantized tensor.
         """
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.type = name, np.asarray(shape, np.int32), _TENSOR_TYPES[np.dtype(dtype)]
@@ -66,7 +66,7 @@ class GraphEditor:
         return len(self.subgraph.tensors) - 1
 
     def add_constant(self, name: str, values: np.ndarray, scales: np.ndarray | None = None) -> int:
-        """A new constant: its tensor's number."""
+        """Add a constant and return the index of its tensor."""
         number = self.add_tensor(name, values.shape, values.dtype, scales)
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
@@ -77,14 +77,14 @@ class GraphEditor:
     def make_operator(
         self, name: str, version: int, inputs: list[int], outputs: list[int], options: Any = None
     ) -> schema.OperatorT:
-        """A new operator, not yet in the subgraph.
+        """Make an operator that is not in the subgraph yet.
 
         Args:
-            name: as in the schema: "QUANTIZE".
-            version: of the operator that is needed.
-            inputs: tensors.
-            outputs: tensors.
-            options: its options table; None where it has none.
+            name: Name in the schema, such as "QUANTIZE".
+            version: Version of the operator that is needed.
+            inputs: Indices of the input tensors.
+            outputs: Indices of the output tensors.
+            options: Options table of the operator; None if it has none.
         """
         operator = schema.OperatorT()
         operator.opcodeIndex = self._operator_code(getattr(schema.BuiltinOperator, name), version)
@@ -105,5 +105,5 @@ class GraphEditor:
         return len(self.model.operatorCodes) - 1
 
     def rewrite(self, replace: Callable[[schema.OperatorT], list[schema.OperatorT]]) -> None:
-        """Put in the place of each operator those that `replace` returns for it."""
+        """Replace each operator by the operators that `replace` returns for it."""
         self.subgraph.operators = [new for operator in self.subgraph.operators for new in replace(operator)]

@@ -1,4 +1,4 @@
-"""What is in a .tflite file, in words."""
+"""Report of the content of an exported file."""
 
 from __future__ import annotations
 
@@ -9,27 +9,39 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from power_bert.elimination.retention import Retention
 from power_bert.errors import shorten
 from power_bert.export.graph_editor import OPERATOR_NAMES
 from power_bert.export.metadata import FILE_TYPES, ModelMetadata, TensorInfo
 from power_bert.export.stored_graph import StoredGraph, StoredTensor
 from power_bert.export.stored_model import StoredModel, read_stored_model
-from power_bert.model.retention import format_retention
-from power_bert.train.metrics import format_agreement, format_scores
+from power_bert.predict.metrics import format_agreement, format_scores
+from power_bert_runtime import Classifier
+from power_bert_runtime.contents import FORMATS, ONNX, OPENVINO
 
 _TYPE_NAMES = {number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")}
-# What a file says of itself is shown on one line.
+# Texts from the file are cut to this many characters.
 _LINE_LENGTH = 5000
 
 
 def inspect_file(path: Path) -> list[str]:
-    """Lines for the user: metadata, settings, signatures, files inside, weights, operators.
+    """Return lines for the user: settings, and for a .tflite file metadata, signatures, files, weights and operators.
 
     Raises:
-        UserError: the file is missing, is no .tflite file or is damaged.
+        UserError: The file is missing, is no exported file or is damaged, or its runtime is not installed.
     """
-    stored = read_stored_model(path)
-    return [shorten(line, _LINE_LENGTH) for line in _lines(stored)]
+    lines = _server_lines(path) if FORMATS.get(path.suffix) in (ONNX, OPENVINO) else _lines(read_stored_model(path))
+    return [shorten(line, _LINE_LENGTH) for line in lines]
+
+
+def _server_lines(path: Path) -> list[str]:
+    """Return the lines of a file for servers."""
+    with Classifier(path) as classifier:
+        fused = [
+            f"fused        {count} × {name}" for name, count in classifier.metadata.get("fused", {}).items() if count
+        ]
+        size = f"{path}  {classifier.size_bytes / 1e6:.1f} MB  for {classifier.runtime}, batch and length dynamic"
+        return [size, "", *_settings_lines(classifier.metadata), *fused]
 
 
 def _lines(stored: StoredModel) -> list[str]:
@@ -39,7 +51,7 @@ def _lines(stored: StoredModel) -> list[str]:
     else:
         lines += ["", *_metadata_lines(stored.metadata)]
     if stored.settings:
-        lines += ["", *_settings_lines(stored)]
+        lines += ["", *_settings_lines(stored.settings)]
     for subgraph in range(len(stored.graph.subgraphs)):
         lines += ["", *_signature_lines(stored, subgraph)]
     lines += ["", "files", *_file_lines(stored)]
@@ -52,24 +64,24 @@ def _metadata_lines(metadata: ModelMetadata) -> Iterator[str]:
     yield f"description  {metadata.description}"
     yield f"version      {metadata.version}"
     yield f"author       {metadata.author}"
-    yield f"licence      {metadata.license}"
+    yield f"license      {metadata.license}"
     yield f"reader       metadata of version {metadata.min_parser_version} or later"
     tokenizer = f"BERT, {metadata.vocabulary.name}" if metadata.vocabulary else "none named"
     yield f"tokenizer    {tokenizer}"
 
 
-def _settings_lines(stored: StoredModel) -> Iterator[str]:
-    settings: dict[str, Any] = {"labels": [], "lowercase": True, "dev": {}} | stored.settings
+def _settings_lines(stored: Mapping[str, Any]) -> Iterator[str]:
+    settings: dict[str, Any] = {"labels": [], "lowercase": True, "dev": {}, **stored}
     yield f"task         {settings.get('task', '?')}{', pairs of texts' if settings.get('pairs') else ''}"
     yield f"labels       {', '.join(settings['labels']) or 'none: a regression'}"
-    yield f"lower-case   {'yes' if settings['lowercase'] else 'no'}"
+    yield f"lowercase    {'yes' if settings['lowercase'] else 'no'}"
     yield f"accents      {'stripped' if settings.get('strip_accents', settings['lowercase']) else 'kept'}"
-    yield f"max. length  {settings.get('max_length', '?')} word pieces"
-    yield f"quantised    {settings.get('quantization', '?')}"
+    yield f"max length   {settings.get('max_length', '?')} tokens"
+    yield f"quantized    {settings.get('quantization', '?')}"
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
         retention = settings.get("retention")
-        yield f"retention    {format_retention(retention) if retention else 'none: nothing is eliminated'}"
+        yield f"retention    {Retention.of(retention) if retention else 'none: nothing is eliminated'}"
     for length, dev in settings["dev"].items():
         yield (
             f"dev set      length {length}, {dev['examples']} examples: {format_scores(dev['scores'])} "
@@ -117,7 +129,7 @@ def _file_lines(stored: StoredModel) -> Iterator[str]:
 
 
 def _weight_lines(graph: StoredGraph) -> Iterator[str]:
-    """Bytes by type; a buffer that several tensors share counts once."""
+    """Sum the bytes of the weights by type; a buffer that several tensors share counts once."""
     types = {tensor.buffer: tensor.type for subgraph in graph.subgraphs for tensor in subgraph.tensors}
     sizes: Counter[str] = Counter()
     for buffer, kind in types.items():

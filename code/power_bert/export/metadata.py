@@ -1,19 +1,19 @@
-"""The standard TensorFlow Lite metadata: what MediaPipe and others read out of a model file.
+"""The standard TensorFlow Lite metadata, which MediaPipe and other clients read.
 
-A FlatBuffers table (identifier ``M001``, schema ``metadata_schema.fbs`` of TensorFlow Lite Support and MediaPipe) in
-the model's metadata buffer ``TFLITE_METADATA``, and files (vocabulary, labels) in a zip that follows the model.
-Only the part of the schema that text models use is here.
+They are a FlatBuffers table (identifier ``M001``, schema ``metadata_schema.fbs`` of TensorFlow Lite Support and
+MediaPipe) in the model's metadata buffer ``TFLITE_METADATA``, and files (vocabulary, labels) in a zip that is appended
+to the model. This module covers the part of the schema that text models use.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from power_bert.export.flat_tables import Table, TableReader, UInt8, write_root
+from power_bert.export.flat_tables import FlatTable, TableReader, UInt8, write_root
 
 METADATA_BUFFER = "TFLITE_METADATA"
 _IDENTIFIER = b"M001"
-# The oldest parser that knows all fields used here (BertTokenizerOptions came with 1.1.0).
+# The oldest parser that reads all fields used here (BertTokenizerOptions came with 1.1.0).
 MIN_PARSER_VERSION = "1.1.0"
 
 # enum AssociatedFileType
@@ -27,12 +27,12 @@ _BERT_TOKENIZER_OPTIONS = 4
 
 @dataclass(frozen=True)
 class AssociatedFile:
-    """A file inside the zip, as the metadata names it.
+    """A file in the appended zip, as the metadata describe it.
 
     Attributes:
-        name: its name in the zip.
-        description: for people.
-        type: a key of FILE_TYPES.
+        name: Name in the zip.
+        description: Description for people.
+        type: A key of FILE_TYPES.
     """
 
     name: str
@@ -42,12 +42,12 @@ class AssociatedFile:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What an input or output tensor means.
+    """Description of an input or output tensor.
 
     Attributes:
-        name: by which clients find it; MediaPipe looks for "ids", "mask" and "segment_ids".
-        description: for people.
-        files: files that belong to it, such as its labels.
+        name: Name by which clients find it; MediaPipe looks for "ids", "mask" and "segment_ids".
+        description: Description for people.
+        files: Files that belong to the tensor, such as its labels.
     """
 
     name: str
@@ -60,16 +60,16 @@ class ModelMetadata:
     """The metadata of a text model.
 
     Attributes:
-        name: of the model.
-        description: for people.
-        version: of the model.
-        author: who made it.
-        license: of the model.
-        inputs: in the order of the model's inputs.
-        outputs: in the order of the model's outputs.
-        vocabulary: of the BERT tokenizer that makes the inputs; None for a model that says nothing of it.
-        files: files that belong to the whole model.
-        min_parser_version: what a reader must know.
+        name: Name of the model.
+        description: Description for people.
+        version: Version of the model.
+        author: Author of the model.
+        license: License of the model.
+        inputs: Input tensors, in the order of the model.
+        outputs: Output tensors, in the order of the model.
+        vocabulary: Vocabulary of the BERT tokenizer that makes the inputs; None if the metadata name no tokenizer.
+        files: Files that belong to the whole model.
+        min_parser_version: Oldest metadata version that a parser needs to support.
     """
 
     name: str
@@ -90,7 +90,7 @@ class ModelMetadata:
         return [*self.files, *of_tensors, *([self.vocabulary] if self.vocabulary else [])]
 
     def to_bytes(self) -> bytes:
-        """The FlatBuffers table."""
+        """Return the FlatBuffers table."""
         subgraph: dict[int, object] = {
             2: [_tensor_table(tensor) for tensor in self.inputs],
             3: [_tensor_table(tensor) for tensor in self.outputs],
@@ -111,10 +111,10 @@ class ModelMetadata:
 
     @classmethod
     def from_bytes(cls, buffer: bytes) -> ModelMetadata:
-        """Read what `to_bytes`, or another writer of the same schema, has written.
+        """Parse the output of `to_bytes` or of another writer of the same schema.
 
         Raises:
-            ValueError: the buffer is no such table.
+            ValueError: The buffer is not such a table.
         """
         if buffer[4:8] != _IDENTIFIER:
             raise ValueError(f"the metadata has the identifier {buffer[4:8]!r}, expected {_IDENTIFIER!r}")
@@ -135,7 +135,7 @@ class ModelMetadata:
         )
 
 
-def _file_table(file: AssociatedFile) -> Table:
+def _file_table(file: AssociatedFile) -> FlatTable:
     return {0: file.name, 1: file.description, 2: UInt8(file.type)}
 
 
@@ -143,8 +143,8 @@ def _read_file(table: TableReader) -> AssociatedFile:
     return AssociatedFile(table.text(0), table.text(1), table.number(2, "B"))
 
 
-def _tensor_table(tensor: TensorInfo) -> Table:
-    content: Table = {0: UInt8(_FEATURE_PROPERTIES), 1: {}}
+def _tensor_table(tensor: TensorInfo) -> FlatTable:
+    content: FlatTable = {0: UInt8(_FEATURE_PROPERTIES), 1: {}}
     return {0: tensor.name, 1: tensor.description, 3: content, 6: [_file_table(file) for file in tensor.files]}
 
 

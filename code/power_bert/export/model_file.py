@@ -1,4 +1,4 @@
-"""A .tflite file as a container: the model, its metadata and the files that travel with it."""
+"""A .tflite file as a container of the model, its metadata and the files appended to it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,11 @@ from power_bert.export.metadata import METADATA_BUFFER, ModelMetadata
 
 MODEL_IDENTIFIER = b"TFL3"
 _BUFFER_ALIGNMENT = 16
-# What our own clients need to know and the standard metadata has no place for.
-SETTINGS_FILE = "power_bert.json"
-VOCABULARY_FILE = "vocab.txt"
-LABELS_FILE = "labels.txt"
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a .tflite file is made of.
+    """Parts of a .tflite file.
 
     Attributes:
         model: The model with its metadata.
@@ -39,12 +35,12 @@ class ModelFile:
 
 
 def unpack_model(model: bytes) -> schema.ModelT:
-    """The model as Python objects."""
+    """Return a model as Python objects."""
     return schema.ModelT.InitFromPackedBuf(model, 0)
 
 
 class _CompactBuilder(Builder):
-    """Stores equal vectors once (shapes, the zero points of weights) and aligns weights as the schema wants it."""
+    """Stores equal vectors once (shapes, zero points of weights) and aligns weights as the schema demands."""
 
     def __init__(self, initial_size: int) -> None:
         super().__init__(initial_size)
@@ -61,14 +57,14 @@ class _CompactBuilder(Builder):
 
 
 def pack_model(model: schema.ModelT) -> bytes:
-    """The bytes of a model without associated files."""
+    """Return the bytes of a model, without associated files."""
     builder = _CompactBuilder(1 << 20)
     builder.Finish(model.Pack(builder), MODEL_IDENTIFIER)
     return bytes(builder.Output())
 
 
 def add_metadata(model: schema.ModelT, metadata: ModelMetadata) -> None:
-    """Put the metadata into the model's metadata buffer, in place of any that is there."""
+    """Put the metadata into the model's metadata buffer, replacing any that is there."""
     model.metadata = [entry for entry in model.metadata or [] if entry.name.decode() != METADATA_BUFFER]
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(metadata.to_bytes(), np.uint8)
@@ -79,7 +75,7 @@ def add_metadata(model: schema.ModelT, metadata: ModelMetadata) -> None:
 
 
 def append_files(model: bytes, files: Mapping[str, bytes]) -> bytes:
-    """The model with a zip of `files` after it, stored without compression, as clients read them in place."""
+    """Append a zip of `files` to a model, stored without compression because clients read the files in place."""
     archive = io.BytesIO()
     archive.write(model)
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as zipped:

@@ -1,19 +1,19 @@
-"""Does an exported file say what the Keras model says? Checked at every export, by one principle for all of its forms.
+"""Comparison of an exported file with the Keras model, by the same limits for all forms and at every export.
 
-A file takes the model's place, so it is held to the model, on dev examples that the model was not trained on:
+A file takes the model's place, so it is compared with the model, on dev examples that the model was not trained on:
 
-1. **Label agreement**: at least `MIN_AGREEMENT` of the labels are those of Keras (of a regression: the correlation of
-   the scores). A score alone would not do: a file can answer differently and be right as often.
-2. **Dev score**: the task's first metric is at most `MAX_POINTS_LOST` points under that of Keras. Agreement alone would
-   not do: on a rare class a few labels can cost the whole score.
-3. Only in float32 (`none`), where nothing but the order of sums differs: the probabilities are equal within
-   `MAX_DIFFERENCE`. This finds a faulty conversion that happens to turn no label.
+1. **Label agreement**: at least `MIN_AGREEMENT` of the labels equal those of Keras (for a regression: the correlation
+   of the scores). The dev score alone is not enough: a file can predict other labels and be right as often.
+2. **Dev score**: the task's first metric is at most `MAX_POINTS_LOST` points below that of Keras. Label agreement alone
+   is not enough: on a rare class a few labels can cost the whole score.
+3. **Probabilities**, in float32 (`none`) only, where nothing but the order of summation differs: equal within
+   `MAX_DIFFERENCE`. This finds a faulty conversion that happens to change no label.
 
-`--min-agreement` replaces all three: whoever has seen what was measured may accept it.
+`--min-agreement` replaces all three, for users who accept what was measured.
 
-The same agreement is measured on texts from elsewhere (`check_texts.tsv`, or `--check-texts`). Below `MIN_AGREEMENT`
-that is a warning and never a refusal: such texts are no sample of what the model will be asked, but they show what the
-dev set, which resembles the training data, hides.
+The label agreement is also measured on texts from elsewhere (`check_texts.tsv`, or `--check-texts`). There a value
+below `MIN_AGREEMENT` only gives a warning: these texts are not a sample of the model's use, but they show differences
+that the dev set hides, because it resembles the training data.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from power_bert.predict.example_predictor import to_predictions
+from power_bert.predict.metrics import compute_scores, format_agreement, format_scores, is_defined
 from power_bert.text.task import Task
-from power_bert.train.metrics import compute_scores, format_agreement, format_scores, is_defined
-from power_bert.train.predict import to_predictions
 
 MIN_AGREEMENT = 0.985
 MAX_POINTS_LOST = 0.5
 MAX_DIFFERENCE = 1e-4
-# 0.5 points may come out as 0.5000000000000004.
+# In floating point, a loss of 0.5 points can be 0.5000000000000004.
 _ROUNDING = 1e-9
-# Larger dev sets are checked on so many examples, evenly spaced.
+# Larger dev sets are checked on this many examples, evenly spaced.
 MAX_EXAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a file may be from Keras; None: no limit.
+    """Largest accepted differences between a file and Keras; None means no limit.
 
     Attributes:
         agreement: Smallest label agreement, a fraction.
@@ -56,7 +56,7 @@ class Limits:
 
         Args:
             form: "none", "float16", "dynamic" or "int8".
-            min_agreement: Smallest label agreement, in percent; None keeps the usual limits.
+            min_agreement: Smallest label agreement, in percent; None for the default limits.
         """
         if min_agreement is not None:
             return cls(agreement=min_agreement / 100, points_lost=None)
@@ -65,11 +65,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Outputs of a file beside those of Keras for the same texts.
+    """Agreement of a file's outputs with those of Keras for the same texts.
 
     Attributes:
-        texts: Number of them.
-        share: Share of equal labels; for a regression the correlation of the scores, NaN where that is undefined.
+        texts: Number of texts.
+        share: Fraction of equal labels; for a regression the correlation of the scores, NaN if that is undefined.
         difference: Largest absolute difference of a probability, or of a score.
     """
 
@@ -79,7 +79,7 @@ class Agreement:
 
     @classmethod
     def of(cls, task: Task, keras_outputs: np.ndarray, outputs: np.ndarray) -> Agreement:
-        """Compare probabilities or scores, (texts, outputs)."""
+        """Compare probabilities or scores, (texts, outputs) each."""
         keras, file = (to_predictions(task, of_one) for of_one in (keras_outputs, outputs))
         if task.is_regression and not np.array_equal(keras, file):
             constant = np.ptp(keras) == 0 or np.ptp(file) == 0
@@ -91,14 +91,14 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Parity:
-    """A file beside the Keras model.
+    """Comparison of a file with the Keras model.
 
     Attributes:
-        task: What the model does.
-        dev: On dev examples.
-        elsewhere: On texts from elsewhere.
-        keras_scores: The task's metrics of the Keras model on the dev examples, fractions.
-        scores: The task's metrics of the file.
+        task: Task of the model.
+        dev: Agreement on dev examples.
+        elsewhere: Agreement on texts from elsewhere.
+        keras_scores: Metric → dev score of the Keras model, a fraction.
+        scores: Metric → dev score of the file, a fraction.
     """
 
     task: Task
@@ -115,25 +115,25 @@ class Parity:
         dev: tuple[np.ndarray, np.ndarray],
         elsewhere: tuple[np.ndarray, np.ndarray],
     ) -> Parity:
-        """Compare the outputs of both.
+        """Compare the outputs of Keras and of a file.
 
         Args:
-            task: What the model does.
-            labels: Of the dev examples, (examples,).
+            task: Task of the model.
+            labels: Labels of the dev examples, (examples,).
             dev: Probabilities or scores of Keras and of the file for the dev examples, (examples, outputs) each.
-            elsewhere: The same for the texts from elsewhere.
+            elsewhere: Probabilities or scores of both for the texts from elsewhere, (texts, outputs) each.
         """
         keras_scores, scores = (compute_scores(task.metrics, labels, to_predictions(task, outputs)) for outputs in dev)
         return cls(task, Agreement.of(task, *dev), Agreement.of(task, *elsewhere), keras_scores, scores)
 
     @property
     def points_lost(self) -> float:
-        """Points of 100 that the file loses in the task's first metric; NaN where that is undefined."""
+        """Points of 100 that the file loses in the task's first metric; NaN if that is undefined."""
         metric = self.task.metrics[0]
         return 100 * (self.keras_scores[metric] - self.scores[metric])
 
     def faults(self, limits: Limits) -> list[str]:
-        """What is out of limits, in words; empty where all is well."""
+        """Return descriptions of what exceeds the limits; empty if nothing does."""
         found = []
         if not self.dev.share >= limits.agreement - _ROUNDING:
             found.append(f"{self.agreement_text(self.dev)}, at least {100 * limits.agreement:g} % needed")
@@ -158,5 +158,5 @@ class Parity:
 
 
 def evenly_spaced(examples: int, at_most: int = MAX_EXAMPLES) -> np.ndarray:
-    """Positions of `at_most` of `examples` examples, or of all."""
+    """Return the positions of `at_most` examples out of `examples`, or of all if there are fewer."""
     return np.unique(np.linspace(0, examples - 1, min(examples, at_most)).round().astype(np.int64))

@@ -1,4 +1,4 @@
-"""What was quantised in a file, what was not, and why: read from the file itself."""
+"""Report of what was quantized in an exported model, what was not, and why; read from the model itself."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from ai_edge_litert import schema_py_generated as schema
 
 from power_bert.export.graph_editor import OPERATOR_NAMES
 
-# Operators that compute in float32 in a quantised file, in words, and why.
+# Operators that compute in float32 in a quantized file: description and reason.
 _FLOAT_OPERATORS = {
-    "BATCH_MATMUL": ("attention products", "both sides are activations; LiteRT's int8 form of it is slow"),
+    "BATCH_MATMUL": ("attention products", "both operands are activations; LiteRT's int8 form of it is slow"),
     "SOFTMAX": ("softmax", "8 bits cost accuracy and save little time"),
     "RSQRT": ("layer norms", "8 bits cost accuracy and save little time"),
     "GELU": ("GELU", "LiteRT's int8 form of it runs on one thread"),
-    "TOPK_V2": ("choice of the words to keep", "8 bits would not tell them apart"),
+    "TOPK_V2": ("selections of the tokens to keep", "int8 could not tell their significance apart"),
 }
 
 
 def quantization_report(model: schema.ModelT, quantization: str) -> list[str]:
-    """Lines for the user.
+    """Return lines for the user.
 
     Args:
-        model: the finished model.
-        quantization: as asked.
+        model: The finished model.
+        quantization: Its form, one of `power_bert.export.forms.FORMS`.
     """
     if quantization == "none":
-        return ["quantised  nothing: weights and activations are float32"]
+        return ["quantized  nothing: weights and activations are float32"]
     if quantization == "float16":
-        return ["quantised  weights: stored in float16, widened to float32 when the file is loaded"]
+        return ["quantized  weights: stored in float16, widened to float32 when the file is loaded"]
     counts = _count(model)
     lines = [
-        f"quantised  {counts['tables']} embedding tables: int8, a scale a row",
-        f"quantised  {counts['static']} dense layers: weights int8, a scale an output channel; activations int8, "
+        f"quantized  {counts['tables']} embedding tables: int8, a scale for each row",
+        f"quantized  {counts['static']} dense layers: weights int8, a scale for each output channel; activations int8, "
         "ranges from calibration",
-        f"quantised  {counts['dynamic']} dense layers: weights int8, a scale an output channel; activations int8, "
-        "range of each row when running",
+        f"quantized  {counts['dynamic']} dense layers: weights int8, a scale for each output channel; activations "
+        "int8, the range of each row measured at run time",
     ]
     shown = [line for line in lines if "  0 " not in line]
     for name, (words, reason) in _FLOAT_OPERATORS.items():
@@ -45,7 +45,7 @@ def quantization_report(model: schema.ModelT, quantization: str) -> list[str]:
 
 
 def _count(model: schema.ModelT) -> Counter[str]:
-    """Operators by name; quantised embedding tables and dense layers by kind."""
+    """Count operators by name, and quantized embedding tables and dense layers by kind."""
     counts: Counter[str] = Counter()
     int8 = schema.TensorType.INT8
     for subgraph in model.subgraphs:

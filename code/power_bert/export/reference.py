@@ -1,7 +1,8 @@
-"""What Keras gives for the examples that exported files are compared on: computed once for all forms of a file."""
+"""Outputs of Keras for the examples on which exported files are compared, computed once for all forms of a file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,24 +12,25 @@ from scipy.special import softmax
 
 from power_bert.export.check_texts import own_check_texts, read_check_texts
 from power_bert.export.parity import Parity, evenly_spaced
-from power_bert.export.runtime import predict_with_litert
-from power_bert.model.pretrained import plain_tokenizer
+from power_bert.model.classifier_building import plain_tokenizer
+from power_bert.predict.predict_texts import Predictor
+from power_bert.predict.rows_progress import rows_progress
+from power_bert.runs.trained_model import TrainedModel, task_and_data
 from power_bert.text.examples import Examples, read_examples
-from power_bert.train.predict import Predictor
-from power_bert.train.rows_progress import rows_progress
-from power_bert.train.trained_model import TrainedModel, task_and_data
+from power_bert_runtime.encoded_texts import EncodedTexts
+from power_bert_runtime.litert import predict_with_litert
 
 _OWN_TEXTS = "this project"
 
 
 @dataclass(frozen=True)
 class CheckSets:
-    """Examples to compare on.
+    """Examples on which files are compared with Keras.
 
     Attributes:
         dev: Dev examples of the task.
-        elsewhere: Texts that the model was not trained for.
-        texts_source: Where those come from, for the user.
+        elsewhere: Texts from elsewhere, that is, not of the task.
+        texts_source: Where these texts come from, for messages.
     """
 
     dev: Examples
@@ -40,8 +42,8 @@ class CheckSets:
         """Read the examples.
 
         Args:
-            model: What is exported, with a task and its data.
-            check_texts: File of the user with texts from elsewhere; None takes those of this project.
+            model: Model to export, with a task and its data.
+            check_texts: File with texts from elsewhere; None for the texts of this project.
 
         Raises:
             UserError: The data or the texts cannot be read.
@@ -56,10 +58,10 @@ class CheckSets:
 
 
 class Reference:
-    """Keras' outputs for inputs of one length.
+    """Outputs of Keras for inputs of one length.
 
     Args:
-        model: What is exported.
+        model: Model to export.
         length: Max length of an example, in tokens.
         sets: Examples to compare on.
     """
@@ -76,8 +78,11 @@ class Reference:
         return outputs if self._task.is_regression else softmax(outputs, axis=-1)
 
     def compare(self, file: bytes, signature: str, console: Console) -> Parity:
-        """Compare one signature of a file with Keras."""
+        """Compare one signature of a .tflite file with Keras."""
         with rows_progress(console, "comparing with Keras") as advance:
-            outputs = [predict_with_litert(file, encoded, signature, advance) for encoded in self._encoded]
-        dev, elsewhere = zip(self._outputs, outputs, strict=True)
+            return self.compare_outputs(lambda encoded: predict_with_litert(file, encoded, signature, advance))
+
+    def compare_outputs(self, run: Callable[[EncodedTexts], np.ndarray]) -> Parity:
+        """Compare a function of encoded examples to probabilities or scores, (examples, outputs), with Keras."""
+        dev, elsewhere = zip(self._outputs, [run(encoded) for encoded in self._encoded], strict=True)
         return Parity.of(self._task, self._labels, dev, elsewhere)

@@ -1,4 +1,4 @@
-"""Several models as signatures of one file that share their weights."""
+"""Merging of several models into one whose signatures share their weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 
 def merge_signatures(models: Sequence[tuple[str, schema.ModelT]]) -> schema.ModelT:
-    """One model with a subgraph and a signature for each of `models`; equal weights are stored once.
+    """Merge models into one with a subgraph and a signature for each; equal weights are stored once.
 
     Args:
-        models: key of the signature and the model, which has one subgraph and is taken apart; the first becomes the
-            primary one, which clients run that know nothing of signatures.
+        models: Key of the signature and the model, which has one subgraph and is modified. The first becomes the
+            primary signature, which is run by clients that do not support signatures.
     """
     merged = schema.ModelT()
     merged.version, merged.description = models[0][1].version, models[0][1].description
@@ -40,7 +40,7 @@ def merge_signatures(models: Sequence[tuple[str, schema.ModelT]]) -> schema.Mode
 
 
 def _drop_unused_tensors(subgraph: schema.SubGraphT, signature: schema.SignatureDefT) -> None:
-    """Leave only the tensors that operators read or write: rewriting leaves weights behind that nothing uses."""
+    """Drop the tensors that no operator reads or writes: rewriting the graph leaves unused weights behind."""
     used = sorted(
         {
             int(tensor)
@@ -50,7 +50,7 @@ def _drop_unused_tensors(subgraph: schema.SubGraphT, signature: schema.Signature
         }
         | {int(tensor) for tensor in (*subgraph.inputs, *subgraph.outputs)}
     )
-    numbers = {old: new for new, old in enumerate(used)} | {-1: -1}  # -1 is an input that is left out
+    numbers = {old: new for new, old in enumerate(used)} | {-1: -1}  # -1 marks an optional input that is absent
 
     def renumber(tensors: Sequence[int]) -> np.ndarray:
         return np.array([numbers[int(tensor)] for tensor in tensors], np.int32)
@@ -66,7 +66,7 @@ def _drop_unused_tensors(subgraph: schema.SubGraphT, signature: schema.Signature
 def _renumber_operators(
     subgraph: schema.SubGraphT, codes: Sequence[schema.OperatorCodeT], merged: schema.ModelT
 ) -> None:
-    """Point the operators of a subgraph at the operator codes of the merged model, adding those that it lacks."""
+    """Point the operators of a subgraph to the operator codes of the merged model, adding those that it lacks."""
 
     def identity(code: schema.OperatorCodeT) -> tuple[int, int, bytes | None]:
         return code.builtinCode, code.version, code.customCode

@@ -1,4 +1,4 @@
-"""What the model part of a .tflite file holds, as far as it is shown: read with bounds, without the weights.
+"""Bounded reader of the model part of a .tflite file, without the weights: what `inspect` shows.
 
 The slots are the positions of the fields in TensorFlow Lite's schema.fbs.
 """
@@ -15,10 +15,10 @@ class StoredTensor:
     """A tensor.
 
     Attributes:
-        name: Its name in the graph.
+        name: Name in the graph.
         type: A value of the schema's `TensorType`.
-        shape: Its dimensions.
-        buffer: Number of the buffer that holds its values.
+        shape: Dimensions.
+        buffer: Index of the buffer that holds the values.
     """
 
     name: str
@@ -33,9 +33,9 @@ class StoredSubgraph:
 
     Attributes:
         tensors: All tensors.
-        inputs: Numbers of the input tensors.
-        outputs: Numbers of the output tensors.
-        operators: Of each operator the value of the schema's `BuiltinOperator`.
+        inputs: Indices of the input tensors.
+        outputs: Indices of the output tensors.
+        operators: Kind of each operator, a value of the schema's `BuiltinOperator`.
     """
 
     tensors: tuple[StoredTensor, ...]
@@ -49,8 +49,8 @@ class StoredGraph:
     """The model part of a file.
 
     Attributes:
-        subgraphs: One for each signature.
-        signatures: Key and number of the subgraph of each signature.
+        subgraphs: Subgraphs, one for each signature.
+        signatures: Key and index of the subgraph of each signature.
         buffer_bytes: Size of each buffer.
         metadata: Name → content of each metadata buffer.
     """
@@ -65,10 +65,10 @@ def read_graph(content: bytes) -> StoredGraph:
     """Read the model part of a .tflite file.
 
     Raises:
-        ValueError: It is damaged: an offset or a number leads to something that is not there.
+        ValueError: The file is damaged: an offset or an index refers to something that does not exist.
     """
     model = TableReader.root(content)
-    # The code of an operator stands in one of two fields; the older one ends at 127.
+    # The code of an operator stands in one of two fields; the older one holds codes up to 127.
     codes = [max(code.number(0, "b"), code.number(3)) for code in model.tables(1)]
     buffers = model.tables(4)
     subgraphs = tuple(_read_subgraph(table, codes, len(buffers)) for table in model.tables(2))

@@ -1,37 +1,30 @@
-"""An exported file, read and checked."""
+"""Reader of .tflite files, which checks them."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from power_bert.errors import UserError, shorten
-from power_bert.export.appended_files import read_appended_files
+from power_bert.errors import shorten
 from power_bert.export.metadata import METADATA_BUFFER, ModelMetadata
-from power_bert.export.model_file import MODEL_IDENTIFIER, SETTINGS_FILE
 from power_bert.export.stored_graph import StoredGraph, read_graph
-from power_bert.export.stored_settings import parse_settings
-from power_bert.parsing import parsing
-
-_REMEDY = "Copy or export it again: bash run.sh export RUN --out model.tflite"
-# Offsets in a FlatBuffers file cannot lead further.
-_MOST_BYTES = (2 << 30) - 1
+from power_bert_runtime.parsing import parsing
+from power_bert_runtime.stored_files import REMEDY, damaged, parse_tflite, read_file
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What a .tflite file holds.
+    """Content of a .tflite file.
 
     Attributes:
-        path: where it lies.
-        size_bytes: of the whole file.
-        model_bytes: of the model alone, which the files inside follow.
-        graph: signatures, tensors and operators.
-        metadata: the standard metadata; None where the file has none.
-        files: name → content of the files inside.
-        settings: of this project; empty for a file of another program.
+        path: Path of the file.
+        size_bytes: Size of the whole file.
+        model_bytes: Size of the model alone, after which the files inside follow.
+        graph: Signatures, tensors and operators.
+        metadata: The standard metadata; None if the file has none.
+        files: Name → content of the files inside.
+        settings: Settings of this project; empty for a file of another program.
     """
 
     path: Path
@@ -47,52 +40,31 @@ def read_stored_model(path: Path) -> StoredModel:
     """Read a .tflite file of this or of another program.
 
     Raises:
-        UserError: the file is missing, is no .tflite file or is damaged.
+        UserError: The file is missing, is not a .tflite file or is damaged.
     """
-    try:
-        if not path.is_file() and path.exists():
-            raise UserError(f"{path}: not a file; expected a .tflite file")
-        if path.stat().st_size > _MOST_BYTES:
-            raise UserError(f"{path}: over 2 GiB, which no .tflite file is. {_REMEDY}")
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); expected a .tflite file") from None
-    return parse_stored_model(content, path)
+    return parse_stored_model(read_file(path, ".tflite file"), path)
 
 
 def parse_stored_model(content: bytes, path: Path) -> StoredModel:
     """Parse the content of a .tflite file.
 
-    This checks the structure that is shown and, for a file of this project, the sha256 of its weights. What only the
-    interpreter reads, such as the options of operators, is left to the interpreter: a file of another origin that
-    passes here may still crash it, so such a file runs in a process of its own (`benchmark-export`).
+    This checks the structure that `inspect` shows and, for a file of this project, the sha256 of its weights. It does
+    not check what only the interpreter reads, such as the options of operators: a file of another origin that passes
+    here may still crash the interpreter, so `benchmark-export` runs such a file in a process of its own.
 
     Args:
         content: The whole file.
-        path: Where it lies, for messages.
+        path: Path of the file, for messages.
 
     Raises:
-        UserError: It is no .tflite file or is damaged.
+        UserError: The content is not a .tflite file or is damaged.
     """
-    if content[4:8] != MODEL_IDENTIFIER:
-        raise UserError(f"{path}: not a .tflite file (it lacks the mark TFL3 at its beginning). {_REMEDY}")
-    with parsing(path, "a whole .tflite file", _REMEDY):
-        files, model_bytes = read_appended_files(content)
-        model = content[:model_bytes]
-        graph = read_graph(model)
+    file = parse_tflite(content, path)
+    with parsing(path, "a whole .tflite file", REMEDY):
+        graph = read_graph(file.model)
         described = graph.metadata.get(METADATA_BUFFER)
         metadata = None if described is None else ModelMetadata.from_bytes(described)
-    settings = {}
-    if SETTINGS_FILE in files:
-        settings = parse_settings(files[SETTINGS_FILE], f"{path}, {SETTINGS_FILE}", _REMEDY)
     named = {file.name for file in metadata.associated_files} if metadata else set()
-    if missing := sorted(named - files.keys()):
-        raise _damaged(path, f"cut off: files that its metadata name are missing ({shorten(', '.join(missing))})")
-    expected = settings.get("model_sha256")
-    if expected and hashlib.sha256(model).hexdigest() != expected:
-        raise _damaged(path, "its weights are not those that were written (sha256)")
-    return StoredModel(path, len(content), model_bytes, graph, metadata, files, settings)
-
-
-def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"{path}: damaged, {what}. {_REMEDY}")
+    if missing := sorted(named - file.files.keys()):
+        raise damaged(path, f"cut off: files that its metadata name are missing ({shorten(', '.join(missing))})")
+    return StoredModel(path, file.size_bytes, len(file.model), graph, metadata, file.files, file.settings)

@@ -1,4 +1,4 @@
-"""Writing exported files: all or none, and each read back before it is moved into place."""
+"""Writer of exported files: it writes all or none, and reads each back before moving it into place."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from power_bert.errors import UserError
-from power_bert.export.model_file import SETTINGS_FILE, ModelFile
+from power_bert.export.model_file import ModelFile
 from power_bert.export.stored_model import parse_stored_model
-from power_bert.export.stored_settings import parse_settings
-from power_bert.files import atomic_file
+from power_bert.storage.files import atomic_file
+from power_bert_runtime.contents import SETTINGS_FILE
+from power_bert_runtime.stored_settings import parse_settings
 
 
 def write_files(files: Mapping[Path, ModelFile]) -> None:
-    """Write files so that all of them are there, or none is and older ones are untouched.
+    """Write all files, or none and leave older ones untouched.
 
     Args:
-        files: Path → content; the first one is moved into place last: where it is, all are.
+        files: Path → content. The first file is moved into place last, so if it exists, all do.
 
     Raises:
-        UserError: A file cannot be written, or what was written cannot be read back as it was put in.
+        UserError: A file cannot be written, or reading it back gives something else.
     """
     try:
         with ExitStack() as stack:
@@ -37,12 +38,12 @@ def write_files(files: Mapping[Path, ModelFile]) -> None:
 
 
 def _check(written: bytes, target: Path, content: ModelFile) -> None:
-    """Read a file as `inspect` does and compare it with what was put in."""
+    """Read a file as `inspect` does and compare it with its intended content."""
     advice = "Nothing was left there; check the disk, or change --out"
     try:
         stored = parse_stored_model(written, target)
     except UserError as error:
-        raise UserError(f"what was written cannot be read back: {error}. {advice}") from error
+        raise UserError(f"the written file cannot be read back: {error}. {advice}") from error
     settings = parse_settings(content.files[SETTINGS_FILE], SETTINGS_FILE, advice)
     same = {
         "the model": written[: stored.model_bytes] == content.model,
@@ -50,4 +51,4 @@ def _check(written: bytes, target: Path, content: ModelFile) -> None:
         "the settings": stored.settings == settings,
     }
     if wrong := [name for name, is_same in same.items() if not is_same]:
-        raise UserError(f"{target}: what was written is not read back as it was put in: {', '.join(wrong)}. {advice}")
+        raise UserError(f"{target}: the written file is not read back as it was put in: {', '.join(wrong)}. {advice}")

@@ -10,12 +10,12 @@ from keras import ops
 from power_bert.model.similarity import SIMILARITIES, SMALLEST_SCALE
 
 Tensor = Any
-# Added to the scores of keys that cannot be seen: their weight after the softmax is exactly zero.
+# Added to the attention scores of masked keys: their weight after the softmax is exactly zero.
 HIDDEN_KEY_BIAS = -1e9
 
 
 class AtLeast(keras.constraints.Constraint):
-    """Keeps a learned scale at or above `minimum` after every update."""
+    """Constraint that keeps a learned scale at or above `minimum` after every training step."""
 
     def __init__(self, minimum: float) -> None:
         self.minimum = minimum
@@ -29,13 +29,14 @@ class AtLeast(keras.constraints.Constraint):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class SimilarityAttention(keras.layers.Layer):
-    """Multi-head self-attention; differs from BERT's in the similarity and in returning its probabilities.
+    """Multi-head self-attention that differs from BERT's in its similarity and in returning its probabilities.
 
     Args:
-        num_heads: number of heads; divides the hidden dimension.
-        similarity: "dot", "cosine", "euclidean" or "gaussian" (`power_bert.model.similarity`).
-        dropout: rate on the attention probabilities.
-        initializer_range: standard deviation of the initial kernels.
+        num_heads: Number of attention heads.
+        similarity: Score function: "dot", "cosine", "euclidean" or "gaussian" (`power_bert.model.similarity`).
+        dropout: Dropout rate of the attention probabilities.
+        initializer_range: Standard deviation of the kernel initialization.
+        head_dim: Dimension of each head; by default the hidden dimension divided by `num_heads`, which must divide it.
     """
 
     def __init__(
@@ -44,20 +45,23 @@ class SimilarityAttention(keras.layers.Layer):
         similarity: str = "dot",
         dropout: float = 0.0,
         initializer_range: float = 0.02,
+        head_dim: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads, self.similarity = num_heads, similarity
+        self.head_dim: Any = head_dim  # an integer once built
         self.dropout_rate, self.initializer_range = dropout, initializer_range
 
     def build(self, hidden_states_shape: tuple[int | None, ...], key_bias_shape: Any = None) -> None:
         hidden_dim = hidden_states_shape[-1]
-        if hidden_dim is None or hidden_dim % self.num_heads:
-            raise ValueError(f"hidden dimension {hidden_dim} is not a multiple of {self.num_heads} heads")
-        self.head_dim = hidden_dim // self.num_heads
-        self.query, self.key, self.value, self.output_projection = (
-            self._dense(name, hidden_states_shape) for name in ("query", "key", "value", "output")
-        )
+        if self.head_dim is None:
+            if hidden_dim is None or hidden_dim % self.num_heads:
+                raise ValueError(f"hidden dimension {hidden_dim} is not a multiple of {self.num_heads} heads")
+            self.head_dim = hidden_dim // self.num_heads
+        width = self.num_heads * self.head_dim
+        self.query, self.key, self.value = (self._dense(name, hidden_dim, width) for name in ("query", "key", "value"))
+        self.output_projection = self._dense("output", width, hidden_dim)
         self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy, name="dropout")
         initial_scale = SIMILARITIES[self.similarity].initial_scale
         self.scale = None
@@ -68,46 +72,65 @@ class SimilarityAttention(keras.layers.Layer):
             )
         self.built = True
 
-    def _dense(self, name: str, input_shape: tuple[int | None, ...]) -> keras.layers.Dense:
+    def _dense(self, name: str, inputs: int | None, outputs: int | None) -> keras.layers.Dense:
         layer = keras.layers.Dense(
-            input_shape[-1],
+            outputs,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
             dtype=self.dtype_policy,
             name=name,
         )
-        layer.build(input_shape)
+        layer.build((None, None, inputs))
         return layer
 
-    def call(self, hidden_states: Tensor, key_bias: Tensor, training: bool | None = None) -> tuple[Tensor, Tensor]:
-        """Attend.
+    def call(
+        self,
+        hidden_states: Tensor,
+        key_bias: Tensor,
+        queries: Tensor | None = None,
+        head_gates: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Compute attention outputs and probabilities.
 
         Args:
-            hidden_states: (batch, length, hidden).
-            key_bias: added to the scores of each key, (batch, length): 0 for a visible word,
-                `HIDDEN_KEY_BIAS` for padding, log r for a word that soft extraction fades.
+            hidden_states: Hidden states, (batch, length, hidden).
+            key_bias: Bias added to the scores of each key, (batch, length): 0 for a visible token,
+                `HIDDEN_KEY_BIAS` for padding, log r for a token that soft extraction fades.
+            queries: Hidden states of the tokens that attend, (batch, query, hidden); all of them by default.
+            head_gates: Factor on the output of each head, (heads,).
+            training: Whether dropout is active.
 
         Returns:
-            output (batch, length, hidden) and probabilities before dropout (batch, heads, query, key).
+            Output (batch, query, hidden) and probabilities before dropout (batch, heads, query, key).
         """
-        batch, length, hidden_dim = ops.shape(hidden_states)
+        queries = hidden_states if queries is None else queries
 
         def split_heads(x: Tensor) -> Tensor:
+            batch, length, _ = ops.shape(x)
             x = ops.reshape(x, (batch, length, self.num_heads, self.head_dim))
-            return ops.transpose(x, (0, 2, 1, 3))
+            return ops.transpose(x, (0, 2, 1, 3))  # (batch, heads, length, head_dim)
 
-        query, key, value = (split_heads(project(hidden_states)) for project in (self.query, self.key, self.value))
-        scores = SIMILARITIES[self.similarity].scores(query, key, self.scale)
+        query = split_heads(self.query(queries))  # (batch, heads, query, head_dim)
+        key, value = (split_heads(project(hidden_states)) for project in (self.key, self.value))
+        scores = SIMILARITIES[self.similarity].scores(query, key, self.scale)  # (batch, heads, query, key)
         scores = scores + ops.cast(key_bias, scores.dtype)[:, None, None, :]
         probabilities = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
-        context = ops.matmul(self.dropout(probabilities, training=training), value)
-        context = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, hidden_dim))
+        context = ops.matmul(self.dropout(probabilities, training=training), value)  # (batch, heads, query, head_dim)
+        if head_gates is not None:
+            context = context * ops.cast(head_gates, context.dtype)[None, :, None, None]
+        batch, query_length, _ = ops.shape(queries)
+        context = ops.transpose(context, (0, 2, 1, 3))  # (batch, query, heads, head_dim)
+        context = ops.reshape(context, (batch, query_length, self.num_heads * self.head_dim))
         return self.output_projection(context), probabilities
 
-    def compute_output_spec(self, hidden_states: Any, key_bias: Any, training: Any = None) -> Any:
+    def compute_output_spec(
+        self, hidden_states: Any, key_bias: Any, queries: Any = None, head_gates: Any = None, training: Any = None
+    ) -> Any:
+        queries = hidden_states if queries is None else queries
         batch, length, _ = hidden_states.shape
         return (
-            keras.KerasTensor(hidden_states.shape, self.compute_dtype),
-            keras.KerasTensor((batch, self.num_heads, length, length), self.compute_dtype),
+            keras.KerasTensor(queries.shape, self.compute_dtype),
+            keras.KerasTensor((batch, self.num_heads, queries.shape[1], length), self.compute_dtype),
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -117,4 +140,5 @@ class SimilarityAttention(keras.layers.Layer):
             "similarity": self.similarity,
             "dropout": self.dropout_rate,
             "initializer_range": self.initializer_range,
+            "head_dim": self.head_dim,
         }

@@ -8,11 +8,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from power_bert.model.cost_target import CostTarget, meet_speedup
+from power_bert.elimination.extraction import HardExtraction
+from power_bert.elimination.flops import per_block
+from power_bert.elimination.retention import UNITS, Retention
+from power_bert.elimination.search import GATES, PROFILES, ConfigurationSearch, SoftExtraction
 from power_bert.model.encoder_block import EncoderBlock
-from power_bert.model.extraction import GATES, PROFILES, HardExtraction, RetentionMass, SoftExtraction
-from power_bert.model.flops import Shape
-from power_bert.model.retention import UNITS, Retention, check_retention, keeps_all, retention_from_masses
 from power_bert.model.similarity import SIMILARITIES
 from power_bert.model.text_backbone import TextBackbone, make_inputs
 
@@ -26,16 +26,16 @@ def _check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class BertEmbeddings(keras.layers.Layer):
-    """Sum of token, position and segment embeddings, layer norm, dropout.
+    """Sum of token, position and segment embeddings, followed by layer normalization and dropout.
 
     Args:
-        vocabulary_size: rows of the token table.
-        hidden_dim: width.
-        max_sequence_length: rows of the position table.
-        num_segments: rows of the segment table; with one row, every token is of segment 0, whatever the input says.
-        dropout: rate.
-        layer_norm_epsilon: added to the variance.
-        initializer_range: standard deviation of the initial tables.
+        vocabulary_size: Rows of the token embedding table.
+        hidden_dim: Dimension of the embeddings.
+        max_sequence_length: Rows of the position embedding table.
+        num_segments: Rows of the segment embedding table. With one row every token is in segment 0, whatever the input.
+        dropout: Dropout rate of the sum.
+        layer_norm_epsilon: Constant added to the variance of the layer normalization.
+        initializer_range: Standard deviation of the table initialization.
     """
 
     def __init__(
@@ -73,10 +73,20 @@ class BertEmbeddings(keras.layers.Layer):
         self.built = True
 
     def call(self, token_ids: Any, segment_ids: Any, training: bool | None = None) -> Any:
-        """Embed int32 (batch, length) ids: (batch, length, hidden)."""
+        """Embed tokens.
+
+        Args:
+            token_ids: Token ids, int32 (batch, length).
+            segment_ids: Segment ids, int32 (batch, length).
+            training: Whether dropout is active.
+
+        Returns:
+            Embeddings, (batch, length, hidden).
+        """
         length = ops.shape(token_ids)[1]
         if self.num_segments == 1:
             segment_ids = ops.zeros_like(segment_ids)
+        # (batch, length, hidden)
         embedded = ops.take(self.token, token_ids, axis=0) + ops.take(self.segment, segment_ids, axis=0)
         embedded = embedded + ops.convert_to_tensor(self.position)[:length]
         return self.dropout(self.norm(ops.cast(embedded, self.compute_dtype)), training=training)
@@ -99,49 +109,53 @@ class BertEmbeddings(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class PowerBertBackbone(TextBackbone):
-    """BERT's encoder with progressive word-vector elimination (Goyal et al., ICML 2020).
+    """BERT encoder with progressive token elimination (word-vector elimination in Goyal et al., ICML 2020).
 
     Differs from BERT in a choice of attention similarity and in the extraction inside every encoder block. With
     `similarity="dot"` and `extraction=None` it is BERT.
 
     Inputs, a dict of int32 (batch, length): ``token_ids``, ``segment_ids``, ``padding_mask``. Outputs, a dict:
-    ``sequence_output`` (batch, kept, hidden) and ``pooled_output`` (batch, hidden). A result does not depend on
-    how much padding a batch has.
+    ``sequence_output`` (batch, kept, hidden) and ``pooled_output`` (batch, hidden). The outputs do not depend on the
+    amount of padding in a batch.
 
     Args:
-        vocabulary_size: number of tokens.
-        num_layers: encoder blocks.
-        num_heads: attention heads; divides `hidden_dim`.
-        hidden_dim: width of the word-vectors.
-        intermediate_dim: width of the feed-forward layers.
-        max_sequence_length: positions the checkpoint knows.
-        num_segments: segments (sentence A, sentence B).
-        dropout: rate on hidden states.
-        attention_dropout: rate on attention probabilities.
-        activation: "gelu" (exact), "gelu_tanh" or any Keras activation.
-        layer_norm_epsilon: added to the variance.
-        initializer_range: standard deviation of initial weights.
-        similarity: "dot", "cosine", "euclidean" or "gaussian".
-        extraction: None, "soft" (search) or "hard" (shorter tensors).
-        gate: of soft extraction, "visibility" or "scale".
-        retention: of hard extraction, one value a block (`power_bert.model.retention`).
-        retention_parameters: of soft extraction, parameters a block: the maximum length of the search.
-        retention_unit: of soft extraction, "fraction" or "tokens".
-        retention_profile: of soft extraction, "free" or "step" (`SoftExtraction`).
-        retention_jitter: of hard extraction, how much significance is shaken in training (`HardExtraction`).
+        vocabulary_size: Number of tokens in the vocabulary.
+        num_layers: Number of encoder blocks.
+        num_heads: Number of attention heads, or one number per block.
+        hidden_dim: Dimension of the hidden states.
+        intermediate_dim: Number of feed-forward neurons, or one number per block.
+        max_sequence_length: Largest sequence length that the position embeddings support, in tokens.
+        num_segments: Number of segments (sentence A, sentence B).
+        dropout: Dropout rate of the hidden states.
+        attention_dropout: Dropout rate of the attention probabilities.
+        activation: Feed-forward activation: "gelu" (exact), "gelu_tanh" or any Keras activation.
+        layer_norm_epsilon: Constant added to the variance of each layer normalization.
+        initializer_range: Standard deviation of the weight initialization.
+        similarity: Attention similarity: "dot", "cosine", "euclidean" or "gaussian".
+        extraction: Token elimination: None, "soft" (configuration search) or "hard" (shorter tensors).
+        gate: Gate of soft extraction: "visibility" or "scale".
+        retention: Retention configuration of hard extraction, or its values: integers count tokens, floats are
+            fractions of the tokens of each example.
+        retention_parameters: Retention parameters per block in soft extraction: the max length of the search.
+        retention_unit: Unit of the retention configuration found by soft extraction: "fraction" or "tokens".
+        retention_profile: Profile of soft extraction: "free" or "step" (`SoftExtraction`).
+        retention_jitter: Noise on the significance scores in hard extraction during training (`HardExtraction`).
+        head_dim: Dimension of each attention head; by default `hidden_dim` divided by `num_heads`.
 
     Example:
         >>> backbone = PowerBertBackbone(100, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16,
         ...                              extraction="hard", retention=(4, 1))
+        >>> backbone.count_params()
+        6200
     """
 
     def __init__(
         self,
         vocabulary_size: int,
         num_layers: int,
-        num_heads: int,
+        num_heads: int | Sequence[int],
         hidden_dim: int,
-        intermediate_dim: int,
+        intermediate_dim: int | Sequence[int],
         max_sequence_length: int = 512,
         num_segments: int = 2,
         dropout: float = 0.1,
@@ -152,11 +166,12 @@ class PowerBertBackbone(TextBackbone):
         similarity: str = "dot",
         extraction: str | None = None,
         gate: str = "visibility",
-        retention: Sequence[int | float] | None = None,
+        retention: Retention | Sequence[int | float] | None = None,
         retention_parameters: int | None = None,
         retention_unit: str = "fraction",
         retention_profile: str = "free",
         retention_jitter: float = 0.0,
+        head_dim: int | None = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -165,21 +180,29 @@ class PowerBertBackbone(TextBackbone):
         _check_choice("gate", gate, GATES)
         _check_choice("retention_unit", retention_unit, UNITS)
         _check_choice("retention_profile", retention_profile, PROFILES)
-        if extraction == "hard" and retention is None:
-            raise ValueError("extraction='hard' needs `retention`, one value a block")
-        if hidden_dim % num_heads:
-            raise ValueError(f"hidden_dim={hidden_dim} is not a multiple of num_heads={num_heads}")
-        if extraction == "hard" and retention is not None:
-            retention = check_retention(retention, num_layers, max_sequence_length)
+        heads, neurons = per_block(num_heads, num_layers), per_block(intermediate_dim, num_layers)
+        if head_dim is None and (hidden_dim % heads[0] or len(set(heads)) > 1):
+            raise ValueError(f"hidden_dim={hidden_dim} is not a multiple of num_heads={num_heads}: give head_dim")
+        configuration = None if retention is None else Retention.of(retention)
+        if extraction == "hard":
+            if configuration is None:
+                raise ValueError("extraction='hard' needs `retention`, one value per block")
+            configuration.checked(num_layers, max_sequence_length)
         parameters = retention_parameters or max_sequence_length
 
         def make_extraction(block: int) -> SoftExtraction | HardExtraction | None:
             if extraction == "soft":
                 return SoftExtraction(
-                    parameters, gate, retention_unit, retention_profile, dtype=dtype, name="extraction"
+                    parameters,
+                    gate,
+                    retention_unit,
+                    retention_profile,
+                    trainable=block < num_layers - 1,  # the last block keeps [CLS] alone
+                    dtype=dtype,
+                    name="extraction",
                 )
-            if extraction == "hard" and retention is not None and not keeps_all(retention[block]):
-                return HardExtraction(retention[block], retention_jitter, dtype=dtype, name="extraction")
+            if extraction == "hard" and configuration is not None and not configuration.keeps_all(block):
+                return HardExtraction(configuration.values[block], retention_jitter, dtype=dtype, name="extraction")
             return None
 
         # === Layers ===
@@ -196,8 +219,8 @@ class PowerBertBackbone(TextBackbone):
         )
         blocks = [
             EncoderBlock(
-                num_heads,
-                intermediate_dim,
+                heads[block],
+                neurons[block],
                 activation,
                 dropout,
                 attention_dropout,
@@ -206,6 +229,7 @@ class PowerBertBackbone(TextBackbone):
                 initializer_range,
                 extraction=make_extraction(block),
                 fades=extraction == "soft" and gate == "visibility" and block > 0,
+                head_dim=head_dim or hidden_dim // heads[block],
                 dtype=dtype,
                 name=f"block_{block}",
             )
@@ -222,11 +246,16 @@ class PowerBertBackbone(TextBackbone):
         # === Functional Model ===
         inputs = make_inputs()
         padding_mask = inputs["padding_mask"]
-        hidden_states = embeddings(inputs["token_ids"], inputs["segment_ids"])
-        visibility = ops.cast(padding_mask, hidden_states.dtype)
-        for block in blocks:
+        hidden_states = embeddings(inputs["token_ids"], inputs["segment_ids"])  # (batch, length, hidden)
+        visibility = ops.cast(padding_mask, hidden_states.dtype)  # (batch, length)
+        for block in blocks[:-1]:
+            # (batch, kept, hidden) and (batch, kept)
             hidden_states, visibility = block(hidden_states, visibility, padding_mask)
-        outputs = {"sequence_output": hidden_states, "pooled_output": pooler(hidden_states[:, 0, :])}
+        # No other token of the last block reaches the pooler. What computes them is left out of a compiled graph that
+        # does not use them, as that of a classifier.
+        sequence_output, _ = blocks[-1](hidden_states, visibility, padding_mask)  # (batch, kept, hidden)
+        cls_output, _ = blocks[-1](hidden_states, visibility, padding_mask, cls_alone=True)  # (batch, 1, hidden)
+        outputs = {"sequence_output": sequence_output, "pooled_output": pooler(cls_output[:, 0, :])}
         super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
 
         # === Config ===
@@ -237,76 +266,31 @@ class PowerBertBackbone(TextBackbone):
         self.dropout, self.attention_dropout, self.activation = dropout, attention_dropout, activation
         self.layer_norm_epsilon, self.initializer_range = layer_norm_epsilon, initializer_range
         self.similarity, self.extraction, self.gate = similarity, extraction, gate
-        self.retention = None if retention is None else tuple(retention)
+        self.retention = configuration
         self.retention_parameters, self.retention_unit = parameters, retention_unit
         self.retention_profile, self.retention_jitter = retention_profile, retention_jitter
+        self.head_dim = head_dim
 
     def get_config(self) -> dict[str, Any]:
         names = (
             "vocabulary_size num_layers num_heads hidden_dim intermediate_dim max_sequence_length num_segments "
             "dropout attention_dropout activation layer_norm_epsilon initializer_range similarity extraction gate "
-            "retention retention_parameters retention_unit retention_profile retention_jitter"
+            "retention retention_parameters retention_unit retention_profile retention_jitter head_dim"
         )
-        return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in names.split()},
+            "retention": None if self.retention is None else self.retention.to_json(),
+        }
 
     @property
-    def retention_variables(self) -> list[keras.Variable]:
-        """What soft extraction learns in every block: (parameters,), or (1,) with a step profile; else empty."""
-        return [extraction.retention for extraction in self._soft_extractions]
+    def search(self) -> ConfigurationSearch:
+        """The search for a retention configuration.
 
-    @property
-    def _soft_extractions(self) -> list[SoftExtraction]:
-        return [block.extraction for block in self.blocks if isinstance(block.extraction, SoftExtraction)]
-
-    def set_regularization(self, strength: float, words_per_example: float) -> None:
-        """Regularise the search with λ · Σ_j j · mass(j), mass counted in word-vectors. Call before compiling.
-
-        With unit "tokens" the mass is the sum of the parameters (Goyal et al. 2020, equation 3). With unit
-        "fraction" that sum is a share of all parameters, and the word-vectors it stands for depend on the example:
-        the mass of an average training example is taken, so that λ weighs one word-vector alike in both units.
-
-        Args:
-            strength: λ.
-            words_per_example: words of an average training example, `[CLS]` and `[SEP]` among them.
+        Raises:
+            ValueError: The encoder has no soft extraction.
         """
-        if self.retention_unit == "fraction":
-            strength = strength * words_per_example / self.retention_parameters
-        for number, variable in enumerate(self.retention_variables, start=1):
-            step_parameters = self.retention_parameters if self.retention_profile == "step" else None
-            variable.regularizer = RetentionMass(strength, number, step_parameters)
-
-    def set_cost_target(self, target: float, lengths: Sequence[int]) -> None:
-        """Let the search come to `target` times fewer FLOPs, in place of `set_regularization`. Call before compiling.
-
-        Args:
-            target: how many times fewer FLOPs than without elimination, over 1.
-            lengths: words of the training examples.
-        """
-        self.retention_variables[0].regularizer = CostTarget(self._soft_extractions, self._shape, lengths, target)
-
-    @property
-    def _shape(self) -> Shape:
-        return Shape.of(self.get_config(), num_classes=1)
-
-    def retention_masses(self) -> list[float]:
-        """Mass Σ_k r_j[k] of every block, each in [1, retention_parameters]."""
-        return [float(ops.convert_to_numpy(layer.retention_by_rank()).sum()) for layer in self._soft_extractions]
-
-    def searched_retention(self) -> Retention:
-        """The retention configuration that the search has arrived at.
-
-        The last block keeps ``[CLS]`` alone, whatever its mass: after its attention nothing else reaches the
-        classifier, so nothing is lost and its feed-forward layer runs on one word-vector.
-        """
-        masses = [*self.retention_masses()[:-1], 0.0]
-        return retention_from_masses(masses, self.retention_parameters, self.retention_unit)
-
-    def retention_at_speedup(self, target: float, lengths: Sequence[int]) -> Retention:
-        """As `searched_retention`, with all blocks keeping so much more or less that the target of FLOPs is met.
-
-        Args:
-            target: how many times fewer FLOPs than without elimination.
-            lengths: words of the training examples.
-        """
-        masses, unit = self.retention_masses(), self.retention_unit
-        return meet_speedup(masses, self.retention_parameters, unit, self._shape, lengths, target)
+        layers = [block.extraction for block in self.blocks if isinstance(block.extraction, SoftExtraction)]
+        if not layers:
+            raise ValueError(f"a search needs extraction='soft'. Received: extraction={self.extraction!r}")
+        return ConfigurationSearch(layers)

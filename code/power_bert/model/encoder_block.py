@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
+from power_bert.elimination.extraction import HardExtraction
+from power_bert.elimination.search import SoftExtraction
+from power_bert.elimination.significance import significance
 from power_bert.model.attention import HIDDEN_KEY_BIAS, SimilarityAttention
-from power_bert.model.extraction import HardExtraction, SoftExtraction
-from power_bert.model.significance import significance
 
 Tensor = Any
 _SMALLEST_VISIBILITY = 1e-6
 
 
 def activation_function(name: str) -> Any:
-    """Keras activation of that name; "gelu" is the exact GELU, "gelu_tanh" its tanh approximation."""
+    """Look up an activation by name: "gelu" is the exact GELU, "gelu_tanh" its tanh approximation, else Keras'."""
     if name in ("gelu", "gelu_tanh"):
         return partial(ops.gelu, approximate=name == "gelu_tanh")
     return keras.activations.get(name)
 
 
 def key_bias_of(visibility: Tensor, fades: bool) -> Tensor:
-    """Bias on the attention scores of each key, (batch, length), from its visibility in [0, 1].
+    """Compute the bias on the attention scores of each key from its visibility.
 
-    log v where soft extraction fades words (`fades`), so that attention to a key is multiplied by v;
-    without fading visibility is 0 or 1 and no logarithm is needed.
+    If soft extraction fades tokens the bias is log v, so that attention to a key is multiplied by v. Otherwise
+    visibility is 0 or 1, and no logarithm is needed.
+
+    Args:
+        visibility: Visibility v of each key in [0, 1], (batch, length).
+        fades: Whether visibility takes values between 0 and 1.
+
+    Returns:
+        Bias, (batch, length).
     """
     if not fades:
         return ops.where(visibility > 0, ops.zeros_like(visibility), HIDDEN_KEY_BIAS)
@@ -35,20 +43,34 @@ def key_bias_of(visibility: Tensor, fades: bool) -> Tensor:
     return ops.where(visibility > _SMALLEST_VISIBILITY, faded, HIDDEN_KEY_BIAS * ops.ones_like(faded))
 
 
+class UnitGates(NamedTuple):
+    """Factors on the outputs of the units of a block: 0 removes one.
+
+    Attributes:
+        heads: Factor of each attention head, (heads,).
+        neurons: Factor of each feed-forward neuron, (neurons,).
+    """
+
+    heads: Tensor
+    neurons: Tensor
+
+
 @keras.saving.register_keras_serializable(package="power_bert")
 class EncoderBlock(keras.layers.Layer):
-    """Differs from BERT's encoder block in the extraction between the attention's layer norm and the feed-forward.
+    """Encoder block that differs from BERT's in the extraction between its first layer norm and its feed-forward layer.
 
     Args:
-        num_heads: attention heads.
-        intermediate_dim: width of the feed-forward layer.
-        activation: of the feed-forward layer, see `activation_function`.
-        dropout: rate after attention and after the feed-forward.
-        attention_dropout: rate on the attention probabilities.
-        layer_norm_epsilon: added to the variance.
-        similarity: see `SimilarityAttention`.
-        extraction: None, a `SoftExtraction` or a `HardExtraction` layer.
-        fades: whether an earlier block may fade words (soft extraction with the visibility gate).
+        num_heads: Number of attention heads.
+        intermediate_dim: Inner dimension of the feed-forward layer.
+        activation: Activation of the feed-forward layer, a name of `activation_function`.
+        dropout: Dropout rate after attention and after the feed-forward layer.
+        attention_dropout: Dropout rate of the attention probabilities.
+        layer_norm_epsilon: Constant added to the variance of both layer normalizations.
+        similarity: Attention similarity, a name of `power_bert.model.similarity.SIMILARITIES`.
+        initializer_range: Standard deviation of the kernel initialization.
+        extraction: Extraction layer, `SoftExtraction` or `HardExtraction`; None keeps all tokens.
+        fades: Whether an earlier block may fade tokens (soft extraction with the visibility gate).
+        head_dim: Dimension of each attention head; by default the hidden dimension divided by `num_heads`.
     """
 
     def __init__(
@@ -63,6 +85,7 @@ class EncoderBlock(keras.layers.Layer):
         initializer_range: float = 0.02,
         extraction: SoftExtraction | HardExtraction | None = None,
         fades: bool = False,
+        head_dim: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,6 +93,7 @@ class EncoderBlock(keras.layers.Layer):
         self.dropout_rate, self.attention_dropout = dropout, attention_dropout
         self.layer_norm_epsilon, self.similarity = layer_norm_epsilon, similarity
         self.initializer_range, self.extraction, self.fades = initializer_range, extraction, fades
+        self.head_dim = head_dim
 
     def build(
         self, hidden_states_shape: tuple[int | None, ...], visibility_shape: Any = None, padding_mask_shape: Any = None
@@ -81,6 +105,7 @@ class EncoderBlock(keras.layers.Layer):
             self.similarity,
             self.attention_dropout,
             self.initializer_range,
+            self.head_dim,
             dtype=dtype,
             name="attention",
         )
@@ -101,42 +126,88 @@ class EncoderBlock(keras.layers.Layer):
         for layer in (self.attention_norm, self.intermediate, self.output_norm):
             layer.build(hidden_states_shape)
         self.output_projection.build((*hidden_states_shape[:-1], self.intermediate_dim))
-        if self.extraction is not None:
+        if self.extraction is not None and not self.extraction.built:  # a loaded configuration has built it
             self.extraction.build(hidden_states_shape)
         self.built = True
 
     def call(
-        self, hidden_states: Tensor, visibility: Tensor, padding_mask: Tensor, training: bool | None = None
+        self,
+        hidden_states: Tensor,
+        visibility: Tensor,
+        padding_mask: Tensor,
+        cls_alone: bool = False,
+        training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Encode.
+        """Encode hidden states.
 
         Args:
-            hidden_states: (batch, length, hidden).
-            visibility: how far each word-vector can be attended to, (batch, length): 1, 0 for padding.
-            padding_mask: of the whole input, int32 (batch, original length).
+            hidden_states: Hidden states, (batch, length, hidden).
+            visibility: How far each token can be attended to, (batch, length): 1, or 0 for padding.
+            padding_mask: Padding mask of the whole input, int32 (batch, original length).
+            cls_alone: Whether only ``[CLS]`` is encoded, exactly as with all tokens, and returned.
+            training: Whether dropout is active.
 
         Returns:
-            hidden states (batch, kept, hidden) and visibility (batch, kept).
+            Hidden states (batch, kept, hidden) and visibility (batch, kept).
         """
-        hidden_states, visibility, _ = self.encode(hidden_states, visibility, padding_mask, training)
+        hidden_states, visibility, _ = self.encode(
+            hidden_states, visibility, padding_mask, cls_alone, training=training
+        )
         return hidden_states, visibility
 
     def encode(
-        self, hidden_states: Tensor, visibility: Tensor, padding_mask: Tensor, training: bool | None = None
+        self,
+        hidden_states: Tensor,
+        visibility: Tensor,
+        padding_mask: Tensor,
+        cls_alone: bool = False,
+        gates: UnitGates | None = None,
+        training: bool | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `call`, with the attention probabilities (batch, heads, query, key) as third result."""
+        """Encode hidden states as `call` does, and also return the attention probabilities.
+
+        Args:
+            hidden_states: Hidden states, (batch, length, hidden).
+            visibility: How far each token can be attended to, (batch, length).
+            padding_mask: Padding mask of the whole input, int32 (batch, original length).
+            cls_alone: Whether only ``[CLS]`` is encoded.
+            gates: Factors on the outputs of heads and neurons; None for 1.
+            training: Whether dropout is active.
+
+        Returns:
+            Hidden states (batch, kept, hidden), visibility (batch, kept) and attention probabilities (batch, heads,
+            query, key).
+        """
         key_bias = key_bias_of(visibility, self.fades)
-        attended, probabilities = self.attention(hidden_states, key_bias, training=training)
-        hidden_states = self.attention_norm(hidden_states + self.dropout(attended, training=training))
-        if self.extraction is not None:
-            scores = significance(probabilities, visibility)
+        cls_alone = cls_alone or (isinstance(self.extraction, HardExtraction) and self.extraction.keeps_cls_alone)
+        queries = hidden_states[:, :1] if cls_alone else hidden_states  # (batch, query, hidden)
+        # (batch, query, hidden) and (batch, heads, query, key)
+        attended, probabilities = self.attention(
+            hidden_states, key_bias, queries, None if gates is None else gates.heads, training=training
+        )
+        hidden_states = self.attention_norm(queries + self.dropout(attended, training=training))
+        if cls_alone:
+            visibility = visibility[:, :1]
+        elif self.extraction is not None:
+            scores = significance(probabilities, visibility)  # (batch, length)
+            # (batch, kept, hidden) and (batch, kept)
             hidden_states, visibility = self.extraction(hidden_states, visibility, scores, padding_mask)
-        transformed = activation_function(self.activation)(self.intermediate(hidden_states))
-        transformed = self.dropout(self.output_projection(transformed), training=training)
+        transformed = activation_function(self.activation)(self.intermediate(hidden_states))  # (…, intermediate)
+        if gates is not None:
+            transformed = transformed * ops.cast(gates.neurons, transformed.dtype)
+        transformed = self.dropout(self.output_projection(transformed), training=training)  # (batch, kept, hidden)
         return self.output_norm(hidden_states + transformed), visibility, probabilities
 
-    def compute_output_spec(self, hidden_states: Any, visibility: Any, padding_mask: Any, training: Any = None) -> Any:
+    def compute_output_spec(
+        self, hidden_states: Any, visibility: Any, padding_mask: Any, cls_alone: bool = False, training: Any = None
+    ) -> Any:
         hidden_states = keras.KerasTensor(hidden_states.shape, self.compute_dtype)
+        if cls_alone:
+            batch, _, hidden_dim = hidden_states.shape
+            return (
+                keras.KerasTensor((batch, 1, hidden_dim), self.compute_dtype),
+                keras.KerasTensor((batch, 1), visibility.dtype),
+            )
         if self.extraction is None:
             return hidden_states, keras.KerasTensor(visibility.shape, visibility.dtype)
         return self.extraction.compute_output_spec(hidden_states, visibility, visibility, padding_mask)
@@ -154,6 +225,7 @@ class EncoderBlock(keras.layers.Layer):
             "initializer_range": self.initializer_range,
             "extraction": keras.saving.serialize_keras_object(self.extraction),
             "fades": self.fades,
+            "head_dim": self.head_dim,
         }
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What happens inside an encoder: hidden states and attention of every block, from one forward pass."""
+"""Hidden states and attention probabilities of every encoder block, from one forward pass."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class EncoderStates:
-    """Inner results of an encoder.
+    """Intermediate representations of an encoder.
 
     Attributes:
-        hidden: hidden states (batch, length, hidden): of the embeddings, then after each block.
-        attention: probabilities (batch, heads, query, key) of each block.
-        pooled: pooled output (batch, hidden).
+        hidden: Output of the embeddings, then hidden states after each block, (batch, length, hidden) each.
+        attention: Attention probabilities of each block, (batch, heads, query, key) each.
+        pooled: Pooled output, (batch, hidden).
     """
 
     hidden: tuple[Tensor, ...]
@@ -30,24 +30,51 @@ class EncoderStates:
 def encoder_states(
     backbone: PowerBertBackbone, inputs: dict[str, Tensor], training: bool | None = None
 ) -> EncoderStates:
-    """Run an encoder and keep what is inside.
+    """Run an encoder and keep its intermediate representations.
 
     Args:
-        backbone: without extraction, which makes the tensors of later blocks shorter.
-        inputs: as the backbone takes them.
-        training: whether dropout is active.
+        backbone: Encoder without extraction, which would shorten the tensors of later blocks.
+        inputs: Inputs of the backbone, int32 (batch, length) each.
+        training: Whether dropout is active.
 
     Raises:
-        ValueError: the backbone extracts.
+        ValueError: The backbone eliminates tokens.
     """
     if backbone.extraction is not None:
-        raise ValueError("the inner states of an encoder that extracts word-vectors cannot be compared")
+        raise ValueError("the hidden states of an encoder that eliminates tokens cannot be compared")
     padding_mask = inputs["padding_mask"]
     hidden_states = backbone.embeddings(inputs["token_ids"], inputs["segment_ids"], training=training)
     visibility = ops.cast(padding_mask, hidden_states.dtype)
     hidden, attention = [hidden_states], []
     for block in backbone.blocks:
-        hidden_states, visibility, probabilities = block.encode(hidden_states, visibility, padding_mask, training)
+        hidden_states, visibility, probabilities = block.encode(
+            hidden_states, visibility, padding_mask, training=training
+        )
         hidden.append(hidden_states)
         attention.append(probabilities)
     return EncoderStates(tuple(hidden), tuple(attention), backbone.pooler(hidden_states[:, 0, :]))
+
+
+def cls_states(
+    backbone: PowerBertBackbone, inputs: dict[str, Tensor], training: bool | None = None
+) -> tuple[Tensor, Tensor]:
+    """Run an encoder, with or without extraction, and keep the ``[CLS]`` state after each block.
+
+    Args:
+        backbone: Encoder.
+        inputs: Inputs of the backbone, int32 (batch, length) each.
+        training: Whether dropout is active.
+
+    Returns:
+        ``[CLS]`` states (batch, blocks, hidden), and the pooled output (batch, hidden).
+    """
+    padding_mask = inputs["padding_mask"]
+    hidden_states = backbone.embeddings(inputs["token_ids"], inputs["segment_ids"], training=training)
+    visibility = ops.cast(padding_mask, hidden_states.dtype)
+    states = []
+    for number, block in enumerate(backbone.blocks, start=1):
+        is_last = number == len(backbone.blocks)
+        # (batch, kept, hidden) and (batch, kept)
+        hidden_states, visibility = block(hidden_states, visibility, padding_mask, cls_alone=is_last, training=training)
+        states.append(hidden_states[:, 0, :])
+    return ops.stack(states, axis=1), backbone.pooler(states[-1])

@@ -1,4 +1,4 @@
-"""Masked language modelling on a PoWER-BERT encoder, as a keras-hub task."""
+"""Masked language modeling on a PoWER-BERT encoder, as a keras-hub task."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import keras
 import keras_hub
 from keras import ops
 
+from power_bert.elimination.extraction import gather_words
 from power_bert.model.backbone import BertEmbeddings, PowerBertBackbone
 from power_bert.model.encoder_block import activation_function
-from power_bert.model.extraction import gather_words
-from power_bert.model.preset import WholePreset
+from power_bert.model.preset import TaskPreset
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class MaskedLMHead(keras.layers.Layer):
-    """BERT's head (Devlin et al. 2019): dense, activation, layer norm, then the product with the token table.
+    """BERT's masked language modeling head: dense, activation, layer norm, then the product with the token embeddings.
 
-    Only the word-vectors at the positions asked for go through it: with 15 % masked, the product with the vocabulary,
-    which is most of a small model's arithmetic, costs a seventh.
+    Only the hidden states at the masked positions go through it. With 15 % of the tokens masked, the product with the
+    vocabulary, which is most of a small model's FLOPs, costs a seventh (Devlin et al. 2019).
 
     Args:
-        embeddings: whose token table is also the output projection.
-        activation: see `activation_function`.
-        layer_norm_epsilon: added to the variance.
-        initializer_range: standard deviation of the initial kernel.
+        embeddings: Embeddings whose token table is also the output projection.
+        activation: Activation after the dense layer, a name of `activation_function`.
+        layer_norm_epsilon: Constant added to the variance of the layer normalization.
+        initializer_range: Standard deviation of the kernel initialization.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class MaskedLMHead(keras.layers.Layer):
 
     @property
     def canonical_variables(self) -> dict[str, keras.Variable]:
-        """Its own variables under the names of `power_bert.model.checkpoints.masked_lm_head`."""
+        """Variables of the head under the names of `power_bert.model.checkpoints.masked_lm_head`."""
         return {
             "transform/kernel": self.transform.kernel,
             "transform/bias": self.transform.bias,
@@ -71,19 +71,19 @@ class MaskedLMHead(keras.layers.Layer):
         }
 
     def call(self, hidden_states: Tensor, positions: Tensor) -> Tensor:
-        """Predict the tokens at some positions.
+        """Predict the tokens at the given positions.
 
         Args:
-            hidden_states: (batch, length, hidden).
-            positions: int32 (batch, predictions).
+            hidden_states: Hidden states, (batch, length, hidden).
+            positions: Positions to predict, int32 (batch, predictions).
 
         Returns:
-            float32 logits (batch, predictions, vocabulary).
+            Logits, float32 (batch, predictions, vocabulary).
         """
-        selected = gather_words(hidden_states, positions)
+        selected = gather_words(hidden_states, positions)  # (batch, predictions, hidden)
         transformed = self.norm(activation_function(self.activation)(self.transform(selected)))
         table = ops.cast(self.embeddings.token, self.compute_dtype)
-        logits = ops.matmul(transformed, ops.transpose(table))
+        logits = ops.matmul(transformed, ops.transpose(table))  # (batch, predictions, vocabulary)
         return ops.cast(logits, "float32") + self.bias
 
     def compute_output_spec(self, hidden_states: Any, positions: Any) -> Any:
@@ -91,24 +91,25 @@ class MaskedLMHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
-class PowerBertMaskedLM(WholePreset, keras_hub.models.MaskedLM):
-    """A `PowerBertBackbone` that predicts masked tokens.
+class PowerBertMaskedLM(TaskPreset, keras_hub.models.MaskedLM):
+    """Masked language model on a `PowerBertBackbone`.
 
-    Inputs: those of the backbone and ``mask_positions``, int32 (batch, predictions). Outputs: float32 logits
-    (batch, predictions, vocabulary).
+    Inputs: those of the backbone and ``mask_positions``, int32 (batch, predictions). Output: logits, float32 (batch,
+    predictions, vocabulary).
 
     Args:
-        backbone: the encoder; without extraction, since eliminated word-vectors cannot be predicted.
+        backbone: Encoder without extraction, because eliminated tokens cannot be predicted.
+        preprocessor: Preprocessor saved with the model; None if only arrays are fed.
 
     Raises:
-        ValueError: the backbone eliminates word-vectors.
+        ValueError: The backbone eliminates tokens.
     """
 
     backbone_cls = PowerBertBackbone
 
     def __init__(self, backbone: PowerBertBackbone, preprocessor: Any = None, **kwargs: Any) -> None:
         if backbone.extraction is not None:
-            raise ValueError("masked language modelling needs all word-vectors: expected a backbone without extraction")
+            raise ValueError("masked language modeling needs all tokens: expected a backbone without extraction")
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -124,13 +125,3 @@ class PowerBertMaskedLM(WholePreset, keras_hub.models.MaskedLM):
         inputs = {**backbone.input, "mask_positions": keras.Input((None,), dtype="int32", name="mask_positions")}
         outputs = self.head(backbone(backbone.input)["sequence_output"], inputs["mask_positions"])
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-
-    # A preset holds the model, not the optimizer's two further copies of it.
-    def _not_in_task_weights(self) -> list[Any]:
-        return [*self.backbone._flatten_layers(), self.optimizer]
-
-    def save_task_weights(self, filepath: str) -> None:
-        keras.saving.save_weights(self, filepath, objects_to_skip=self._not_in_task_weights())
-
-    def load_task_weights(self, filepath: str) -> None:
-        keras.saving.load_weights(self, filepath, objects_to_skip=self._not_in_task_weights())

@@ -1,4 +1,4 @@
-"""Tokenizer and preprocessor of the classifier as keras-hub layers, on the one tokenizer of the project."""
+"""Tokenizer and preprocessor of the classifier as keras-hub layers around the project's WordPiece tokenizer."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from keras_hub.src.utils.tensor_utils import in_tf_function
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.preset import WholePreset
 from power_bert.model.text_backbone import INPUT_NAMES
-from power_bert.text.batches import pad_batch
 from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.text.tokenizer_settings import TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary, read_vocabulary
+from power_bert_runtime.padding import pad_batch
+from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
 VOCABULARY_FILE = "vocabulary.txt"
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class PowerBertTokenizer(WholePreset, keras_hub.tokenizers.Tokenizer):
-    """BERT's WordPiece as a keras-hub tokenizer; differs from keras-hub's in stripping accents, as BERT does.
+    """BERT's WordPiece tokenizer for keras-hub; unlike keras-hub's own it strips accents, as BERT does.
 
     Args:
-        vocabulary: Tokens in the order of their ids, a `Vocabulary` where the tokenizer has settings of its own; None
-            where a preset or a ``.keras`` file brings them.
-        lowercase: Whether the vocabulary is uncased; None takes what the settings say.
-        settings: Further settings, as `TokenizerSettings.to_json` writes them; None takes those of the vocabulary.
+        vocabulary: Tokens in the order of their ids, or a `Vocabulary` if the tokenizer has settings of its own; None
+            if a preset or a ``.keras`` file supplies them.
+        lowercase: Whether the vocabulary is uncased; None uses the settings.
+        settings: Further settings, in the form of `TokenizerSettings.to_json`; None uses those of the vocabulary.
     """
 
     backbone_cls = PowerBertBackbone
@@ -55,18 +55,18 @@ class PowerBertTokenizer(WholePreset, keras_hub.tokenizers.Tokenizer):
 
     @property
     def lowercase(self) -> bool:
-        """Whether texts are lower-cased."""
+        """Whether texts are lowercased."""
         return self.settings.lowercase
 
     def tokenize(self, inputs: str | Sequence[str]) -> np.ndarray | list[np.ndarray]:
-        """Token ids of a text or of each text, with ``[CLS]`` and ``[SEP]``, not padded."""
+        """Tokenize one text or each text: token ids with ``[CLS]`` and ``[SEP]``, int32 (length,), without padding."""
         if isinstance(inputs, str):
             return self.tokenize([inputs])[0]
         return list(self.word_pieces.encode(list(inputs), None, 2**20).token_ids)
 
     @property
     def word_pieces(self) -> WordPieceTokenizer:
-        """The plain tokenizer inside."""
+        """WordPiece tokenizer that this layer wraps."""
         if self._word_pieces is None:
             raise ValueError("the tokenizer has no vocabulary yet: pass `vocabulary` or load a preset")
         return self._word_pieces
@@ -91,15 +91,18 @@ class PowerBertTokenizer(WholePreset, keras_hub.tokenizers.Tokenizer):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class PowerBertTextClassifierPreprocessor(WholePreset, keras_hub.models.Preprocessor):
-    """Raw texts, or pairs of texts, to the three inputs of the model, padded to the longest of the batch.
+    """Preprocessor from raw texts or text pairs to the three model inputs, padded to the longest of the batch.
 
     Args:
-        tokenizer: a `PowerBertTokenizer`.
-        sequence_length: word pieces at most; longer texts are cut.
+        tokenizer: Tokenizer of the model.
+        sequence_length: Max length in tokens; longer texts are truncated.
 
     Example:
-        >>> preprocessor(["one sentence", "another one"])  # single sentences
-        >>> preprocessor((["a first one"], ["its second one"]), None)  # pairs; a lone tuple is (texts, labels)
+        >>> preprocessor = classifier.preprocessor
+        >>> inputs = preprocessor(["one sentence", "another one"])  # single sentences
+        >>> sorted(inputs), inputs["token_ids"].shape[0]
+        (['padding_mask', 'segment_ids', 'token_ids'], 2)
+        >>> inputs = preprocessor((["a first one"], ["its second one"]), None)  # pairs; a lone tuple is (texts, labels)
     """
 
     backbone_cls = PowerBertBackbone
@@ -125,7 +128,7 @@ class PowerBertTextClassifierPreprocessor(WholePreset, keras_hub.models.Preproce
         return pad_batch(encoded, np.arange(len(encoded)), int(encoded.lengths.max(initial=1)))
 
     def _encode_in_graph(self, parts: tuple[Any, ...]) -> dict[str, Any]:
-        """The same inside a tf.data pipeline, where texts are symbolic."""
+        """Encode inside a tf.data pipeline, where texts are symbolic."""
         import tensorflow as tf
 
         def encode(*texts: np.ndarray) -> list[np.ndarray]:
@@ -146,7 +149,7 @@ def _optional_texts(texts: Any) -> list[str] | None:
 
 
 def _texts(texts: Any) -> list[str]:
-    """Python strings from one string, a list, a NumPy array or an eager tensor of strings or UTF-8 bytes."""
+    """Convert a string, a list, a NumPy array or an eager tensor of strings or UTF-8 bytes to Python strings."""
     if hasattr(texts, "numpy"):
         texts = texts.numpy()
     if isinstance(texts, str | bytes):

@@ -1,10 +1,11 @@
-"""Presets of this project: written with a manifest, and loaded whole or not at all.
+"""Presets of this project: saved with a manifest, and loaded completely or not at all.
 
-keras-hub starts a weight at random where a preset has no file for it, and says nothing.
+If a preset has no file for a weight, keras-hub initializes the weight at random without a warning.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,19 +16,19 @@ import numpy as np
 from keras import ops
 
 from power_bert.errors import UserError
-from power_bert.folder_manifest import write_manifest
 from power_bert.model.checkpoints.location import locate_checkpoint
-from power_bert.parsing import parse_json, parsing
+from power_bert.storage.folder_manifest import write_manifest
+from power_bert_runtime.parsing import parse_json, parsing
 
 _BACKBONE_WEIGHTS = ("model.weights.h5", "model.weights.json")
 _TASK_WEIGHTS = "task.weights.h5"
-# What a preset holds of the objects that can be loaded from it.
+# Descriptions of the objects that can be loaded from a preset.
 _DESCRIPTIONS = ("config.json", "task.json", "preprocessor.json", "tokenizer.json")
 _REMEDY = "Restore it, or make the model again"
 
 
 class WholePreset:
-    """Mixin before a class of keras-hub that can be saved to and loaded from a preset folder."""
+    """Mixin for a keras-hub class that can be saved to and loaded from a preset folder."""
 
     def save_to_preset(self, preset_dir: str, **kwargs: Any) -> None:
         """Save as keras-hub does, then write the manifest of the whole folder."""
@@ -36,20 +37,17 @@ class WholePreset:
 
     @classmethod
     def from_preset(cls, preset: str, **kwargs: Any) -> Self:
-        """Load as keras-hub does, but never with a file that is not what was written, or a weight left at random.
+        """Load as keras-hub does, but fail if a file was altered or a weight would stay random.
 
         Args:
-            preset: Folder, or what else `locate_checkpoint` takes. It may hold any class of this project that can
-                stand for this one, such as a classifier on the backbone of a student.
-            kwargs: As of keras-hub's method. With `load_weights=False` all weights are random, with `num_classes`
-                those of the head.
+            preset: Folder, or another form that `locate_checkpoint` accepts. It may hold any subclass, such as a
+                classifier on the backbone of a student.
+            kwargs: Arguments of keras-hub's `from_preset`. With `load_weights=False` all weights are random, with
+                `num_classes` those of the head.
 
         Raises:
-            UserError: A file is missing, cut, altered or damaged; the message names it.
+            UserError: A file is missing, truncated, altered or damaged; the message names it.
         """
-        import power_bert.model.masked_lm
-        import power_bert.model.students  # noqa: F401 (both register their classes)
-
         folder = locate_checkpoint(preset)
         described = [folder / name for name in _DESCRIPTIONS if (folder / name).is_file()]
         for path in described:
@@ -64,18 +62,48 @@ class WholePreset:
         return loaded
 
 
+class TaskPreset(WholePreset):
+    """Mixin for a keras-hub task; a preset holds the model without the optimizer's two further copies of it."""
+
+    def _skipped_objects(self) -> list[Any]:
+        return [*self.backbone._flatten_layers(), self.optimizer]  # type: ignore[attr-defined]
+
+    def save_task_weights(self, filepath: str) -> None:
+        """Save the weights of the task outside its backbone."""
+        keras.saving.save_weights(self, filepath, objects_to_skip=self._skipped_objects())
+
+    def load_task_weights(self, filepath: str) -> None:
+        """Load the weights of the task outside its backbone."""
+        keras.saving.load_weights(self, filepath, objects_to_skip=self._skipped_objects())
+
+
 def _check_description(path: Path) -> None:
-    """Raise a UserError where a file of a preset does not describe an object of a known class."""
+    """Raise a UserError if a file of a preset does not describe an object of a known class."""
     values = parse_json(path.read_bytes(), path, advice=_REMEDY)
     with parsing(path, "the description of a model", _REMEDY):
+        _import_modules(values)
         if keras.saving.get_registered_object(values["registered_name"]) is None:
             raise ValueError(f"unknown class {values['registered_name']!r}")
         if not isinstance(values["config"], dict):
             raise TypeError("its config is no JSON object")
 
 
+def _import_modules(values: Any) -> None:
+    """Import the modules of this package that a description names, to register their classes with Keras.
+
+    Keras imports only its own modules.
+    """
+    if isinstance(values, dict):
+        if str(values.get("module")).startswith("power_bert.model."):
+            importlib.import_module(values["module"])
+        values = list(values.values())
+    if isinstance(values, list):
+        for value in values:
+            _import_modules(value)
+
+
 def _description_of(cls: type, folder: Path) -> Path:
-    """The file of a preset that describes an object of a class."""
+    """Return the file of a preset that describes an object of a class."""
     if issubclass(cls, keras_hub.models.Task) and (folder / "task.json").is_file():
         return folder / "task.json"
     if issubclass(cls, keras_hub.tokenizers.Tokenizer):
@@ -84,12 +112,12 @@ def _description_of(cls: type, folder: Path) -> Path:
 
 
 def load_weights(model: Any, folder: Path, with_head: bool = True) -> None:
-    """Fill all weights of a backbone, or of a task and its backbone, from the files of a preset.
+    """Load all weights of a backbone, or of a task and its backbone, from the files of a preset.
 
     Args:
         model: A backbone or task of keras-hub, built with random weights.
-        folder: Preset.
-        with_head: Whether the weights of a task outside its backbone are filled, too.
+        folder: Preset folder.
+        with_head: Whether to load the weights of a task outside its backbone.
 
     Raises:
         UserError: A file is missing or does not fit the model, or a weight is in none of them.
@@ -100,7 +128,7 @@ def load_weights(model: Any, folder: Path, with_head: bool = True) -> None:
     backbone_file = next(
         (folder / name for name in _BACKBONE_WEIGHTS if (folder / name).is_file()), folder / _BACKBONE_WEIGHTS[0]
     )
-    # Whatever the files leave out stays NaN.
+    # A weight that the files leave out stays NaN, which `_fill` detects.
     for weight in filter(_is_float, [*backbone.weights, *head]):
         weight.assign(np.full(weight.shape, np.nan, "float32"))
     if head:
@@ -109,7 +137,7 @@ def load_weights(model: Any, folder: Path, with_head: bool = True) -> None:
 
 
 def _fill(load: Callable[[str], None], weights: Sequence[keras.Variable], path: Path) -> None:
-    """Load a file of weights, and raise a UserError where that does not give each of `weights` a finite value."""
+    """Load a weights file; raise a UserError unless it gives each of `weights` a finite value."""
     if not path.is_file():
         raise UserError(f"{path}: missing, so {len(weights)} weights would be random. {_REMEDY}")
     with parsing(path, "the weights of the model that the preset describes", _REMEDY):
@@ -120,5 +148,5 @@ def _fill(load: Callable[[str], None], weights: Sequence[keras.Variable], path: 
 
 
 def _is_float(weight: keras.Variable) -> bool:
-    """Whether a weight can be NaN; whole numbers are those of quantized layers."""
+    """Return whether a weight can be NaN; integer weights are those of quantized layers."""
     return "float" in str(weight.dtype)

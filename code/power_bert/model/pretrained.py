@@ -1,35 +1,36 @@
-"""From a pretrained checkpoint of any kind to a classifier that is ready for fine-tuning."""
+"""Load a pretrained checkpoint of any supported format into a classifier that is ready for fine-tuning."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from power_bert.elimination.configuration import KeptUnits
 from power_bert.errors import UserError, shorten
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import Checkpoint, checkpoint_kind, locate_checkpoint, read_checkpoint
-from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits
-from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
+from power_bert.model.checkpoints.checkpoint_vocabulary import check_vocabulary_fits
+from power_bert.model.narrowing import sliced_weights
+from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.text_backbone import TextBackbone
-from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.text.tokenizer_settings import TokenizerSettings
+from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """An encoder with its tokenizer.
+    """Pretrained encoder with its tokenizer.
 
     Attributes:
-        backbone: The encoder.
-        tokenizer: Its tokenizer.
-        notes: What the user should know about how it was loaded.
-        random_weights: Weights that the checkpoint does not have, by their canonical names.
+        backbone: Encoder.
+        tokenizer: Tokenizer of the encoder.
+        notes: Remarks for the user about how it was loaded.
+        random_weights: Canonical names of the weights that the checkpoint lacks, which are random.
     """
 
     backbone: PowerBertBackbone
@@ -39,7 +40,7 @@ class Pretrained:
 
 
 def canonical_variables(backbone: PowerBertBackbone) -> dict[str, keras.Variable]:
-    """The variables of an encoder under the canonical names of `power_bert.model.checkpoints`."""
+    """Map the canonical names of `power_bert.model.checkpoints` to the variables of an encoder."""
     embeddings = backbone.embeddings
     variables = {
         "embeddings/token": embeddings.token,
@@ -65,7 +66,7 @@ def canonical_variables(backbone: PowerBertBackbone) -> dict[str, keras.Variable
 
 
 def backbone_from_checkpoint(checkpoint: Checkpoint, **changes: Any) -> PowerBertBackbone:
-    """An encoder with the checkpoint's architecture and weights; `changes` are further constructor arguments."""
+    """Build an encoder with the checkpoint's architecture and weights; `changes` override constructor arguments."""
     backbone = PowerBertBackbone(**{**dataclasses.asdict(checkpoint.architecture), **changes})
     for name, variable in canonical_variables(backbone).items():
         if name in checkpoint.weights:
@@ -80,17 +81,17 @@ def load_pretrained(
     cased: bool | None = None,
     **changes: Any,
 ) -> Pretrained:
-    """Load a checkpoint of any kind, a preset of our own among them.
+    """Load a checkpoint of any supported format, presets of this project included.
 
     Args:
-        checkpoint_path: TF1 prefix, Hugging Face folder, keras-hub preset, ``hf://…`` or a preset of ours.
-        bert_config_path: configuration, where it does not lie beside the checkpoint.
-        vocab_path: vocabulary, where it does not lie beside the checkpoint.
-        cased: whether the vocabulary is cased; None asks the checkpoint.
-        changes: arguments of `PowerBertBackbone` that replace the checkpoint's.
+        checkpoint_path: TF1 prefix, Hugging Face folder, keras-hub preset, ``hf://…`` or a preset of this project.
+        bert_config_path: Path of the configuration if it is not beside the checkpoint.
+        vocab_path: Path of the vocabulary if it is not beside the checkpoint.
+        cased: Whether the vocabulary is cased; None reads it from the checkpoint.
+        changes: Arguments of `PowerBertBackbone` that replace the checkpoint's.
 
     Raises:
-        UserError: a file is missing, damaged or does not fit the others.
+        UserError: A file is missing, damaged or does not fit the others.
     """
     location = locate_checkpoint(checkpoint_path)
     if checkpoint_kind(location) == "power_bert":
@@ -125,7 +126,7 @@ def _load_own_preset(location: Path, changes: dict[str, Any]) -> Pretrained:
 
 
 def check_tokenizer_fits(preset: Path, backbone: TextBackbone, tokenizer: PowerBertTokenizer) -> None:
-    """Raise a UserError where the vocabulary of a preset is not that of its encoder."""
+    """Raise a UserError if the vocabulary of a preset is not that of its encoder."""
     source = f"{preset}: the vocabulary"
     check_vocabulary_fits(tokenizer.get_vocabulary(), source, backbone.vocabulary_size, "the encoder there")
 
@@ -165,74 +166,49 @@ def _similarity_notes(pretrained: str, loaded: str) -> list[str]:
     ]
 
 
-def rebuild_backbone(backbone: PowerBertBackbone, **changes: Any) -> PowerBertBackbone:
-    """The same encoder, weights included, with other constructor arguments (extraction, retention, gate …)."""
+def rebuild_backbone(
+    backbone: PowerBertBackbone, kept: Sequence[KeptUnits] | None = None, **changes: Any
+) -> PowerBertBackbone:
+    """Copy an encoder, weights included, with other constructor arguments (extraction, retention, gate …).
+
+    Args:
+        backbone: Encoder.
+        kept: Heads and neurons that each block keeps; None keeps all.
+        changes: Constructor arguments that differ.
+    """
+    if kept is not None:
+        changes["num_heads"], changes["intermediate_dim"] = (
+            tuple(len(getattr(units, name)) for units in kept) for name in ("heads", "neurons")
+        )
+        changes["head_dim"] = backbone.blocks[0].attention.head_dim
     config = {**backbone.get_config(), **changes}
     config.pop("name")
     twin = PowerBertBackbone.from_config(config)
-    _copy_weights(backbone, twin)
+    _copy_weights(backbone, twin, {} if kept is None else sliced_weights(backbone, kept))
     return twin
 
 
-def rebuild_classifier(classifier: PowerBertTextClassifier, **changes: Any) -> PowerBertTextClassifier:
-    """The same classifier, weights included, on `rebuild_backbone(classifier.backbone, **changes)`."""
-    twin = PowerBertTextClassifier(
-        rebuild_backbone(classifier.backbone, **changes),
-        classifier.num_classes,
-        classifier.preprocessor,
-        classifier.labels,
-        classifier.dropout,
-    )
-    twin.output_dense.kernel.assign(classifier.output_dense.kernel)
-    twin.output_dense.bias.assign(classifier.output_dense.bias)
-    return twin
+def _copy_weights(source: PowerBertBackbone, target: PowerBertBackbone, replaced: Mapping[int, np.ndarray]) -> None:
+    """Copy all weights except retention parameters (soft extraction) and, if the similarity differs, its scales.
 
-
-def without_elimination(classifier: PowerBertTextClassifier) -> PowerBertTextClassifier:
-    """The same weights with nothing eliminated."""
-    return rebuild_classifier(classifier, extraction=None, retention=None)
-
-
-def _copy_weights(source: PowerBertBackbone, target: PowerBertBackbone) -> None:
-    """Copy all weights but retention parameters (soft extraction has them) and the scales of another similarity."""
+    Args:
+        source: Encoder to copy from.
+        target: Encoder to copy into.
+        replaced: `id` of a variable of `source` → the values that `target` gets instead of its own.
+    """
     left_out = ("/retention",) if source.similarity == target.similarity else ("/retention", "/similarity_scale")
     stored, wanted = (
         [weight for weight in model.weights if not weight.path.endswith(left_out)] for model in (source, target)
     )
     for weight, value in zip(wanted, stored, strict=True):
-        weight.assign(value)
+        weight.assign(replaced.get(id(value), value))
 
 
 def check_max_length(max_length: int, backbone: PowerBertBackbone) -> None:
-    """Raise a UserError where `max_length` is over the positions that the checkpoint knows."""
+    """Raise a UserError if `max_length` exceeds the number of position embeddings of the checkpoint."""
     positions = backbone.max_sequence_length
     if max_length > positions:
         raise UserError(
             f"MAX_LENGTH={max_length} is over the {positions} positions that the checkpoint knows; "
             f"set MAX_LENGTH to {positions} or less"
         )
-
-
-def build_classifier(
-    pretrained: Pretrained, num_classes: int, labels: Sequence[str] | None, max_length: int
-) -> PowerBertTextClassifier:
-    """A classifier with a new head on a pretrained encoder.
-
-    Raises:
-        UserError: `max_length` is over the checkpoint's positions.
-    """
-    check_max_length(max_length, pretrained.backbone)
-    preprocessor = PowerBertTextClassifierPreprocessor(pretrained.tokenizer, max_length)
-    return PowerBertTextClassifier(pretrained.backbone, num_classes, preprocessor, labels)
-
-
-def tokenizer_of(classifier: PowerBertTextClassifier) -> PowerBertTokenizer:
-    """The tokenizer inside a classifier that takes raw strings."""
-    if classifier.preprocessor is None:
-        raise ValueError("the classifier has no preprocessor, so it has no tokenizer")
-    return classifier.preprocessor.tokenizer
-
-
-def plain_tokenizer(classifier: PowerBertTextClassifier) -> WordPieceTokenizer:
-    """The plain tokenizer inside a classifier that takes raw strings."""
-    return tokenizer_of(classifier).word_pieces

@@ -1,4 +1,4 @@
-"""The names of the students and the settings with which each usually trains well; needs no Keras."""
+"""Names of the students and default training settings of each kind; does not import Keras."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 
 from power_bert.errors import UserError
-from power_bert.settings import ADAMW_EPSILON
 
+# Default AdamW epsilon, as in BERT.
+ADAMW_EPSILON = 1e-6
 BERT = "bert"
-# Name → blocks, hidden dimension; Turc et al. (2019, arXiv 1908.08962), whose heads are 64 wide and whose feed-forward
-# layers are 4 times the hidden dimension.
+# Name → blocks, hidden dimension (Turc et al. 2019, arXiv 1908.08962). There the head dimension is 64, and the
+# feed-forward layers have 4 times the hidden dimension.
 BERT_SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512)}
 _HEAD_DIM = 64
 _WIDENING = 4
@@ -19,16 +20,16 @@ _BLOCKS_AND_HIDDEN = re.compile(r"([1-9][0-9]?)x([1-9][0-9]{0,3})")
 
 @dataclass(frozen=True)
 class StudentDefaults:
-    """Settings of a kind of student where the user gives none.
+    """Default training settings of one kind of student.
 
     Attributes:
-        learning_rate: peak rate of AdamW.
-        epochs: passes over the training data.
-        batch_size: examples of a batch.
-        max_length: word pieces of an example at most; None takes the task's.
-        epsilon: of AdamW, added to the root of the mean squared gradient.
-        alpha: weight of the true labels against the teachers.
-        temperature: of soft labels.
+        learning_rate: Peak learning rate of AdamW.
+        epochs: Number of passes over the training data.
+        batch_size: Examples per batch.
+        max_length: Max length in tokens; None uses the task's.
+        epsilon: AdamW epsilon, added to the root of the mean squared gradient.
+        alpha: Weight of the true labels against the soft labels; a schedule.
+        temperature: Temperature of the soft labels; a schedule.
     """
 
     learning_rate: float
@@ -36,19 +37,19 @@ class StudentDefaults:
     batch_size: int = 32
     max_length: int | None = None
     epsilon: float = ADAMW_EPSILON
-    alpha: str = "0.1"
-    temperature: str = "2"
+    alpha: float = 0.1
+    temperature: float = 2.0
 
 
-# Bags of word pieces have no positions: a longer text costs them next to nothing.
+# Bag-of-tokens students have no positions: long texts cost them almost nothing, hence max length 512.
 STUDENT_DEFAULTS: dict[str, StudentDefaults] = {
     BERT: StudentDefaults(learning_rate=3e-4, epochs=6),
     "bilstm": StudentDefaults(learning_rate=3e-3, epochs=8),
     "cnn": StudentDefaults(learning_rate=1e-3, epochs=8),
-    # AdamW moves the weights of rare and of frequent word pieces equally far, and a linear model then learns the rare
-    # ones by heart. A large epsilon lets the size of the gradient count. What a linear model cannot follow of softer
-    # labels costs it more than they teach it.
-    "linear": StudentDefaults(5e-2, epochs=15, max_length=512, epsilon=1e-3, alpha="0.5", temperature="1"),
+    # AdamW moves the weights of rare and of frequent tokens equally far, and a linear model then overfits to the rare
+    # ones. A large epsilon lets the size of the gradient count. Soft labels that a linear model cannot fit cost it more
+    # than they teach it, hence the higher alpha and the lower temperature.
+    "linear": StudentDefaults(5e-2, epochs=15, max_length=512, epsilon=1e-3, alpha=0.5, temperature=1.0),
     "mlp": StudentDefaults(learning_rate=1e-3, epochs=10, max_length=512),
 }
 STUDENT_NAMES = (
@@ -59,10 +60,10 @@ STUDENT_NAMES = (
 
 
 def kind_of(student: str) -> str:
-    """The kind of a student's name: "bert" of "bert-tiny".
+    """Return the kind of a student, such as "bert" for "bert-tiny".
 
     Raises:
-        UserError: there is no such student; lists the choices.
+        UserError: The student is unknown; the message lists the choices.
     """
     kind, _, size = student.partition("-")
     if kind not in STUDENT_DEFAULTS or (kind == BERT) != bool(size):
@@ -73,15 +74,15 @@ def kind_of(student: str) -> str:
 
 
 def student_defaults(student: str) -> StudentDefaults:
-    """The defaults of a student's kind; UserError where there is no such student."""
+    """Return the defaults of a student's kind; raises a UserError if the student is unknown."""
     return STUDENT_DEFAULTS[kind_of(student)]
 
 
 def bert_size(text: str) -> dict[str, int]:
-    """Constructor arguments from a name ("tiny") or from blocks × hidden dimension ("3x192").
+    """Return constructor arguments for a name ("tiny") or for blocks × hidden dimension ("3x192").
 
     Raises:
-        UserError: neither.
+        UserError: The size is neither, or its heads do not divide the hidden dimension.
     """
     match = _BLOCKS_AND_HIDDEN.fullmatch(text)
     if text not in BERT_SIZES and match is None:

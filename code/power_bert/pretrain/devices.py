@@ -1,4 +1,4 @@
-"""One device or several that train together, each with a share of every batch and a copy of the weights."""
+"""Data-parallel training on one or several devices, each with a part of every batch and a copy of the weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from power_bert.errors import UserError
 
 @contextmanager
 def training_devices(count: int) -> Iterator[None]:
-    """Inside, models are made and trained on `count` devices: tf.distribute on TensorFlow, keras.distribution on JAX.
+    """Build and train models on `count` devices inside: tf.distribute on TensorFlow, keras.distribution on JAX.
 
     Raises:
-        UserError: There are not so many.
+        UserError: There are fewer devices.
     """
     if count == 1:
         yield

@@ -1,4 +1,4 @@
-"""Which tokens of a record are masked, and what stands there instead (Devlin et al. 2019, appendix A.1). Pure NumPy."""
+"""Token masking for masked language modeling (Devlin et al. 2019, appendix A.1), in NumPy."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 
 from power_bert.text.tokenizer import WordPieceTokenizer
 
-# Of the chosen tokens: this share becomes [MASK], the next one a random token; the rest stay as they are.
+# Fractions of the selected tokens that become [MASK] and a random token. The others keep their token.
 _MASKED, _REPLACED = 0.8, 0.1
 
 
 @dataclass(frozen=True)
 class MaskedRecords:
-    """A batch of masked language modelling.
+    """Batch of masked records.
 
     Attributes:
-        token_ids: int32 (batch, length), with [MASK] and random tokens in it.
-        padding_mask: int32 (batch, length), 1 for a token.
-        positions: int32 (batch, predictions), rising; of the chosen tokens.
-        labels: int32 (batch, predictions), the tokens that stood there.
-        weights: float32 (batch, predictions), 1; 0 where a record has fewer tokens to choose from.
+        token_ids: Token ids after masking, int32 (batch, length).
+        padding_mask: 1 for a token, 0 for padding, int32 (batch, length).
+        positions: Positions of the selected tokens, ascending, int32 (batch, predictions).
+        labels: Original token ids at these positions, int32 (batch, predictions).
+        weights: 1, or 0 if the record has fewer tokens to select, float32 (batch, predictions).
     """
 
     token_ids: np.ndarray
@@ -32,14 +32,14 @@ class MaskedRecords:
 
 
 class Masker:
-    """Masks records; the same number of tokens in each, so that all batches have one shape.
+    """Masker that selects the same number of tokens in each record, so that all batches have one shape.
 
     Args:
-        tokenizer: of the corpus.
-        length: tokens of a record.
-        rate: share of a record's tokens, [CLS] and [SEP] aside, that are chosen.
-        whole_words: choose all word pieces of a word or none; a word that does not fit into the number any more is
-            left out, so a few fewer are chosen.
+        tokenizer: Tokenizer of the corpus.
+        length: Sequence length of a record, in tokens.
+        rate: Fraction of a record's tokens, except [CLS] and [SEP], that are selected.
+        whole_words: Whether to select all tokens of a word or none (whole word masking). A word that exceeds the
+            number of predictions is left out, so slightly fewer tokens are selected.
     """
 
     def __init__(self, tokenizer: WordPieceTokenizer, length: int, rate: float, whole_words: bool) -> None:
@@ -53,18 +53,18 @@ class Masker:
         self._replacements = np.flatnonzero(~self._is_special).astype(np.int32)
 
     def mask(self, records: np.ndarray, generator: np.random.Generator) -> MaskedRecords:
-        """Chooses and masks.
+        """Select and mask tokens.
 
         Args:
-            records: (batch, length), token ids.
-            generator: decides everything: the same state gives the same batch.
+            records: Token ids, (batch, length).
+            generator: Random generator; the same state gives the same batch.
         """
         token_ids = records.astype(np.int32)
-        priority = self._priority(token_ids, generator)
-        chosen = np.argsort(-priority, axis=1, kind="stable")[:, : self.predictions]
+        priority = self._priority(token_ids, generator)  # (batch, length)
+        chosen = np.argsort(-priority, axis=1, kind="stable")[:, : self.predictions]  # (batch, predictions)
         is_chosen = np.take_along_axis(priority, chosen, axis=1) >= 0
         if self.whole_words:
-            is_chosen &= ~self._is_cut(token_ids, chosen)
+            is_chosen &= ~self._is_partial(token_ids, chosen)
         order = np.argsort(np.where(is_chosen, chosen, token_ids.shape[1]), axis=1, kind="stable")
         positions = np.take_along_axis(chosen, order, axis=1)
         weights = np.take_along_axis(is_chosen, order, axis=1)
@@ -75,34 +75,34 @@ class Masker:
         return MaskedRecords(token_ids, padding_mask, positions.astype(np.int32), labels, weights.astype(np.float32))
 
     def _priority(self, token_ids: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Random numbers, (batch, length): the highest are chosen; -1 for special tokens; one number a word."""
+        """Draw a priority per token, (batch, length): -1 for special tokens, equal within a word for whole words."""
         priority = generator.random(token_ids.shape)
         if self.whole_words:
             priority = np.take_along_axis(priority, self._words(token_ids), axis=1)
         return np.where(self._is_special[token_ids], -1.0, priority)
 
     def _words(self, token_ids: np.ndarray) -> np.ndarray:
-        """The number of each token's word in its record, (batch, length)."""
+        """Return the index of each token's word in its record, (batch, length)."""
         continues = self._continues[token_ids]
         continues[:, 0] = False
         continues[:, 1:] &= ~self._is_special[token_ids[:, :-1]]
         return np.cumsum(~continues, axis=1) - 1
 
-    def _is_cut(self, token_ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """Whether a chosen token belongs to a word of which not all word pieces are among the chosen."""
-        # Every word of the batch has a number of its own.
+    def _is_partial(self, token_ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Return whether a selected token's word is only partly selected, (batch, predictions)."""
+        # Unique word indices within the batch, (batch, length).
         words = self._words(token_ids) + np.arange(len(token_ids))[:, None] * token_ids.shape[1]
         words_of_chosen = np.take_along_axis(words, chosen, axis=1)
         pieces, chosen_pieces = (np.bincount(each.ravel(), minlength=words.size) for each in (words, words_of_chosen))
         return (chosen_pieces < pieces)[words_of_chosen]
 
     def _shown(self, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """What the model sees in place of chosen tokens."""
+        """Return the token ids that replace the selected tokens, (batch, predictions)."""
         draw = generator.random(labels.shape)
         replacement = self._replacements[generator.integers(0, len(self._replacements), labels.shape)]
         return np.where(draw < _MASKED, self._mask_id, np.where(draw < _MASKED + _REPLACED, replacement, labels))
 
 
 def predictions_of(length: int, rate: float) -> int:
-    """Tokens chosen in a record of `length` tokens, [CLS] and [SEP] among them."""
+    """Return the number of tokens selected in a record of `length` tokens, [CLS] and [SEP] included in the length."""
     return max(1, round(rate * (length - 2)))

@@ -1,4 +1,4 @@
-"""The result of a pre-training in the three forms that others take: preset, Hugging Face folder, TF1 checkpoint."""
+"""Write the pre-trained model in three formats: preset, Hugging Face folder, TF1 checkpoint."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from power_bert.files import atomic_directory, atomic_write_text
-from power_bert.folder_manifest import write_manifest
 from power_bert.model.checkpoints import BertArchitecture, Checkpoint, write_hugging_face, write_tf1_checkpoint
 from power_bert.model.masked_lm import PowerBertMaskedLM
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import canonical_variables, rebuild_backbone
-from power_bert.pretrain.folder import PretrainingDir
+from power_bert.pretrain.pretraining_folder import PretrainingDir
+from power_bert.storage.files import atomic_directory, atomic_write_text
+from power_bert.storage.folder_manifest import write_manifest
 from power_bert.text.tokenizer import WordPieceTokenizer
 
-# Of what is written: BERT's, for fine-tuning, whatever the dropout of the pre-training.
+# Dropout rate of the written model: BERT's, for fine-tuning, whatever the dropout rate of the pre-training.
 _DROPOUT = 0.1
 
 
 def write_outputs(folder: PretrainingDir, masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> list[str]:
-    """Writes all three; float32, whatever the precision of the training.
+    """Write all three formats in float32, whatever the precision of the training.
 
     Returns:
-        What the user should know about them.
+        Notes for the user about the outputs.
     """
     masked_lm = for_fine_tuning(masked_lm)
     write_preset(folder.model, masked_lm, tokenizer)
@@ -46,22 +46,22 @@ def write_outputs(folder: PretrainingDir, masked_lm: PowerBertMaskedLM, tokenize
 
 
 def write_preset(folder: Path, masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> None:
-    """Writes the model with its tokenizer as a keras-hub preset."""
+    """Write the model with its tokenizer as a keras-hub preset."""
     with atomic_directory(folder) as partial:
         masked_lm.save_to_preset(str(partial))
         PowerBertTokenizer(tokenizer.vocabulary).save_to_preset(str(partial))
 
 
 def _similarity_notes(folder: PretrainingDir, masked_lm: PowerBertMaskedLM) -> list[str]:
-    """Says, also in the folders, what the other formats cannot say; nothing for dot-product attention."""
+    """Write and return notes on what the other formats cannot store; none for dot-product attention."""
     similarity = masked_lm.backbone.similarity
     if similarity == "dot":
         return []
     note = (
         f"{folder.hugging_face.name} and {folder.tf1_prefix.parent.name} hold the weights of a BERT that was "
-        f"pre-trained with {similarity} attention. These formats know dot-product attention alone: the learned scales "
-        f"of the attention are not in them, and who loads them computes something else than what was trained. Only "
-        f"{folder.model.name} is the whole model."
+        f"pre-trained with {similarity} attention. These formats support only dot-product attention: they lack the "
+        f"learned scales of the attention, and a model loaded from them computes something else than what was trained. "
+        f"Only {folder.model.name} is the whole model."
     )
     for place in filter(Path.is_dir, (folder.hugging_face, folder.tf1_prefix.parent)):
         atomic_write_text(place / "NOTE.txt", note + "\n")
@@ -69,10 +69,10 @@ def _similarity_notes(folder: PretrainingDir, masked_lm: PowerBertMaskedLM) -> l
 
 
 def for_fine_tuning(masked_lm: PowerBertMaskedLM) -> PowerBertMaskedLM:
-    """The same model in float32, with BERT's dropout and with a second segment.
+    """Copy the model in float32, with BERT's dropout and with all segment embeddings set to the first.
 
-    A record is one segment, so only the first row of the segment table is trained; the others start as it is, not as
-    random vectors that no block has met.
+    A record is one segment, so only the first segment embedding is trained. The others start from it instead of from
+    random vectors that no block has seen.
     """
     backbone = rebuild_backbone(masked_lm.backbone, dtype="float32", dropout=_DROPOUT, attention_dropout=_DROPOUT)
     segments = ops.convert_to_numpy(backbone.embeddings.segment)
@@ -84,7 +84,7 @@ def for_fine_tuning(masked_lm: PowerBertMaskedLM) -> PowerBertMaskedLM:
 
 
 def encoder_checkpoint(masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> Checkpoint:
-    """The encoder in canonical form. Its pooler, which masked language modelling does not train, is left out."""
+    """Convert the encoder to canonical form, without its pooler, which masked language modeling does not train."""
     backbone = masked_lm.backbone
     names = [field.name for field in dataclasses.fields(BertArchitecture)]
     architecture = BertArchitecture(**{name: getattr(backbone, name) for name in names})

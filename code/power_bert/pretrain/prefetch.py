@@ -1,4 +1,4 @@
-"""Batches made ready by a thread while the model trains, and how long training waited for them."""
+"""Prefetch batches in a thread while the model trains, and measure how long training waits for them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ Item = TypeVar("Item")
 
 
 class Prefetcher(Generic[Item]):
-    """Takes items from a source some ahead of their use; use as a context manager, which ends the thread.
+    """Iterator that prefetches items in a thread. Use it as a context manager, which ends the thread.
 
     Args:
-        source: Starts from the first item; called in the thread, and an exception in it is raised by `take`.
-        ahead: Items that are kept ready.
+        source: Function that returns an iterator from the first item on. The iterator runs in the thread, and `take`
+            raises its exceptions.
+        ahead: Number of items that are kept ready.
 
     Attributes:
-        waited_seconds: Time that `take` has spent waiting.
-        working_seconds: Processor time that the thread has spent.
+        waited_seconds: Time that `take` has waited, in seconds.
+        working_seconds: CPU time of the thread, in seconds.
     """
 
     def __init__(self, source: Callable[[], Iterator[Item]], ahead: int = 3) -> None:
@@ -39,20 +40,20 @@ class Prefetcher(Generic[Item]):
         source_error = None if self._worker is None else self._worker.error
         self._stop()
         if error is not None and source_error is not None:
-            # What the source says is wrong is clearer than what the backend made of it on the way.
+            # The error of the source is clearer than the one that the backend made of it.
             raise source_error from None
 
     def start(self) -> None:
-        """From the first item on, also if items have been taken already."""
+        """Start from the first item, even if items have been taken already."""
         self._stop()
         self._worker = _Worker(self._source(), self._ahead)
         self._worker.thread.start()
 
     def take(self) -> Item:
-        """The next item.
+        """Return the next item.
 
         Raises:
-            StopIteration: There are no more.
+            StopIteration: There are no more items.
         """
         if self._worker is None:
             raise ValueError("the prefetcher has not been started")
@@ -77,7 +78,7 @@ class Prefetcher(Generic[Item]):
 
 
 class _Worker(Generic[Item]):
-    """The thread of one pass over the items."""
+    """Thread of one pass over the items."""
 
     def __init__(self, items: Iterator[Item], ahead: int) -> None:
         self._items = items
@@ -106,4 +107,4 @@ class _Worker(Generic[Item]):
 
 
 class _End:
-    """The items have ended, or failed."""
+    """Marker in the queue that the items have ended or failed."""

@@ -1,4 +1,4 @@
-"""What a user sees of a running pre-training: a bar on a terminal, a line now and then elsewhere."""
+"""Progress display of a pre-training: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from power_bert.pretrain.prefetch import Prefetcher
 from power_bert.train.reporting import Reporter
 
 _SECONDS_BETWEEN_LINES = 15.0
-# Reading the loss waits for the device.
+# Reading the loss waits for the device, so it is not read at every training step.
 _STEPS_BETWEEN_READINGS = 10
 
 
 class PretrainingProgress(keras.callbacks.Callback):
-    """Shows updates, loss, tokens a second and the share of the time that is spent waiting for data.
+    """Callback that shows training steps, loss, throughput (tokens/s) and the fraction of time spent waiting for data.
 
-    Stops the training after the last update, and with a UserError where the loss is no number.
+    It stops the training after the last training step, and raises a UserError if the loss is not finite.
 
     Args:
-        reporter: where to show it.
-        batches: tells how long they were waited for.
-        tokens_per_step: tokens of a batch.
-        first: updates that are done already.
-        total: updates of the whole training.
-        interval: updates of one "epoch" of Keras, over which it averages the loss.
+        reporter: Reporter that shows the progress.
+        batches: Prefetcher, which measures how long training waits for batches.
+        tokens_per_step: Tokens per batch.
+        first: Number of training steps already done.
+        total: Number of training steps of the whole training.
+        interval: Number of training steps per Keras epoch, over which Keras averages the loss.
     """
 
     def __init__(
@@ -44,10 +44,13 @@ class PretrainingProgress(keras.callbacks.Callback):
         self.reporter, self.batches, self.tokens_per_step = reporter, batches, tokens_per_step
         self.done, self.total, self.interval = first, total, interval
         self.score_text = ""
-        self._read_at, self._read_sum = 0, 0.0  # updates of this interval, and their summed loss, at the last reading
+        self._read_at, self._read_sum = (
+            0,
+            0.0,
+        )  # step within the interval, and loss summed up to it, at the last reading
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._bar = self.reporter.bar_of_updates()
+        self._bar = self.reporter.step_progress_bar()
         self._task = self._bar.add_task("pre-training", total=self.total, completed=self.done, details="")
         self._bar.start()
         self._first, self._last_line = self.done, time.monotonic()
@@ -58,7 +61,7 @@ class PretrainingProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.done += 1
-        if self._started is None:  # the first update compiles
+        if self._started is None:  # the first training step compiles
             self._started, self._first, self._waited = time.monotonic(), self.done, self.batches.waited_seconds
         in_interval = (self.done - 1) % self.interval + 1
         if in_interval % _STEPS_BETWEEN_READINGS == 0 or self.done == self.total:
@@ -67,12 +70,12 @@ class PretrainingProgress(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _show(self, in_interval: int, mean_loss: float) -> None:
-        """`mean_loss` is that of the interval so far."""
+        """Show the progress; `mean_loss` is the mean over the first `in_interval` steps of the interval."""
         if not math.isfinite(mean_loss):
             self._bar.stop()
             raise UserError(
-                f"the loss became {mean_loss} before update {self.done}. Up to the last evaluation nothing is lost. "
-                "Try a smaller --learning-rate or a smaller --clip-norm, with another --out"
+                f"the loss became {mean_loss} before training step {self.done}. The state of the last evaluation is "
+                "kept. Try a smaller --learning-rate or a smaller --clip-norm, with another --out"
             )
         loss = (mean_loss * in_interval - self._read_sum) / (in_interval - self._read_at)
         self._read_at, self._read_sum = in_interval, mean_loss * in_interval

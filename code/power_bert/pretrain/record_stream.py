@@ -1,4 +1,4 @@
-"""The records of a corpus as training takes them: shuffled, without end, and from any update on."""
+"""Endless shuffled stream of the records of a corpus, which can start at any training step."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from power_bert.corpus.document_split import Side
 from power_bert.corpus.manifest import Corpus
 from power_bert.corpus.shards import Shard, read_shard
 
-# Records that are shuffled among themselves; about 33 MB at length 128.
+# Records that are shuffled together; about 33 MB at sequence length 128.
 _WINDOW_RECORDS = 2**17
-# Distinguishes the generators of one seed.
+# Distinguish the random generators of one seed.
 _SHARD_ORDER, _RECORD_ORDER = 1, 2
 
 
 def training_batches(
     corpus: Corpus, batch_size: int, seed: int, first: int = 0, window_records: int = _WINDOW_RECORDS
 ) -> Iterator[np.ndarray]:
-    """Batches of training records, epoch after epoch: each record once an epoch, in an order that the seed decides.
+    """Iterate over batches of training records, epoch after epoch, in a random order with each record once per epoch.
 
-    Shards are shuffled; as many as a window holds are read, checked, and their records shuffled. Memory is that of a
-    window, whatever the size of the corpus.
+    Shards are shuffled. The shards of one window are read and checked, and their records are shuffled together. Memory
+    use is that of one window, whatever the size of the corpus.
 
     Args:
-        corpus: What to read.
-        batch_size: Records of a batch.
-        seed: Another one gives another order.
-        first: The number of the first batch; what comes before it is not read.
-        window_records: Shards are read until there are so many records.
+        corpus: Corpus to read.
+        batch_size: Records per batch.
+        seed: Random seed of the order.
+        first: Index of the first batch; earlier shards are not read.
+        window_records: Minimum number of records in a window.
 
     Yields:
-        (batch_size, length), in the type of the shards.
+        Token ids, (batch_size, length), in the dtype of the shards.
 
     Raises:
         UserError: A shard is missing or corrupt.
@@ -47,7 +47,7 @@ def training_batches(
 
 
 def _windows(corpus: Corpus, seed: int, skip: int, window_records: int) -> Iterator[np.ndarray]:
-    """Shuffled records of one window after another, without the first `skip` of the whole stream."""
+    """Iterate over the shuffled records of each window, (records, length), without the first `skip` of the stream."""
     shards = corpus.side("train")
     records_of_epoch = sum(shard.records for shard in shards)
     epoch, skip = divmod(skip, records_of_epoch)
@@ -77,7 +77,7 @@ def _group(shards: Sequence[Shard], window_records: int) -> Iterator[list[Shard]
 
 
 def evenly_chosen_records(corpus: Corpus, side: Side, most: int) -> np.ndarray:
-    """At most `most` records of a side, at even distances: the same ones at every call, (records, length)."""
+    """Return at most `most` evenly spaced records of a split side, the same at every call, (records, length)."""
     shards = corpus.side(side)
     total = sum(shard.records for shard in shards)
     wanted = np.arange(total) if total <= most else np.linspace(0, total - 1, most).round().astype(np.int64)

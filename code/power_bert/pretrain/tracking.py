@@ -1,4 +1,4 @@
-"""Weights & Biases, where the user asks for it."""
+"""Optional experiment tracking with Weights & Biases."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_write_text
+from power_bert.storage.files import atomic_write_text
 
 
 class Tracker(Protocol):
-    """Takes the figures of a training."""
+    """Tracker of the figures of a training."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Figures after an update."""
+        """Log figures after a training step."""
 
     def finish(self) -> None:
-        """The training is over."""
+        """End the run."""
 
 
 class NoTracker:
-    """Does nothing."""
+    """Tracker that does nothing."""
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         pass
@@ -32,16 +32,16 @@ class NoTracker:
 
 
 class WandbTracker:
-    """A run of Weights & Biases; a resumed training goes on with the same one.
+    """Tracker that logs to one Weights & Biases run, which a resumed training continues.
 
     Args:
-        project: of Weights & Biases.
-        folder: of the training; its name is the run's name.
-        settings: shown with the run.
-        id_path: keeps the run's id.
+        project: Weights & Biases project.
+        folder: Folder of the training; its name is the run's name.
+        settings: Settings shown with the run.
+        id_path: File that stores the run's id.
 
     Raises:
-        UserError: the package is missing, or the run cannot be started.
+        UserError: The package is missing, or the run cannot be started.
     """
 
     def __init__(self, project: str, folder: Path, settings: Mapping[str, Any], id_path: Path) -> None:
@@ -71,7 +71,7 @@ class WandbTracker:
 
 
 def _stored_id(path: Path) -> str:
-    """The id in a file, which is made where it is not there yet."""
+    """Read the run's id from a file, which is created with a new id if it does not exist."""
     if not path.is_file():
         atomic_write_text(path, secrets.token_hex(8))
     return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What Keras trains: a masked language model whose batches may be taken in parts, on one device or several."""
+"""Keras model for pre-training: a masked language model with gradient accumulation, on one or several devices."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import keras
 from keras import ops
 
 from power_bert.model.masked_lm import PowerBertMaskedLM
-from power_bert.pretrain.losses import masked_lm_loss
+from power_bert.pretrain.masked_lm_loss import masked_lm_loss
 from power_bert.train.optimizers import TwoRateAdamW
 
 Tensor = Any
-Batch = dict[str, Tensor]
-# Besides the inputs of the model.
+MaskedBatch = dict[str, Tensor]
+# Keys of a batch besides the inputs of the model.
 LABELS, WEIGHTS = "labels", "weights"
 
 
 class SynchronousAdamW(TwoRateAdamW):
-    """Clips the gradient of the whole batch; Keras clips that of each device on its own with tf.distribute."""
+    """AdamW that clips the gradient of the whole batch; with tf.distribute, Keras would clip that of each device."""
 
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
         if keras.backend.backend() == "tensorflow":
@@ -31,18 +31,18 @@ class SynchronousAdamW(TwoRateAdamW):
         return clipped
 
     def _all_reduce_sum_gradients(self, grads_and_vars: list[Any]) -> list[Any]:
-        return grads_and_vars  # done above
+        return grads_and_vars  # already reduced in `_clip_gradients`
 
 
 class AccumulatedTraining(keras.Model):
-    """Trains a masked language model: one update a batch, whose gradient is summed up part by part.
+    """Model that trains a masked language model with gradient accumulation: one training step per batch.
 
-    A batch is a dict: the inputs of the model, ``labels`` and ``weights`` (see `masked_lm_loss`). With the loss divided
-    by a fixed number, the sum over parts, and over devices, is the gradient of the whole batch.
+    A batch is a dict of the inputs of the model, ``labels`` and ``weights`` (`masked_lm_loss` describes them). The loss
+    has a fixed divisor, so the sum of the gradients over parts and devices is the gradient of the whole batch.
 
     Args:
-        masked_lm: the model.
-        parts: a batch is taken in so many parts, to save memory; divides the records of a batch on a device.
+        masked_lm: Masked language model to train.
+        parts: Number of parts of a batch, to save memory; must divide the records per device.
     """
 
     def __init__(self, masked_lm: PowerBertMaskedLM, parts: int = 1) -> None:
@@ -53,34 +53,34 @@ class AccumulatedTraining(keras.Model):
 
     @property
     def num_parameters(self) -> int:
-        """Trained ones, the token table among them."""
+        """Number of trainable parameters, token embeddings included."""
         return sum(math.prod(variable.shape) for variable in self.trainable_variables)
 
     @property
     def metrics(self) -> list[Any]:
         return [self.loss_tracker]
 
-    def call(self, inputs: Batch, training: bool | None = None) -> Tensor:
+    def call(self, inputs: MaskedBatch, training: bool | None = None) -> Tensor:
         return self.masked_lm(_model_inputs(inputs), training=training)
 
     def train_step(self, *arguments: Any) -> Any:
-        """One update; Keras calls it with a batch on TensorFlow, with its state and a batch on JAX."""
+        """Run one training step; Keras calls it with a batch on TensorFlow, with its state and a batch on JAX."""
         if keras.backend.backend() == "jax":
             return self._train_step_on_jax(*arguments)
         return self._train_step_on_tensorflow(*arguments)
 
-    def _train_step_on_tensorflow(self, data: tuple[Batch]) -> dict[str, Tensor]:
+    def _train_step_on_tensorflow(self, data: tuple[MaskedBatch]) -> dict[str, Tensor]:
         import tensorflow as tf
 
         variables = self.trainable_variables
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
 
-        def add_part(part: Batch, total: list[Tensor]) -> list[Tensor]:
+        def add_part(part: MaskedBatch, total: list[Tensor]) -> list[Tensor]:
             with tf.GradientTape() as tape:
-                logits = self.masked_lm(_model_inputs(part), training=True)
+                logits = self.masked_lm(_model_inputs(part), training=True)  # (batch, predictions, vocabulary)
                 loss = masked_lm_loss(logits, part[LABELS], part[WEIGHTS]) / self.parts
                 share = loss / replicas
-            # The gradient of an embedding table comes as slices.
+            # The gradient of an embedding table is an IndexedSlices.
             gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(share, variables)]
             return [ops.add(*pair) for pair in zip(total, [loss, *gradients], strict=True)]
 
@@ -90,18 +90,18 @@ class AccumulatedTraining(keras.Model):
         self.loss_tracker.update_state(loss)
         return {"loss": self.loss_tracker.result()}
 
-    def _train_step_on_jax(self, state: tuple[Any, ...], data: tuple[Batch]) -> tuple[dict[str, Tensor], Any]:
+    def _train_step_on_jax(self, state: tuple[Any, ...], data: tuple[MaskedBatch]) -> tuple[dict[str, Tensor], Any]:
         import jax
 
         trainable, non_trainable, optimizer_variables, metrics_variables = state
 
-        def loss_of(trainable: Any, non_trainable: Any, part: Batch) -> Any:
+        def loss_of(trainable: Any, non_trainable: Any, part: MaskedBatch) -> Any:
             logits, non_trainable, *_ = self.masked_lm.stateless_call(
                 trainable, non_trainable, _model_inputs(part), training=True
             )
             return masked_lm_loss(logits, part[LABELS], part[WEIGHTS]) / self.parts, non_trainable
 
-        def add_part(part: Batch, total: Any) -> Any:
+        def add_part(part: MaskedBatch, total: Any) -> Any:
             values, non_trainable = total
             (loss, non_trainable), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, non_trainable, part)
             return [ops.add(*pair) for pair in zip(values, [loss, *gradients], strict=True)], non_trainable
@@ -113,13 +113,14 @@ class AccumulatedTraining(keras.Model):
         logs = {"loss": self.loss_tracker.stateless_result(metrics_variables)}
         return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
 
-    def _over_parts(self, batch: Batch, add_part: Callable[[Batch, Any], Any], start: Any) -> Any:
-        """`start` after `add_part` of every part, one after another.
+    def _over_parts(self, batch: MaskedBatch, add_part: Callable[[MaskedBatch, Any], Any], start: Any) -> Any:
+        """Fold `add_part` over the parts of a batch, beginning with `start`.
 
-        A part has every `parts`-th record: of several devices, each then has some of every part.
+        A part consists of every `parts`-th record, so that each of several devices holds records of every part.
         """
         if self.parts == 1:
             return add_part(batch, start)
+        # (records per part, parts, …)
         stacked = {
             name: ops.reshape(array, (array.shape[0] // self.parts, self.parts, *array.shape[1:]))
             for name, array in batch.items()
@@ -134,5 +135,5 @@ class AccumulatedTraining(keras.Model):
         )
 
 
-def _model_inputs(batch: Batch) -> Batch:
+def _model_inputs(batch: MaskedBatch) -> MaskedBatch:
     return {name: array for name, array in batch.items() if name not in (LABELS, WEIGHTS)}

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from power_bert.text.encoded_texts import EncodedTexts
+from power_bert_runtime.encoded_texts import EncodedTexts
+from power_bert_runtime.padding import bucket_length, pad_batch
 
-# (up to this length, bucket lengths are multiples of this)
-_BUCKET_STEPS = ((32, 4), (64, 8), (128, 16))
-_LARGEST_STEP = 32
-# Examples are sorted by length among this many batches only, so that a batch stays a random choice.
+# Examples are sorted by length within this many batches only, so that each batch stays a random choice.
 _CHUNK_BATCHES = 50
 
 
@@ -19,9 +17,10 @@ class Batch:
     """One batch.
 
     Attributes:
-        inputs: token_ids, segment_ids and padding_mask (1 for a token, 0 for padding), each int32 (batch, length).
-        labels: (batch,), as given for the data set; None where it has none.
-        rows: int64 (batch,), positions of the examples in the data set.
+        inputs: Arrays token_ids, segment_ids and padding_mask (1 for a token, 0 for padding), int32 (batch, length)
+            each.
+        labels: Labels as in the data set, (batch,); None if it has none.
+        rows: Positions of the examples in the data set, int64 (batch,).
     """
 
     inputs: dict[str, np.ndarray]
@@ -29,32 +28,18 @@ class Batch:
     rows: np.ndarray
 
 
-def bucket_length(length: int, max_length: int) -> int:
-    """The length to which a batch is padded whose longest example has `length` tokens.
-
-    Multiples of 4 up to 32, of 8 up to 64, of 16 up to 128, of 32 beyond; never over `max_length`.
-
-    Raises:
-        ValueError: `length` is less than 1 or over `max_length`.
-    """
-    if not 1 <= length <= max_length:
-        raise ValueError(f"length {length}: expected 1 to the maximum length {max_length}")
-    step = next((step for limit, step in _BUCKET_STEPS if length <= limit), _LARGEST_STEP)
-    return min(-(-length // step) * step, max_length)
-
-
 class TrainingBatches:
-    """Batches for training: every example exactly once an epoch, in an order that seed and epoch alone decide.
+    """Batches for training: every example exactly once per epoch, in an order that depends on seed and epoch alone.
 
-    The examples are shuffled; among each 50 batches in turn they are sorted by length, so that a batch needs little
-    padding; then the order of the batches is shuffled. One batch an epoch may be smaller than the others.
+    The examples are shuffled, then sorted by length within each 50 batches to need little padding, then the order of
+    the batches is shuffled. One batch per epoch may be smaller than the others.
 
     Args:
-        encoded: The examples.
-        labels: (examples,), or None.
-        batch_size: Examples of a batch.
-        max_length: No example is longer, and no batch is padded to more.
-        seed: Not negative.
+        encoded: Encoded examples.
+        labels: Labels, (examples,), or None.
+        batch_size: Examples per batch.
+        max_length: Largest length in tokens of an example and of a padded batch.
+        seed: Seed of the order, not negative.
 
     Raises:
         ValueError: There are no examples, their number differs from that of the labels, one is too long, or the batch
@@ -75,14 +60,14 @@ class TrainingBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches of an epoch, the same for each epoch."""
+        """Number of batches per epoch, the same for every epoch."""
         return -(-len(self._encoded) // self._batch_size)
 
     def epoch(self, epoch_index: int) -> Iterator[Batch]:
-        """Yields the batches of an epoch.
+        """Yield the batches of an epoch.
 
         Args:
-            epoch_index: From 0.
+            epoch_index: Number of the epoch, from 0.
         """
         for rows in self._batch_rows(epoch_index):
             longest = int(self._encoded.lengths[rows].max())
@@ -101,16 +86,16 @@ class TrainingBatches:
 def evaluation_batches(
     encoded: EncodedTexts, batch_size: int, max_length: int, pad_to: int | None = None
 ) -> Iterator[Batch]:
-    """Batches for prediction, sorted by length; `result[batch.rows] = outputs` restores the order.
+    """Make batches for prediction, sorted by length; `result[batch.rows] = outputs` restores the order.
 
     Args:
-        encoded: The examples.
-        batch_size: Examples of a batch; the last one may have fewer.
-        max_length: No example is longer, and no batch is padded to more.
-        pad_to: Pad every batch to this length (for benchmarks) and not to its bucket.
+        encoded: Encoded examples.
+        batch_size: Examples per batch; the last batch may be smaller.
+        max_length: Largest length in tokens of an example and of a padded batch.
+        pad_to: Fixed length of all batches, for benchmarks; None pads each batch to its bucket length.
 
     Returns:
-        The batches, without labels.
+        Batches without labels.
 
     Raises:
         ValueError: There are no examples, one is longer than `max_length` or `pad_to`, or the batch size is less than
@@ -141,20 +126,6 @@ def _check(encoded: EncodedTexts, batch_size: int, max_length: int) -> None:
 
 def _split(rows: np.ndarray, size: int) -> list[np.ndarray]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def pad_batch(encoded: EncodedTexts, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
-    """Model inputs of the examples `rows`, padded to `length`: three int32 arrays (len(rows), length)."""
-    positions = np.arange(length)
-    is_token = positions < encoded.lengths[rows][:, None]
-    token_ids = np.full((len(rows), length), encoded.pad_id, dtype=np.int32)
-    token_ids[is_token] = encoded.ids[(encoded.offsets[rows][:, None] + positions)[is_token]]
-    segment_ids = is_token & (positions >= encoded.first_lengths[rows][:, None])
-    return {
-        "token_ids": token_ids,
-        "segment_ids": segment_ids.astype(np.int32),
-        "padding_mask": is_token.astype(np.int32),
-    }
 
 
 def _make_batch(encoded: EncodedTexts, labels: np.ndarray | None, rows: np.ndarray, length: int) -> Batch:

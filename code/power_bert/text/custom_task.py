@@ -1,4 +1,4 @@
-"""TASK=custom: the user's own data, with columns and labels named by settings."""
+"""TASK=custom: a task on the user's own data, with columns and labels named by settings."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,44 +6,44 @@ from pathlib import Path
 from power_bert.errors import UserError, shorten
 from power_bert.text.row_readers import CHUNK_ROWS
 from power_bert.text.sources import open_source
-from power_bert.text.task import Layout, Task, TaskDefaults
+from power_bert.text.task import ColumnLayout, Task, TaskDefaults
 
 CUSTOM = "custom"
-# METRIC -> further metrics that are reported. What the metric scores decides what the model predicts.
+# Metric → further metrics to report. A class metric makes the task a classification, a score metric a regression.
 _CLASS_METRICS = {"accuracy": ("macro_f1",), "macro_f1": ("accuracy",)}
 _SCORE_METRICS = {"spearman": ("pearson",), "pearson": ("spearman",)}
 METRICS = (*_CLASS_METRICS, *_SCORE_METRICS)
-# More are rather scores, or a column of texts.
+# Above this many distinct values, the column is probably numeric or free text.
 _MAX_LABELS = 1000
 _LONGEST_NUMBER = 18
-# Middling values of the paper's small tasks.
+# Medium values of the paper's settings for small tasks.
 CUSTOM_DEFAULTS = TaskDefaults(
     max_length=128,
-    learning_rate=3e-5,
-    soft_extract_learning_rate=3e-3,
+    lr_bert=3e-5,
+    lr_soft_extract=3e-3,
     regularization=1e-3,
     batch_size=32,
 )
 
 
 def is_score_metric(metric: str) -> bool:
-    """Whether the metric compares scores, so that the task is a regression."""
+    """Return whether the metric compares scores, so that the task is a regression."""
     return metric in _SCORE_METRICS
 
 
 def make_custom_task(
     text_columns: tuple[str, ...], label_column: str, labels: tuple[str, ...] | None, metric: str
 ) -> Task:
-    """The task that the settings describe.
+    """Make the task that the settings describe.
 
     Args:
-        text_columns: Header names of one column, or of two for pairs.
-        label_column: Header name.
-        labels: In the order of their class indices; None for a regression.
-        metric: One of METRICS; picks the best checkpoint.
+        text_columns: Header names of one column, or of two columns for pairs.
+        label_column: Header name of the label or score.
+        labels: Labels in the order of their class indices; None for a regression.
+        metric: Metric that selects the best epoch, one of METRICS.
 
     Raises:
-        UserError: A setting is not as expected.
+        UserError: A setting is invalid.
     """
     if len(text_columns) not in (1, 2) or not all(text_columns):
         raise UserError(
@@ -56,7 +56,7 @@ def make_custom_task(
         _check_labels(labels, metric)
     elif not is_score_metric(metric):
         raise UserError(f"LABELS is missing: METRIC={metric} compares classes")
-    test_layout = Layout(
+    test_layout = ColumnLayout(
         text_columns,
         label_column,
         label_is_optional=True,
@@ -70,7 +70,7 @@ def make_custom_task(
         family=CUSTOM,
         labels=labels,
         metrics=(metric, *(_CLASS_METRICS | _SCORE_METRICS)[metric]),
-        train_layout=Layout(text_columns, label_column, header_remedy=_HEADER_REMEDY),
+        train_layout=ColumnLayout(text_columns, label_column, header_remedy=_HEADER_REMEDY),
         test_layout=test_layout,
         defaults=CUSTOM_DEFAULTS,
         prediction_file="custom.tsv",
@@ -79,18 +79,18 @@ def make_custom_task(
     )
 
 
-# The name that predictions give to the number of a row.
+# Column of the row number in prediction files.
 _INDEX = "index"
 _HEADER_REMEDY = "Set TEXT_COLUMNS and LABEL_COLUMN to names that are there, or correct the header."
 
 
 def find_labels(data_dir: str | Path, text_columns: tuple[str, ...], label_column: str) -> tuple[str, ...]:
-    """The labels of the training data: sorted, by number where all are whole numbers.
+    """Return the labels of the training data, sorted; whole numbers are sorted by value.
 
     Raises:
-        UserError: The data cannot be read, or there are too many labels for classes, or less than two.
+        UserError: The data cannot be read, or there are too many labels, or fewer than two.
     """
-    # Any two labels do: the rows are read as strings.
+    # The rows are read as strings, so any two labels will do.
     task = make_custom_task(text_columns, label_column, ("0", "1"), "accuracy")
     found: dict[str, None] = {}
     for rows in open_source(data_dir).rows(task, "train", CHUNK_ROWS):
@@ -106,8 +106,8 @@ def find_labels(data_dir: str | Path, text_columns: tuple[str, ...], label_colum
         if len(found) > _MAX_LABELS:
             raise UserError(
                 f"{rows.source}: more than {_MAX_LABELS} different values in {label_column!r}, such as "
-                f"{shorten(repr(rows.targets[0]))}. Expected classes: set LABEL_COLUMN to their column; or set "
-                "METRIC=spearman if these are scores."
+                f"{shorten(repr(rows.targets[0]))}. Expected at most that many classes: set LABEL_COLUMN to their "
+                "column; or set METRIC=spearman if these are scores."
             )
     if len(found) < 2:
         raise UserError(
@@ -118,7 +118,7 @@ def find_labels(data_dir: str | Path, text_columns: tuple[str, ...], label_colum
 
 
 def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
-    """Sort by number where all are whole numbers of a usual size, else by the alphabet."""
+    """Sort by value if all labels are whole numbers of a usual size, else alphabetically."""
     by_alphabet = sorted(labels)
     is_numeric = all(label.isdecimal() and len(label) <= _LONGEST_NUMBER for label in by_alphabet)
     return tuple(sorted(by_alphabet, key=int) if is_numeric else by_alphabet)
@@ -140,5 +140,5 @@ def _check_labels(labels: tuple[str, ...], metric: str) -> None:
 
 
 def _is_usable(label: str) -> bool:
-    """Return whether a label can stand in a predictions file, which is TSV with one prediction a line."""
+    """Return whether a label can be written to a prediction file, which is TSV with one prediction per line."""
     return bool(label) and not set(label) & set("\t\n\r") and label.encode(errors="ignore").decode() == label

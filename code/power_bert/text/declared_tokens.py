@@ -1,4 +1,4 @@
-"""Tokens that the files of a Hugging Face tokenizer declare beside its vocabulary."""
+"""Tokens that the files of a Hugging Face tokenizer declare besides its vocabulary."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError
-from power_bert.text.json_object import shown
 from power_bert.text.tokenizer_json import LARGEST_GAP
-from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
+from power_bert_runtime.parsing import shown
+from power_bert_runtime.tokenizer_settings import AddedToken, TokenizerSettings
 
 ROLES = ("pad", "unk", "cls", "sep", "mask")
 _FURTHER_SPECIAL_TOKENS = ("additional_special_tokens", "extra_special_tokens")
-# Ways of finding a token in a text that the page in the browser does not know.
+# Options for matching a token in a text that the browser page does not support.
 _UNKNOWN_FLAGS = ("lstrip", "rstrip", "single_word")
 
 
 @dataclass
 class DeclaredTokens:
-    """Collects what several files say; the first one counts where they say how a token is found in a text.
+    """Declarations of several files; the first file to say how a token is matched in a text counts.
 
     Attributes:
-        special: "pad", "unk", "cls", "sep" and "mask" → the token, as far as it is declared.
-        ids: Token → its id; None where the file does not say it.
-        normalized: Token → whether it is looked for after the text's cleaning.
+        special: "pad", "unk", "cls", "sep" and "mask" → token, if declared.
+        ids: Token → id; None if the file gives none.
+        normalized: Token → whether it is matched after the text is normalized.
     """
 
     special: dict[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class DeclaredTokens:
                 self._add(value, None, path, special=True)
 
     def name(self, role: str, token: str, path: Path) -> None:
-        """Say which token is the pad, unk, cls, sep or mask token."""
+        """Declare which token is the pad, unk, cls, sep or mask token."""
         if self.special.setdefault(role, token) != token:
             raise UserError(
                 f"{path}: the {role} token is {shown(token)}, but another file of the tokenizer says "
@@ -54,7 +54,7 @@ class DeclaredTokens:
             )
 
     def add_numbered(self, values: Iterable[tuple[Any, Any]], path: Path) -> None:
-        """Add pairs of an id and a token: a text, or an object with its flags."""
+        """Add pairs of an id and a token, which is a text or an object with flags."""
         for index, value in values:
             if not isinstance(index, int) or isinstance(index, bool) or index < 0:
                 raise UserError(f"{path}: the token {shown(value)} has the id {shown(index)}. Download it again.")
@@ -80,7 +80,10 @@ class DeclaredTokens:
 
     @property
     def settings(self) -> TokenizerSettings:
-        """Special and added tokens; a special token is no added one where it is found as special tokens usually are."""
+        """Tokenizer settings with the special and the added tokens.
+
+        A special token also counts as an added token if it is not matched in the way special tokens usually are.
+        """
         names: dict[str, Any] = {f"{role}_token": token for role, token in self.special.items()}
         settings = TokenizerSettings(**names)
         added = tuple(
@@ -91,12 +94,13 @@ class DeclaredTokens:
         return dataclasses.replace(settings, added_tokens=added)
 
     def append_to(self, tokens: list[str], source: str) -> list[str]:
-        """Return the tokens of a vocabulary with those that it lacks.
+        """Return the tokens of a vocabulary, with the declared tokens that it lacks.
 
-        Tokens without an id come last, but for special ones: a vocabulary without a mask is none with another mask.
+        Tokens without an id come last. Special tokens without an id are not added: a vocabulary without a mask token
+        does not get one.
 
         Raises:
-            UserError: The vocabulary has another token under an id, or a token under another id.
+            UserError: The vocabulary has another token at an id, or has the token at another id.
         """
         tokens = list(tokens)
         ids = {token: index for index, token in enumerate(tokens)}

@@ -1,4 +1,4 @@
-"""Examples of a task: texts with class indices or scores, from any source. A bad row stops the reading."""
+"""Examples of a task from any source: texts with class indices or scores. A bad row stops the reading."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from power_bert.text.task import SPLITS, Split, Task
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples of a split, in the order of its source.
+    """Examples of a split, in the order of their source.
 
     Attributes:
-        first: First (or only) sentences, (examples,).
-        second: Second sentences, (examples,); None for a task on single sentences.
-        labels: (examples,); int64 class indices, or float64 scores for regression; None where the source has none, as
-            GLUE's test files.
+        first: First (or only) texts, (examples,).
+        second: Second texts, (examples,); None for a task on single texts.
+        labels: Class indices (int64) or scores (float64), (examples,); None if the source has none, such as GLUE's
+            test files.
     """
 
     first: list[str]
@@ -32,7 +32,7 @@ class Examples:
         return len(self.first)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Examples":
-        """The examples at these positions, in this order."""
+        """Return the examples at these positions, in this order."""
         return Examples(
             first=[self.first[row] for row in rows],
             second=None if self.second is None else [self.second[row] for row in rows],
@@ -41,7 +41,7 @@ class Examples:
 
 
 def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
-    """Reads a split as a whole; see `stream_examples`."""
+    """Read all examples of a split, with the arguments and errors of `stream_examples`."""
     chunks = list(stream_examples(task, split, data_dir))
     return Examples(
         first=[text for chunk in chunks for text in chunk.first],
@@ -51,7 +51,7 @@ def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
 
 
 def read_training_examples(task: Task, data_dir: str | Path, at_most: int | None) -> Examples:
-    """Reads the training split, or `at_most` of its examples: a random choice, always the same, in their order."""
+    """Read the training split, or a fixed random subset of `at_most` examples in their order."""
     examples = read_examples(task, "train", data_dir)
     if at_most is None or at_most >= len(examples):
         return examples
@@ -59,20 +59,20 @@ def read_training_examples(task: Task, data_dir: str | Path, at_most: int | None
 
 
 def stream_examples(task: Task, split: Split, data_dir: str | Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[Examples]:
-    """Reads a split chunk by chunk: memory does not grow with the data.
+    """Read a split in chunks, so that memory does not grow with the data.
 
     Args:
-        task: The task.
+        task: Task of the data.
         split: "train", "dev" or "test".
-        data_dir: The task's folder (`…/CoLA`), or a GLUE folder with one folder a task.
-        chunk_rows: Examples of a chunk, at most.
+        data_dir: The task's folder (`…/CoLA`), a GLUE folder with one folder per task, or `tfds:NAME`.
+        chunk_rows: Largest number of examples per chunk.
 
     Yields:
-        Consecutive examples, one or more.
+        One or more consecutive examples.
 
     Raises:
-        UserError: The data are missing, or a row is not as the task's layout says.
-        ValueError: `split` is none of the three.
+        UserError: The data are missing, or a row does not match the layout of the task.
+        ValueError: `split` is not a split.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; expected one of {SPLITS}")
@@ -82,29 +82,29 @@ def stream_examples(task: Task, split: Split, data_dir: str | Path, chunk_rows: 
 
 
 def count_examples(task: Task, split: Split, data_dir: str | Path) -> int:
-    """Reads and checks a split without holding it; returns its number of examples."""
+    """Read and check a split without holding it in memory; return its number of examples."""
     return sum(len(chunk) for chunk in stream_examples(task, split, data_dir))
 
 
 def has_split(task: Task, split: Split, data_dir: str | Path) -> bool:
-    """Whether there are data of a split; only the test split of a task of the user may be missing in a run."""
+    """Return whether a split has data; in a run, only the test split of a custom task may be missing."""
     return open_source(data_dir).has(task, split)
 
 
 def scored_split(task: Task, data_dir: str | Path) -> Split:
-    """The split that says most about a finished model: test where it has labels, else dev."""
+    """Return the split for scoring a finished model: test if it has labels, else dev."""
     if has_split(task, "test", data_dir) and next(stream_examples(task, "test", data_dir)).labels is not None:
         return "test"
     return "dev"
 
 
 def data_fingerprint(task: Task, data_dir: str | Path) -> dict[str, str]:
-    """Name of each part of the data -> its sha256 or version: what must be the same for the same run."""
+    """Return the name of each part of the data → its sha256 or version, which must not change within a run."""
     return open_source(data_dir).fingerprint(task)
 
 
 def _without_hidden_labels(task: Task, chunks: Iterator[RawRows]) -> Iterator[RawRows]:
-    """Leave out the labels of test data where all are -1 or empty, as others export GLUE's."""
+    """Drop the labels of test data if all are -1 or empty, as in other exports of GLUE."""
     is_hidden: bool | None = None
     for rows in chunks:
         if rows.targets is None:
@@ -122,7 +122,7 @@ def _without_hidden_labels(task: Task, chunks: Iterator[RawRows]) -> Iterator[Ra
 
 
 def _to_examples(task: Task, rows: RawRows) -> Examples:
-    # Official data are whole; those of a user can have more labels than the training data, which decide otherwise.
+    # Official data has no unknown labels. Data of a user can, because the labels are those of its training split.
     remedy = REMEDY if task.rows or task.is_regression else "Correct the line, or set LABELS to all labels of the data."
     labels = None if rows.targets is None else parse_targets(task, rows.targets, rows.where, remedy)
     return Examples(rows.texts[0], rows.texts[1] if len(rows.texts) > 1 else None, labels)

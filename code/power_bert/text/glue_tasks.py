@@ -1,24 +1,24 @@
-"""The GLUE tasks as a table. To add a task, add a row to `_TASK_ROWS`.
+"""Table of the GLUE tasks. To add a task, add a row to `_TASK_ROWS`.
 
-Source of the layouts, metrics and row counts: the files and the guidelines of https://gluebenchmark.com.
-Source of the defaults: Goyal et al., PoWER-BERT, ICML 2020 (arXiv 2001.08950), BERT-base on GLUE.
+Layouts, metrics and row counts: files and guidelines of https://gluebenchmark.com.
+Defaults: Goyal et al., PoWER-BERT, ICML 2020 (arXiv 2001.08950), BERT-base on GLUE.
 """
 
 import difflib
 
 from power_bert.errors import UserError, shorten
-from power_bert.text.labelled_sets import LABELLED_TASKS
-from power_bert.text.task import Layout, Split, Task, TaskDefaults
+from power_bert.text.labeled_sets import LABELED_TASKS
+from power_bert.text.task import ColumnLayout, Split, Task, TaskDefaults
 
 _BINARY = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
 _MNLI_LABELS = ("contradiction", "entailment", "neutral")
-_MNLI_TRAIN = Layout(text_columns=("sentence1", "sentence2"), label_column="gold_label")
+_MNLI_TRAIN = ColumnLayout(text_columns=("sentence1", "sentence2"), label_column="gold_label")
 _SENTENCE_PAIR = ("sentence1", "sentence2")
 
 
-def _test_layout(*text_columns: str, index_column: str = "index") -> Layout:
-    return Layout(text_columns=text_columns, index_column=index_column)
+def _test_layout(*text_columns: str, index_column: str = "index") -> ColumnLayout:
+    return ColumnLayout(text_columns=text_columns, index_column=index_column)
 
 
 def _rows(train: int, dev: int, test: int) -> dict[Split, int]:
@@ -26,7 +26,7 @@ def _rows(train: int, dev: int, test: int) -> dict[Split, int]:
 
 
 def _mnli_files(section: str) -> dict[Split, tuple[str, ...]]:
-    """GLUE names MNLI's files after the section; some copies have one section alone, named as in the other tasks."""
+    """Return MNLI's file names: GLUE names them after the section, some copies with one section use the usual names."""
     return {"train": ("train",), "dev": (f"dev_{section}", "dev"), "test": (f"test_{section}", "test")}
 
 
@@ -36,15 +36,16 @@ _TASK_ROWS = (
         folder="CoLA",
         family="cola",
         labels=_BINARY,
+        names=("unacceptable", "acceptable"),
         metrics=("matthews",),
-        train_layout=Layout(text_columns=(3,), label_column=1, num_columns=4),
+        train_layout=ColumnLayout(text_columns=(3,), label_column=1, num_columns=4),
         test_layout=_test_layout("sentence"),
         prediction_file="CoLA.tsv",
         rows=_rows(8551, 1043, 1063),
         defaults=TaskDefaults(
             max_length=64,
-            learning_rate=2e-5,
-            soft_extract_learning_rate=1.5e-3,
+            lr_bert=2e-5,
+            lr_soft_extract=1.5e-3,
             regularization=7e-3,
             batch_size=32,
         ),
@@ -54,15 +55,16 @@ _TASK_ROWS = (
         folder="SST-2",
         family="sst-2",
         labels=_BINARY,
+        names=("negative", "positive"),
         metrics=("accuracy",),
-        train_layout=Layout(text_columns=("sentence",), label_column="label"),
+        train_layout=ColumnLayout(text_columns=("sentence",), label_column="label"),
         test_layout=_test_layout("sentence"),
         prediction_file="SST-2.tsv",
         rows=_rows(67349, 872, 1821),
         defaults=TaskDefaults(
             max_length=64,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=5e-4,
+            lr_bert=3e-5,
+            lr_soft_extract=5e-4,
             regularization=2e-4,
             batch_size=64,
         ),
@@ -72,15 +74,16 @@ _TASK_ROWS = (
         folder="MRPC",
         family="mrpc",
         labels=_BINARY,
+        names=("not_equivalent", "equivalent"),
         metrics=("f1", "accuracy"),
-        train_layout=Layout(text_columns=("#1 String", "#2 String"), label_column="Quality"),
+        train_layout=ColumnLayout(text_columns=("#1 String", "#2 String"), label_column="Quality"),
         test_layout=_test_layout("#1 String", "#2 String"),
         prediction_file="MRPC.tsv",
         rows=_rows(3668, 408, 1725),
         defaults=TaskDefaults(
             max_length=128,
-            learning_rate=6e-5,
-            soft_extract_learning_rate=3e-3,
+            lr_bert=6e-5,
+            lr_soft_extract=3e-3,
             regularization=3e-3,
             batch_size=64,
         ),
@@ -92,14 +95,14 @@ _TASK_ROWS = (
         labels=None,
         score_range=(0.0, 5.0),
         metrics=("spearman", "pearson"),
-        train_layout=Layout(text_columns=_SENTENCE_PAIR, label_column="score"),
+        train_layout=ColumnLayout(text_columns=_SENTENCE_PAIR, label_column="score"),
         test_layout=_test_layout(*_SENTENCE_PAIR),
         prediction_file="STS-B.tsv",
         rows=_rows(5749, 1500, 1379),
         defaults=TaskDefaults(
             max_length=64,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=3e-3,
+            lr_bert=3e-5,
+            lr_soft_extract=3e-3,
             regularization=1e-3,
             batch_size=64,
         ),
@@ -109,15 +112,16 @@ _TASK_ROWS = (
         folder="QQP",
         family="qqp",
         labels=_BINARY,
+        names=("not_duplicate", "duplicate"),
         metrics=("f1", "accuracy"),
-        train_layout=Layout(text_columns=("question1", "question2"), label_column="is_duplicate"),
+        train_layout=ColumnLayout(text_columns=("question1", "question2"), label_column="is_duplicate"),
         test_layout=_test_layout("question1", "question2", index_column="id"),
         prediction_file="QQP.tsv",
         rows=_rows(363846, 40430, 390965),
         defaults=TaskDefaults(
             max_length=128,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=1e-4,
+            lr_bert=3e-5,
+            lr_soft_extract=1e-4,
             regularization=3e-4,
             batch_size=64,
         ),
@@ -135,8 +139,8 @@ _TASK_ROWS = (
         rows=_rows(392702, 9815, 9796),
         defaults=TaskDefaults(
             max_length=128,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=2e-4,
+            lr_bert=3e-5,
+            lr_soft_extract=2e-4,
             regularization=1e-4,
             batch_size=64,
         ),
@@ -154,8 +158,8 @@ _TASK_ROWS = (
         rows=_rows(392702, 9832, 9847),
         defaults=TaskDefaults(
             max_length=128,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=1e-4,
+            lr_bert=3e-5,
+            lr_soft_extract=1e-4,
             regularization=1e-4,
             batch_size=64,
         ),
@@ -166,14 +170,14 @@ _TASK_ROWS = (
         family="qnli",
         labels=_ENTAILMENT,
         metrics=("accuracy",),
-        train_layout=Layout(text_columns=("question", "sentence"), label_column="label"),
+        train_layout=ColumnLayout(text_columns=("question", "sentence"), label_column="label"),
         test_layout=_test_layout("question", "sentence"),
         prediction_file="QNLI.tsv",
         rows=_rows(104743, 5463, 5463),
         defaults=TaskDefaults(
             max_length=128,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=2e-4,
+            lr_bert=3e-5,
+            lr_soft_extract=2e-4,
             regularization=1.5e-4,
             batch_size=16,
         ),
@@ -184,14 +188,14 @@ _TASK_ROWS = (
         family="rte",
         labels=_ENTAILMENT,
         metrics=("accuracy",),
-        train_layout=Layout(text_columns=_SENTENCE_PAIR, label_column="label"),
+        train_layout=ColumnLayout(text_columns=_SENTENCE_PAIR, label_column="label"),
         test_layout=_test_layout(*_SENTENCE_PAIR),
         prediction_file="RTE.tsv",
         rows=_rows(2490, 277, 3000),
         defaults=TaskDefaults(
             max_length=256,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=3e-3,
+            lr_bert=3e-5,
+            lr_soft_extract=3e-3,
             regularization=1e-3,
             batch_size=16,
         ),
@@ -201,17 +205,18 @@ _TASK_ROWS = (
         folder="WNLI",
         family="wnli",
         labels=_BINARY,
+        names=("not_entailment", "entailment"),
         metrics=("accuracy",),
-        train_layout=Layout(text_columns=_SENTENCE_PAIR, label_column="label"),
+        train_layout=ColumnLayout(text_columns=_SENTENCE_PAIR, label_column="label"),
         test_layout=_test_layout(*_SENTENCE_PAIR),
         prediction_file="WNLI.tsv",
         rows=_rows(635, 71, 146),
-        # The paper has no row for WNLI. These are its settings of RTE, the other small inference task, but for the
-        # length: the longest example of WNLI has 108 word pieces, so 128 cuts nothing.
+        # The paper has no row for WNLI. These are its settings for RTE, the other small inference task, with a smaller
+        # maximum length: the longest example of WNLI has 108 tokens.
         defaults=TaskDefaults(
             max_length=128,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=3e-3,
+            lr_bert=3e-5,
+            lr_soft_extract=3e-3,
             regularization=1e-3,
             batch_size=16,
         ),
@@ -228,11 +233,11 @@ _TASK_ROWS = (
         files={"test": ("diagnostic", "AX")},
         prediction_file="AX.tsv",
         rows={"test": 1104},
-        # Never trained: the model of an MNLI run predicts it. These are the settings of mnli-m.
+        # Never trained, because an MNLI model predicts it. These are the settings of mnli-m.
         defaults=TaskDefaults(
             max_length=128,
-            learning_rate=3e-5,
-            soft_extract_learning_rate=2e-4,
+            lr_bert=3e-5,
+            lr_soft_extract=2e-4,
             regularization=1e-4,
             batch_size=64,
         ),
@@ -243,15 +248,15 @@ TASKS: dict[str, Task] = {task.name: task for task in _TASK_ROWS}
 
 
 def get_task(name: str) -> Task:
-    """Looks a task up by its name: one of GLUE, or one of the labelled sets.
+    """Return the task of a name.
 
     Args:
-        name: One of the keys of `TASKS` or `LABELLED_TASKS`.
+        name: Key of `TASKS` or `LABELED_TASKS`.
 
     Raises:
-        UserError: There is no such task; lists the choices and suggests the closest.
+        UserError: There is no such task; the message lists all names and suggests the closest one.
     """
-    known = TASKS | LABELLED_TASKS
+    known = TASKS | LABELED_TASKS
     if name in known:
         return known[name]
     close = difflib.get_close_matches(name.lower(), known, n=1)

@@ -1,4 +1,4 @@
-"""The labels of a task with their counts, and what looks wrong with them."""
+"""Counts of the labels of a task, with warnings about labels that look wrong."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from power_bert.errors import shorten
 from power_bert.text.examples import Examples
 from power_bert.text.targets import NUMBER
 
-# As many labels are listed, the most frequent ones of the training data.
+# Number of labels that are listed, the most frequent ones of the training data first.
 _LISTED = 20
-# What programs write where a value is missing, in lower case.
+# What programs write for a missing value, in lower case.
 _MISSING = frozenset(("nan", "na", "n/a", "<na>", "none", "null", "nil", "nat", "missing", "unknown", "undefined", "?"))
 
 
 def describe_labels(labels: tuple[str, ...] | None, train: Examples, dev: Examples) -> Iterator[str]:
-    """Say which labels there are, how often, and warn of those that are probably mistakes.
+    """Describe which labels there are and how often, and warn of probable mistakes.
 
     Args:
-        labels: Of the task, in the order of their class indices; None for a regression, of which nothing is said.
-        train: The training data.
-        dev: The dev data.
+        labels: Labels of the task in the order of their class indices; None for a regression, which yields no lines.
+        train: Training data.
+        dev: Dev data.
 
     Yields:
         Lines for the user.
@@ -47,7 +47,7 @@ def describe_labels(labels: tuple[str, ...] | None, train: Examples, dev: Exampl
 
 
 def _alike(labels: Sequence[str]) -> list[list[int]]:
-    """Groups of labels that are one when case, white space and the form of a number or an accent do not count."""
+    """Group labels that differ only in case, white space, number format or encoding of accents."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         groups[_folded(label)].append(index)

@@ -1,4 +1,4 @@
-"""The archive of the 20 newsgroups: its documents without headers, footers and quotes, as scikit-learn strips them."""
+"""Archive of the 20 newsgroups: documents without headers, footers and quotes, stripped like scikit-learn does."""
 
 from __future__ import annotations
 
@@ -7,35 +7,34 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from power_bert.archives import read_tar_gz
 from power_bert.errors import UserError
+from power_bert.storage.archives import read_tar_gz
 from power_bert.text.task import Split
 
 ARCHIVE_NAME = "20news-bydate.tar.gz"
-# Of the training documents of a group, one in so many is held out for dev.
+# One in this many training documents of a group is held out for dev.
 HELD_OUT = 10
-# The longest document has 160 kB, and all together 36 MB.
+# The longest document has 160 kB, and all documents together have 36 MB.
 _MAX_DOCUMENT_BYTES = 2**24
 _MAX_BYTES = 2**28
 _ADVICE = "Fetch it again: bash run.sh download 20newsgroups"
 _MEMBER = re.compile(r"(?:\./)?20news-bydate-(train|test)/([^/]+)/([0-9]{1,18})")
 
 
-def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]]:
-    """Reads the documents of a split, ordered by group and number.
+def read_newsgroups(archive: Path, split: Split) -> Iterator[tuple[str, str, str]]:
+    """Read the documents of a split, ordered by group and number.
 
-    The numbers of a group's messages grow with time; every tenth of a group's training documents is "dev".
+    Message numbers of a group grow with time; every tenth training document of a group belongs to "dev".
 
     Args:
-        archive: `20news-bydate.tar.gz`.
+        archive: Path of `20news-bydate.tar.gz`.
         split: "train", "dev" or "test".
 
     Yields:
-        Group, name inside the archive, stripped text; a text can be empty.
+        Group, name inside the archive, stripped text, which can be empty.
 
     Raises:
-        UserError: The archive is damaged (it is read to its end, checksum included), or holds no documents of the
-            newsgroups.
+        UserError: The archive is damaged (it is read to its end, with its checksum), or holds no newsgroup documents.
     """
     part = "test" if split == "test" else "train"
     try:
@@ -55,21 +54,21 @@ def read_documents(archive: Path, split: Split) -> Iterator[tuple[str, str, str]
 
 
 def strip_document(text: str) -> str:
-    """A message without header, quoted lines and signature, by scikit-learn's own functions."""
+    """Strip header, quoted lines and signature of a message, with scikit-learn's own functions."""
     from sklearn.datasets._twenty_newsgroups import (
         strip_newsgroup_footer,
         strip_newsgroup_header,
         strip_newsgroup_quoting,
     )
 
-    # In the order in which scikit-learn's fetch_20newsgroups applies them.
+    # In the order of scikit-learn's fetch_20newsgroups.
     return str(strip_newsgroup_quoting(strip_newsgroup_footer(strip_newsgroup_header(text))))
 
 
-# A run reads the archive several times: train and dev, the check of the test data, their predictions and scores.
+# A run reads the archive several times: for train, dev, the check of the test data, predictions and scores.
 @lru_cache(maxsize=1)
 def _read_archive(archive: Path, version: tuple[int, int]) -> dict[str, dict[tuple[str, int], str]]:
-    """Part -> (group, number) -> stripped text; `version` tells a new archive of the same name from an old one."""
+    """Return part → (group, number) → stripped text; `version` distinguishes archives of the same name."""
     parts: dict[str, dict[tuple[str, int], str]] = {"train": {}, "test": {}}
     for name, content in read_tar_gz(
         archive, lambda name: bool(_MEMBER.fullmatch(name)), _MAX_DOCUMENT_BYTES, _MAX_BYTES
@@ -80,5 +79,5 @@ def _read_archive(archive: Path, version: tuple[int, int]) -> dict[str, dict[tup
 
 
 def _with_lines(text: str) -> str:
-    """The message in lines: some copies of the archive have tabs where the original has line ends."""
+    """Restore line ends: some copies of the archive have tabs in their place."""
     return text if "\n" in text.strip() else text.replace("\t", "\n")

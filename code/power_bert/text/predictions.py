@@ -1,4 +1,4 @@
-"""Prediction files in GLUE's form: `index<TAB>prediction`."""
+"""Prediction files in GLUE's format: `index<TAB>prediction`."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,38 +6,38 @@ from pathlib import Path
 import numpy as np
 
 from power_bert.errors import UserError, shorten
-from power_bert.files import atomic_file, read_lines
+from power_bert.storage.files import atomic_file, read_lines
 from power_bert.text.row_readers import REMEDY
-from power_bert.text.targets import format_classes, format_scores, parse_targets
+from power_bert.text.targets import format_classes, format_score_targets, parse_targets
 from power_bert.text.task import Task
 
 HEADER = ("index", "prediction")
 
 
 def write_predictions(path: str | Path, task: Task, predictions: np.ndarray) -> None:
-    """Writes a prediction file: `index<TAB>prediction`, index from 0, LF; atomically.
+    """Write a prediction file atomically: `index<TAB>prediction`, index from 0, LF.
 
     Args:
-        path: The file to write.
-        task: The task.
-        predictions: (examples,), in the order of the examples' file; class indices (an integer type), written as
-            label strings, or scores; those of STS-B are written clipped to [0, 5] with 3 decimals.
+        path: Path of the file.
+        task: Task of the predictions.
+        predictions: Class indices (integers, written as label strings) or scores, (examples,), in the order of the
+            data. Scores of STS-B are clipped to [0, 5] and written with 3 decimals.
 
     Raises:
         UserError: A score is NaN or infinite.
-        ValueError: A wrong shape or type, or a class index out of range.
+        ValueError: The shape or type is wrong, or a class index is out of range.
     """
     write_prediction_chunks(path, task, [predictions])
 
 
 def write_prediction_chunks(path: str | Path, task: Task, chunks: Iterable[np.ndarray]) -> None:
-    """Writes predictions that come chunk by chunk as `write_predictions` does, without ever holding all of them."""
+    """Write predictions in chunks like `write_predictions`, without holding all of them in memory."""
     with atomic_file(path) as file:
         file.writelines(prediction_lines(path, task, chunks))
 
 
 def prediction_lines(path: str | Path, task: Task, chunks: Iterable[np.ndarray]) -> Iterator[bytes]:
-    """The lines of a prediction file, with their ends, from consecutive chunks of predictions, each (examples,)."""
+    """Yield the lines of a prediction file, with line ends, from chunks of predictions, each (examples,)."""
     yield ("\t".join(HEADER) + "\n").encode()
     index = 0
     for predictions in chunks:
@@ -47,7 +47,7 @@ def prediction_lines(path: str | Path, task: Task, chunks: Iterable[np.ndarray])
 
 
 def _strings(path: str | Path, task: Task, predictions: np.ndarray, first_index: int) -> list[str]:
-    """Predictions, (examples,), as they stand in a prediction file."""
+    """Format predictions, (examples,), as the strings of a prediction file."""
     if predictions.ndim != 1 or len(predictions) == 0:
         raise ValueError(f"expected predictions of shape (examples,), at least one; got {predictions.shape}")
     if task.labels is not None:
@@ -58,17 +58,17 @@ def _strings(path: str | Path, task: Task, predictions: np.ndarray, first_index:
             f"{path}: not written: the prediction of index {first_index + bad[0]} is {predictions[bad[0]]}. "
             "Expected finite scores: the training diverged; lower the learning rate and train again."
         )
-    return format_scores(task, predictions)
+    return format_score_targets(task, predictions)
 
 
 def read_predictions(path: str | Path, task: Task) -> np.ndarray:
-    """Reads a prediction file of `write_predictions`.
+    """Read a prediction file that `write_predictions` wrote.
 
     Returns:
-        (examples,): int64 class indices, or float64 scores for regression.
+        Class indices (int64), or scores (float64) for a regression, (examples,).
 
     Raises:
-        UserError: The header, the order of the indices, a label or a score is not as expected.
+        UserError: The header, the order of the indices, a label or a score is wrong.
     """
     rows = [line.split("\t") for line in read_lines(path)]
     for number, row in enumerate(rows, start=1):

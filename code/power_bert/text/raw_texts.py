@@ -1,37 +1,37 @@
-"""Raw texts, one example a line, from a file or a pipe that may never end."""
+"""Raw texts, one example per line, from a file or from a pipe without end."""
 
 from collections.abc import Iterator
 from typing import Protocol
 
 from power_bert.errors import UserError
-from power_bert.files import check_first_line, decode_lines
+from power_bert.storage.files import check_first_line, decode_lines
 from power_bert.text.examples import Examples
 
 _READ_BYTES = 1 << 20
 
 
 class RawFile(Protocol):
-    """A binary file that gives what it has without waiting for more."""
+    """Binary file that returns available data without waiting for more."""
 
     def read1(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """Return at most `size` bytes; no bytes at the end."""
 
 
 def stream_raw_examples(file: RawFile, name: str, is_pair: bool | None) -> Iterator[Examples]:
-    """Reads examples chunk by chunk: as many lines as are there at the moment, so that a pipe is answered at once.
+    """Read examples in chunks of all lines that are available, so that a pipe gets its answers at once.
 
-    Every line is an example, an empty one too; LF or CR LF ends it. A byte order mark is left out.
+    Every line is an example, also an empty one; LF or CR LF ends it. A byte order mark is dropped.
 
     Args:
-        file: Where to read.
-        name: Of the file, for messages.
+        file: File to read.
+        name: Name of the file, for messages.
         is_pair: Whether a line has two texts, separated by a tab; None lets the first line decide.
 
     Yields:
-        Consecutive examples, one or more, without labels.
+        One or more consecutive examples without labels.
 
     Raises:
-        UserError: A line is not UTF-8, or has more or fewer texts than expected; or line ends are CR alone.
+        UserError: A line is not UTF-8 or has the wrong number of texts, or the line ends are CR alone.
     """
     first_line = 1
     for raw in _line_chunks(file):
@@ -47,7 +47,7 @@ def stream_raw_examples(file: RawFile, name: str, is_pair: bool | None) -> Itera
 
 
 def _line_chunks(file: RawFile) -> Iterator[list[bytes]]:
-    """Whole lines without their ends; the beginning of a line waits for its rest."""
+    """Yield complete lines without line ends; an incomplete line waits until it ends."""
     begun: list[bytes] = []
     while data := file.read1(_READ_BYTES):
         first, *others = data.split(b"\n")

@@ -1,4 +1,4 @@
-"""Files to rows of strings, chunk by chunk: TSV as GLUE has it, CSV and JSON lines. A bad row stops the reading."""
+"""Readers of rows of strings, in chunks, from TSV (as in GLUE), CSV and JSON lines. A bad row stops the reading."""
 
 import csv
 import json
@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError, shorten
-from power_bert.files import check_first_line, read_line_chunks
-from power_bert.parsing import parse_json
-from power_bert.text.task import Layout
+from power_bert.storage.files import check_first_line, read_line_chunks
+from power_bert.text.task import ColumnLayout
+from power_bert_runtime.parsing import parse_json
 
-# Enough for readers and tokenizer to run at full speed, few enough to hold little memory.
+# Enough for reader and tokenizer to run at full speed, but little memory.
 CHUNK_ROWS = 8192
 REMEDY = "Correct the line or download the file again."
-# The csv module's own limit is 128 KiB a field; long texts are cut by the tokenizer, not refused.
+# The csv module limits a field to 128 KiB. Long texts are truncated by the tokenizer, not rejected.
 _MAX_CSV_FIELD = 2**31 - 1
+
+# Lines of some rows, and the cells of each row.
+NumberedRows = tuple[Sequence[int], list[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,12 @@ class RawRows:
     """Consecutive rows of one source, as strings.
 
     Attributes:
-        source: The file, or another name of the source.
-        numbers: Where each row stands in the source: the line of a file, (rows,).
+        source: Path of the file, or another name of the source.
+        numbers: Position of each row in the source, such as the line of a file, (rows,).
         texts: One or two columns of texts, each (rows,).
-        targets: Labels or scores, (rows,); None where the source has none.
+        targets: Labels or scores, (rows,); None if the source has none.
         unit: What `numbers` counts.
-        indices: The index column, (rows,); None where the source has none.
+        indices: Index column, (rows,); None if the source has none.
     """
 
     source: str
@@ -41,20 +44,20 @@ class RawRows:
     indices: list[str] | None = None
 
     def where(self, row: int) -> str:
-        """Where a row of these stands, for messages."""
+        """Return the position of a row, for messages."""
         return f"{self.source}, {self.unit} {self.numbers[row]}"
 
 
-def read_rows(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Read a file by its ending: `.tsv`, `.csv` or `.jsonl`; memory does not grow with the file.
+def read_rows(path: Path, layout: ColumnLayout, chunk_rows: int) -> Iterator[RawRows]:
+    """Read a `.tsv`, `.csv` or `.jsonl` file in chunks, so that memory does not grow with the file.
 
     Args:
-        path: The file.
-        layout: Its columns, or the keys of its objects.
-        chunk_rows: Rows yielded at once, at most.
+        path: Path of the file.
+        layout: Columns of the file, or keys of its objects.
+        chunk_rows: Largest number of rows per chunk.
 
     Raises:
-        UserError: The file is not as the layout says; names the line.
+        UserError: The file does not match the layout; the message names the line.
     """
     check_first_line(path, first_line(path))
     num_rows = 0
@@ -66,48 +69,72 @@ def read_rows(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
         raise UserError(f"{path}: no rows after the header. Expected at least one; download the file again.")
 
 
-def read_tsv(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Read columns separated by tabs, with quoting off: a quotation mark is a character as any other."""
-    header = first_line(path).split("\t") if layout.has_header else []
-    columns, num_columns = _find_columns(path, header, layout), layout.num_columns or len(header)
-    number = 1
-    for lines in read_line_chunks(path, chunk_rows, keep_empty_end=num_columns == 1):
-        rows, numbers = [line.split("\t") for line in lines], range(number, number + len(lines))
-        _check_widths(path, rows, numbers, num_columns, "separated by tabs")
-        if number == 1 and layout.has_header:
-            rows, numbers = rows[1:], numbers[1:]
-        number += len(lines)
-        if rows:
-            yield columns.take(path, rows, numbers)
-
-
-def read_csv(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Read columns separated by commas; a field in quotation marks may hold commas, line ends and doubled quotes."""
-    csv.field_size_limit(_MAX_CSV_FIELD)
-    keep_empty_end = "," not in first_line(path)
-    lines = chain.from_iterable(read_line_chunks(path, chunk_rows, keep_empty_end))
-    numbered = _numbered_csv_rows(path, csv.reader((line + "\n" for line in lines), strict=True))
-    _, header = next(numbered)
+def read_tsv(path: Path, layout: ColumnLayout, chunk_rows: int) -> Iterator[RawRows]:
+    """Read tab-separated columns without quoting: a quotation mark is an ordinary character."""
+    header, chunks = open_tsv(path, chunk_rows, layout.num_columns)
     columns = _find_columns(path, header, layout)
-    while chunk := list(islice(numbered, chunk_rows)):
-        numbers, rows = [number for number, _ in chunk], [row for _, row in chunk]
-        if len(header) == 1:
-            rows = [row or [""] for row in rows]  # csv takes an empty line for a row without columns
-        _check_widths(path, rows, numbers, len(header), "separated by commas")
+    for numbers, rows in chunks:
         yield columns.take(path, rows, numbers)
 
 
-def read_json_lines(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Read one JSON object a line; the first one tells whether an optional label or index is there."""
-    has_targets = has_indices = False
-    number = 1
-    for lines in read_line_chunks(path, chunk_rows):
-        numbers = range(number, number + len(lines))
-        objects = [_parse_object(path, number, line) for number, line in zip(numbers, lines, strict=True)]
-        if number == 1:
-            has_targets = layout.has_label(objects[0])
-            has_indices = layout.has_index(objects[0])
-        number += len(lines)
+def open_tsv(path: Path, chunk_rows: int, num_columns: int | None = None) -> tuple[list[str], Iterator[NumberedRows]]:
+    """Return the header of a TSV file, [] if `num_columns` says that there is none, and its rows in chunks."""
+    has_header = num_columns is None
+    header = first_line(path).split("\t") if has_header else []
+
+    def chunks() -> Iterator[NumberedRows]:
+        width, number = num_columns or len(header), 1
+        for lines in read_line_chunks(path, chunk_rows, keep_empty_end=width == 1):
+            rows, numbers = [line.split("\t") for line in lines], range(number, number + len(lines))
+            _check_widths(path, rows, numbers, width, "separated by tabs")
+            if number == 1 and has_header:
+                rows, numbers = rows[1:], numbers[1:]
+            number += len(lines)
+            if rows:
+                yield numbers, rows
+
+    return header, chunks()
+
+
+def read_csv(path: Path, layout: ColumnLayout, chunk_rows: int) -> Iterator[RawRows]:
+    """Read columns as `open_csv` does."""
+    header, chunks = open_csv(path, chunk_rows)
+    columns = _find_columns(path, header, layout)
+    for numbers, rows in chunks:
+        yield columns.take(path, rows, numbers)
+
+
+def open_csv(path: Path, chunk_rows: int) -> tuple[list[str], Iterator[NumberedRows]]:
+    """Return the header of a CSV file and its rows in chunks.
+
+    A quoted field may hold commas, line ends and doubled quotation marks. Where the header has semicolons and no comma,
+    as spreadsheets write it in countries with a decimal comma, semicolons separate the columns.
+    """
+    csv.field_size_limit(_MAX_CSV_FIELD)
+    first = first_line(path)
+    delimiter, name = (";", "semicolons") if ";" in first and "," not in first else (",", "commas")
+    lines = chain.from_iterable(read_line_chunks(path, chunk_rows, keep_empty_end=delimiter not in first))
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
+    numbered = _numbered_csv_rows(path, reader)
+    _, header = next(numbered)
+
+    def chunks() -> Iterator[NumberedRows]:
+        while chunk := list(islice(numbered, chunk_rows)):
+            numbers, rows = [number for number, _ in chunk], [row for _, row in chunk]
+            if len(header) == 1:
+                rows = [row or [""] for row in rows]  # csv reads an empty line as a row without columns
+            _check_widths(path, rows, numbers, len(header), f"separated by {name}")
+            yield numbers, rows
+
+    return header, chunks()
+
+
+def read_json_lines(path: Path, layout: ColumnLayout, chunk_rows: int) -> Iterator[RawRows]:
+    """Read one JSON object per line; the first one decides whether an optional label or index exists."""
+    has_targets = has_indices = is_known = False
+    for numbers, objects in read_objects(path, chunk_rows):
+        if not is_known:
+            has_targets, has_indices, is_known = layout.has_label(objects[0]), layout.has_index(objects[0]), True
 
         def column(key: str | int | None, convert: Callable[[Any], str | None]) -> list[str]:
             return _json_column(path, numbers, objects, str(key), layout, convert)  # noqa: B023  # called at once
@@ -119,8 +146,17 @@ def read_json_lines(path: Path, layout: Layout, chunk_rows: int) -> Iterator[Raw
         yield RawRows(str(path), numbers, texts, targets, indices=indices)
 
 
-def read_text_semicolon_label(path: Path, layout: Layout, chunk_rows: int) -> Iterator[RawRows]:
-    """Read lines `text;label` without a header, as the emotion set has them; a text may hold semicolons."""
+def read_objects(path: Path, chunk_rows: int) -> Iterator[tuple[Sequence[int], list[dict[str, Any]]]]:
+    """Yield the objects of a file of JSON lines in chunks, with their line numbers."""
+    number = 1
+    for lines in read_line_chunks(path, chunk_rows):
+        numbers = range(number, number + len(lines))
+        yield numbers, [_parse_object(path, number, line) for number, line in zip(numbers, lines, strict=True)]
+        number += len(lines)
+
+
+def read_text_semicolon_label(path: Path, layout: ColumnLayout, chunk_rows: int) -> Iterator[RawRows]:
+    """Read lines `text;label` without a header, the format of the emotion set; a text may hold semicolons."""
     number = 1
     for lines in read_line_chunks(path, chunk_rows):
         rows = [line.rsplit(";", 1) for line in lines]
@@ -130,7 +166,7 @@ def read_text_semicolon_label(path: Path, layout: Layout, chunk_rows: int) -> It
         yield _Columns((0,), 1, None).take(path, rows, numbers)
 
 
-READERS: dict[str, Callable[[Path, Layout, int], Iterator[RawRows]]] = {
+READERS: dict[str, Callable[[Path, ColumnLayout, int], Iterator[RawRows]]] = {
     ".tsv": read_tsv,
     ".csv": read_csv,
     ".jsonl": read_json_lines,
@@ -139,17 +175,17 @@ READERS: dict[str, Callable[[Path, Layout, int], Iterator[RawRows]]] = {
 
 
 def first_line(path: Path) -> str:
-    """Return the first line of a text file, without its end.
+    """Return the first line of a text file, without its line end.
 
     Raises:
-        UserError: As `read_line_chunks`.
+        UserError: The file is missing, unreadable, empty or not UTF-8.
     """
     return next(read_line_chunks(path, 1))[0]
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """Positions of the columns that are read; None for one that the file does not have."""
+    """Positions of the columns to read; None for a column that the file does not have."""
 
     texts: tuple[int, ...]
     target: int | None
@@ -162,7 +198,7 @@ class _Columns:
         return RawRows(str(path), numbers, texts, targets, indices=indices)
 
 
-def _find_columns(path: Path, header: list[str], layout: Layout) -> _Columns:
+def _find_columns(path: Path, header: list[str], layout: ColumnLayout) -> _Columns:
     def find(column: str | int | None) -> int:
         return column if isinstance(column, int) else _find_column(path, header, str(column), layout.header_remedy)
 
@@ -182,12 +218,12 @@ def _find_column(path: Path, header: list[str], column: str, remedy: str) -> int
 
 
 def list_names(names: Iterable[str]) -> str:
-    """Return names as a list for messages, quoted, so that white space around one is seen."""
+    """Return names as a quoted list for messages, so that white space around a name is visible."""
     return shorten(", ".join(map(repr, names)))
 
 
 def _check_widths(path: Path, rows: Iterable[list[str]], numbers: Sequence[int], expected: int, how: str) -> None:
-    """Every row must have the `expected` number of columns."""
+    """Raise a `UserError` for the first row without the `expected` number of columns."""
     for index, row in enumerate(rows):
         if len(row) != expected:
             lone_cr = "It holds carriage returns: if these are line ends, convert them to LF. "
@@ -197,8 +233,8 @@ def _check_widths(path: Path, rows: Iterable[list[str]], numbers: Sequence[int],
             )
 
 
-def _check_indices(rows: RawRows, first: int, layout: Layout) -> None:
-    """Predictions are numbered from 0 in the order of the rows: an index column must say the same."""
+def _check_indices(rows: RawRows, first: int, layout: ColumnLayout) -> None:
+    """Raise a `UserError` if the index column does not count the rows from 0, as predictions do."""
     for row, index in enumerate(rows.indices or ()):
         if index != str(first + row):
             way_out = (
@@ -214,7 +250,7 @@ def _check_indices(rows: RawRows, first: int, layout: Layout) -> None:
 
 
 def _numbered_csv_rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the number of the line where each begins."""
+    """Yield rows with the number of their first line."""
     while True:
         line = reader.line_num + 1
         try:
@@ -230,7 +266,7 @@ def _numbered_csv_rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]
 
 
 def _parse_object(path: Path, number: int, line: str) -> dict[str, Any]:
-    value = parse_json(line, path, number, "Expected one object a line.")
+    value = parse_json(line, path, number, "Expected one object per line.")
     if not isinstance(value, dict):
         raise UserError(f"{path}, line {number}: expected a JSON object, found {shorten(repr(line), 60)}.")
     return value
@@ -241,10 +277,10 @@ def _json_column(
     numbers: Sequence[int],
     objects: list[dict[str, Any]],
     key: str,
-    layout: Layout,
+    layout: ColumnLayout,
     convert: Callable[[Any], str | None],
 ) -> list[str]:
-    """The values of a key as strings; `convert` returns None for what does not fit."""
+    """Return the values of a key as strings; `convert` returns None for a value of the wrong type."""
     column = []
     for number, values in zip(numbers, objects, strict=True):
         if key not in values:
@@ -265,8 +301,13 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def text_of(value: Any) -> str | None:
+    """Return a value of a JSON object as a TSV file would hold it, null as ""; None for a list or an object."""
+    return _optional_target(value)
+
+
 def _target(value: Any) -> str | None:
-    """A label or score as it would stand in a TSV file."""
+    """Return a label or score as a TSV file would hold it."""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     return _text(value)

@@ -1,4 +1,4 @@
-"""Labels and scores between strings and arrays."""
+"""Conversion of labels and scores between strings and arrays."""
 
 import math
 import re
@@ -9,33 +9,33 @@ import numpy as np
 from power_bert.errors import UserError, shorten
 from power_bert.text.task import Task
 
-# float() alone would also take "1_0", " 1" and digits of other scripts.
+# float() alone would also accept "1_0", " 1" and digits of other scripts.
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-# What stands for a hidden label: in GLUE as Hugging Face and TensorFlow Datasets export it, and an empty cell.
+# Hidden labels in exports of GLUE by Hugging Face and TensorFlow Datasets, and empty cells.
 _HIDDEN = {"-1", "-1.0", ""}
 
 
 def are_hidden(task: Task, strings: list[str]) -> bool:
-    """Return whether all labels or scores, (rows,), of test data stand for hidden ones, and are none of the task's."""
+    """Return whether all labels or scores of test data, (rows,), are hidden and none is a label of the task."""
     return _HIDDEN.issuperset(strings) and not set(strings).intersection(task.labels or ())
 
 
 def parse_targets(task: Task, strings: list[str], where: Callable[[int], str], remedy: str) -> np.ndarray:
-    """Labels to int64 class indices, scores to float64.
+    """Convert labels to int64 class indices, or scores to float64.
 
     Args:
-        task: Whose labels or scores.
-        strings: (rows,).
-        where: Row -> where it stands, for messages.
-        remedy: What to do about a bad one, for messages.
+        task: Task of the labels or scores.
+        strings: Labels or scores, (rows,).
+        where: Function from a row to its position, for messages.
+        remedy: What to do about a bad row, for messages.
 
     Returns:
-        (rows,).
+        Class indices or scores, (rows,).
 
     Raises:
-        UserError: A label that the task does not have, or a score that is no number or out of range.
+        UserError: A label is not one of the task's, or a score is no number or out of range.
     """
     if task.labels is None:
         return _parse_scores(task.score_range, strings, where, remedy)
@@ -50,20 +50,20 @@ def parse_targets(task: Task, strings: list[str], where: Callable[[int], str], r
     return np.array(classes, dtype=np.int64)
 
 
-def format_scores(task: Task, scores: np.ndarray) -> list[str]:
-    """Finite scores, (rows,), as GLUE wants them: clipped to the task's range, 3 decimals; else 6 digits."""
+def format_score_targets(task: Task, scores: np.ndarray) -> list[str]:
+    """Format finite scores, (rows,): clipped to the task's range with 3 decimals, or 6 digits without a range."""
     scores = scores.astype(np.float64)
     if task.score_range is None:
         return [f"{score:.6g}" for score in scores + 0.0]
-    # Adding 0 turns -0.0, which would be written as "-0.000", into 0.0.
+    # Adding 0 turns -0.0 into 0.0, so that "-0.000" is never written.
     return [f"{score:.3f}" for score in np.clip(scores, *task.score_range) + 0.0]
 
 
 def format_classes(labels: tuple[str, ...], classes: np.ndarray) -> list[str]:
-    """Class indices, (rows,), as label strings.
+    """Convert class indices, (rows,), to label strings.
 
     Raises:
-        ValueError: No integers, or one out of range.
+        ValueError: The indices are no integers, or out of range.
     """
     if not np.issubdtype(classes.dtype, np.integer):
         raise ValueError(f"expected class indices of an integer type, got {classes.dtype}")

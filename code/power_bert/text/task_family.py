@@ -1,4 +1,4 @@
-"""Which test sets a model of a task can predict: that of its task, and those of its family (MNLI's halves and AX)."""
+"""Test sets that a model of a task can predict: that of its task and those of its family (both MNLI sets and AX)."""
 
 import dataclasses
 from pathlib import Path
@@ -9,11 +9,12 @@ from power_bert.text.task import Task
 
 
 def predictable_test_sets(task: Task, data_dir: str | Path) -> list[tuple[Task, str]]:
-    """The test sets that there are data of, each with the DATA_DIR to read it from; the task's own comes first.
+    """Find the test sets that have data, each with its DATA_DIR; the task's own comes first.
 
     Args:
-        task: Of the model.
-        data_dir: Of the model's run: the task's folder, beside which other tasks may lie, or the folder of all tasks.
+        task: Task of the model.
+        data_dir: DATA_DIR of the model's run: the folder of the task, which may have other tasks beside it, or the
+            folder of all tasks.
     """
     own = [(task, str(data_dir))] if has_split(task, "test", data_dir) else []
     return own + [found for sister in TASKS.values() if (found := _find_sister(task, sister, Path(data_dir)))]
@@ -22,7 +23,7 @@ def predictable_test_sets(task: Task, data_dir: str | Path) -> list[tuple[Task, 
 def _find_sister(task: Task, sister: Task, data_dir: Path) -> tuple[Task, str] | None:
     if sister.family != task.family or sister.name == task.name:
         return None
-    # A plain test.tsv belongs to the run's own task.
+    # A plain test.tsv belongs to the task of the run.
     names = tuple(name for name in sister.files["test"] if name != "test")
     named = dataclasses.replace(sister, files={"test": names})
     for folder in (data_dir, data_dir.parent):

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets as a source: DATA_DIR=tfds:glue/cola. The only module of this room that imports TensorFlow."""
+"""Data source: TensorFlow Datasets (DATA_DIR=tfds:glue/cola). The only module in `text` that imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from power_bert.errors import UserError, shorten
-from power_bert.parsing import parsing
-from power_bert.quiet import native_stderr_held_back
 from power_bert.text.row_readers import RawRows
 from power_bert.text.task import Split, Task
+from power_bert_runtime.native_stderr import native_stderr_held_back
+from power_bert_runtime.parsing import parsing
 
-# GLUE task -> name of its data set and, where they differ from the columns of the files, its texts.
+# GLUE task → names of its data sets, and names of its text features if they differ from the columns of the files.
 _GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
     "cola": (("glue/cola",), None),
     "sst-2": (("glue/sst2",), None),
@@ -34,25 +34,25 @@ _GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
 }
 _GLUE_LABEL = "label"
 _SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
-# glue/mnli holds both sections.
+# glue/mnli holds both test sections.
 _MNLI_SECTIONS = {"mnli-m": "matched", "mnli-mm": "mismatched"}
-# Position of an example in its file; the data set itself is in another order.
+# Position of an example in the official file; the data set itself has another order.
 _INDEX = "idx"
-# TensorFlow Datasets looks for similar names of unknown ones, which takes seconds for long ones.
+# TensorFlow Datasets searches similar names for unknown ones, which takes seconds for long names.
 _LONGEST_NAME = 200
 
-# Texts and the label or score of an example.
+# Texts and label or score of an example.
 _Row = tuple[list[str], str | None]
 
 
 class TfdsSource:
-    """A data set by its name, downloaded into the folder of TensorFlow Datasets on first use.
+    """Data set of TensorFlow Datasets, downloaded into its folder on first use.
 
     Args:
-        name: Such as "glue/cola" or "glue/cola:2.0.0".
+        name: Name such as "glue/cola" or "glue/cola:2.0.0".
 
     Raises:
-        UserError: The name is longer than any is.
+        UserError: The name is too long.
     """
 
     def __init__(self, name: str) -> None:
@@ -61,13 +61,13 @@ class TfdsSource:
         self.name = name
 
     def has(self, task: Task, split: Split) -> bool:
-        """Whether there is such a split."""
+        """Return whether the split exists."""
         if task.name in _GLUE:
             return split in task.files and self._base_name in _GLUE[task.name][0]
         return _SPLITS[split] in self._builder.info.splits
 
     def rows(self, task: Task, split: Split, chunk_rows: int) -> Iterator[RawRows]:
-        """Read the split in the order of the original file where the data set tells it, otherwise in its own order.
+        """Read the split in the order of the original file if the data set has its index, else in its own order.
 
         Raises:
             UserError: A feature is missing, or a file of the data set is damaged.
@@ -89,7 +89,7 @@ class TfdsSource:
             start += len(chunk)
 
     def fingerprint(self, task: Task) -> dict[str, str]:
-        """The data set's name with its version."""
+        """Return the data set's name with its version."""
         return {f"tfds:{self.name}": str(self._builder.info.full_name)}
 
     @cached_property
@@ -108,7 +108,7 @@ class TfdsSource:
         return name
 
     def _check_features(self, task: Task, split: Split) -> tuple[list[str], str | None]:
-        """Names of the texts and of the label or score; None where the split has none."""
+        """Return the names of the text features and of the label or score; None if the split has none."""
         layout = task.layout(split)
         texts, target = [str(column) for column in layout.text_columns], layout.label_column
         if task.name in _GLUE:
@@ -132,21 +132,21 @@ class TfdsSource:
         return self.name.partition(":")[0]
 
     def _label_strings(self, task: Task, target: str | None) -> list[str] | None:
-        """Label strings by the data set's class index; None where the target is no class."""
+        """Return the label strings by class index; None if the target is no class."""
         if target is None:
             return None
         names = getattr(self._builder.info.features[target], "names", None)
         if task.name in _GLUE and task.labels == ("0", "1"):
-            return list(task.labels)  # numbers in GLUE's files, words in the data sets, in the same order
+            return list(task.labels)  # GLUE's files hold numbers and the data sets names, in the same order
         return names
 
 
 def open_tfds(name: str, where: str) -> Any:
-    """The builder of a data set, downloaded where it is not there yet.
+    """Open a data set, and download it first if needed.
 
     Args:
-        name: Such as "glue/cola" or "glue/cola:2.0.0".
-        where: What the user has set to it, for messages.
+        name: Name such as "glue/cola" or "glue/cola:2.0.0".
+        where: Setting that names the data set, for messages.
 
     Raises:
         UserError: There is no such data set, or it cannot be downloaded.
@@ -165,7 +165,7 @@ def open_tfds(name: str, where: str) -> Any:
             f"{where}: cannot be downloaded ({_problem(error)}). Check the network; or prepare the data set on another "
             "machine and set TFDS_DATA_DIR to a copy of its tensorflow_datasets folder."
         ) from error
-    except Exception as error:  # a name that there is not, and whatever a data set's own code may raise
+    except Exception as error:  # an unknown name, and anything that the data set's own code may raise
         raise UserError(
             f"{where}: no such data set, or it cannot be prepared ({_problem(error)}). Expected a name such as "
             "tfds:glue/cola."
@@ -174,24 +174,24 @@ def open_tfds(name: str, where: str) -> Any:
 
 
 def read_tfds(builder: Any, split: str, where: str, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Read the batches of a split, in the order in which it is stored.
+    """Read the batches of a split, in stored order.
 
     Args:
-        builder: From `open_tfds`.
-        split: Name of a split, or a part of one, such as "train[:100]".
-        where: What the user has set to the data set, for messages.
-        batch_size: Examples of a batch.
+        builder: Builder from `open_tfds`.
+        split: Name of a split or of a part of it, such as "train[:100]".
+        where: Setting that names the data set, for messages.
+        batch_size: Examples per batch.
 
     Yields:
-        Name of each feature -> values, (batch, …).
+        Name of each feature → values, (batch, …).
 
     Raises:
-        UserError: A file of the data set is damaged, or has fewer examples than the data set says.
+        UserError: A file of the data set is damaged, or has fewer examples than expected.
     """
     import tensorflow_datasets as tfds
 
     advice = f"Delete {builder.data_dir} to have it prepared again"
-    # The library itself counts the examples.
+    # The library itself checks the number of examples.
     with parsing(where, f"a whole data set of TensorFlow Datasets, {split}", advice):
         yield from tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False).batch(batch_size))
 
@@ -207,7 +207,7 @@ def _rows_of_batches(
     target: str | None,
     labels: list[str] | None,
 ) -> Iterator[tuple[int, _Row]]:
-    """Index (0 where there is none) and row of each example."""
+    """Yield the index (0 if there is none) and the row of each example."""
     expected = f"a data set with UTF-8 texts in {', '.join(texts)}{f' and labels in {target}' if target else ''}"
     with parsing(source, expected, "Set TEXT_COLUMNS and LABEL_COLUMN to other features."):
         for batch in batches:
@@ -218,14 +218,14 @@ def _rows_of_batches(
 
 
 def _target_string(value: Any, labels: list[str] | None) -> str:
-    """A label or score as it would stand in a file; -1 stands for a hidden label."""
+    """Return a label or score as a file would hold it; -1 is a hidden label."""
     if labels is not None:
         return labels[value] if value >= 0 else str(value)
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _in_order(examples: Iterable[tuple[int, _Row]]) -> Iterator[tuple[int, _Row]]:
-    """Sorts by index; what waits for its turn lies in a temporary file, so that memory stays flat."""
+    """Sort examples by index; waiting examples are stored in a temporary file, so that memory stays flat."""
     indices, offsets = array("q"), array("q")
     with tempfile.TemporaryFile() as spool:
         for index, row in examples:

@@ -1,7 +1,7 @@
-"""The tokenizer that comes with a Hugging Face checkpoint: its vocabulary and its settings, or a clear refusal.
+"""Tokenizer of a Hugging Face checkpoint: its vocabulary and its settings, or a clear refusal.
 
-`vocab.txt` or `tokenizer.json` has the tokens. What is said twice is taken from `tokenizer_config.json` first, then
-from `tokenizer.json`, `special_tokens_map.json` and `added_tokens.json`, as Hugging Face's `BertTokenizer` does.
+`vocab.txt` or `tokenizer.json` holds the tokens. If files disagree, `tokenizer_config.json` has priority, then
+`tokenizer.json`, `special_tokens_map.json` and `added_tokens.json`, as in Hugging Face's `BertTokenizer`.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError
+from power_bert.storage.json_object import read_json_object
 from power_bert.text.declared_tokens import DeclaredTokens
-from power_bert.text.json_object import read_json, shown
 from power_bert.text.tokenizer_json import TokenizerJson, read_flag, read_tokenizer_json
-from power_bert.text.tokenizer_settings import TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary, is_lowercase, read_vocabulary
+from power_bert_runtime.parsing import shown
+from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
 CONFIG_FILE, JSON_FILE, VOCABULARY_FILE = "tokenizer_config.json", "tokenizer.json", "vocab.txt"
 SPECIAL_TOKENS_FILE, ADDED_TOKENS_FILE = "special_tokens_map.json", "added_tokens.json"
 TOKENIZER_FILES = (CONFIG_FILE, JSON_FILE, VOCABULARY_FILE, SPECIAL_TOKENS_FILE, ADDED_TOKENS_FILE)
 # Classes of Hugging Face that are BERT's WordPiece under another name; "Fast" may follow.
 _BERT_CLASSES = ("BertTokenizer", "ConvBertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer")
-# The classes of any tokenizer.json, whose own settings then count.
+# Classes for any tokenizer.json, whose own settings then count.
 _GENERIC_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")
-# Key of tokenizer_config.json → the name of the setting.
+# Key of tokenizer_config.json → name of the setting.
 _FLAGS = {
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "tokenize_chinese_chars",
 }
-# Keys of tokenizer_config.json that change what a tokenizer does → the value that leaves it BERT's WordPiece.
+# Keys of tokenizer_config.json that change the tokenizer → value for BERT's WordPiece.
 _BERT_VALUES: Mapping[str, Any] = {
     "do_basic_tokenize": True,
     "clean_text": True,
@@ -48,14 +49,14 @@ def read_tokenizer(folder: Path, vocabulary_path: Path | None = None) -> Vocabul
     """Read the tokenizer of a checkpoint.
 
     Args:
-        folder: The checkpoint's folder; none of its files needs to be there.
-        vocabulary_path: A `vocab.txt`; None takes the folder's, or else what is inside its `tokenizer.json`.
+        folder: Folder of the checkpoint; all of its tokenizer files are optional.
+        vocabulary_path: Path of a `vocab.txt`; None uses the folder's, or else its `tokenizer.json`.
 
     Returns:
-        The tokens with their settings; None where there are no tokens.
+        Tokens with their settings; None if there are no tokens.
 
     Raises:
-        UserError: A file is damaged or does not fit the others, or it is no WordPiece tokenizer of BERT.
+        UserError: A file is damaged or contradicts another, or the tokenizer is not BERT's WordPiece tokenizer.
     """
     config = _read(folder / CONFIG_FILE)
     is_generic = _check_class(folder, config)
@@ -76,14 +77,14 @@ def read_tokenizer(folder: Path, vocabulary_path: Path | None = None) -> Vocabul
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is no such file."""
-    return read_json(path) if path.is_file() else {}
+    """Read the object in a file; empty if the file does not exist."""
+    return read_json_object(path) if path.is_file() else {}
 
 
 def _flags(
     folder: Path, config: Mapping[str, Any], stored: TokenizerJson | None, is_generic: bool
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the files say of case, accents and CJK, and what the user should know about it; null says nothing."""
+    """Return what the files say about case, accents and CJK, with notes for the user; null counts as not said."""
     flags = {name: read_flag(config, key, folder / CONFIG_FILE) for key, name in _FLAGS.items()}
     found = {CONFIG_FILE: flags, JSON_FILE: stored.flags if stored is not None else {}}
     order = (JSON_FILE, CONFIG_FILE) if is_generic else (CONFIG_FILE, JSON_FILE)
@@ -102,7 +103,7 @@ def _flags(
 
 
 def _check_class(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Whether the tokenizer is of a class that has no settings but those of its tokenizer.json; refuses others."""
+    """Return whether the class of the tokenizer leaves its settings to tokenizer.json; refuse unsupported classes."""
     path = folder / CONFIG_FILE
     name = config.get("tokenizer_class")
     if name is None:
@@ -172,8 +173,8 @@ def _read_tokens(
 
 
 def _refuse_difference(vocabulary: Vocabulary, of_json: Vocabulary) -> None:
-    """Refuse two vocabularies in one folder, since either could be the checkpoint's."""
-    # Some programs keep white space at the end of a token, others do not; no text has such a token.
+    """Refuse two different vocabularies in one folder, since either could be the checkpoint's."""
+    # Some programs keep white space at the end of a token. No text contains such a token.
     one, other = ({token.rstrip(): index for token, index in each.ids.items()} for each in (vocabulary, of_json))
     if differing := sorted(set(one.items()) ^ set(other.items()), key=lambda item: item[1]):
         token, index = differing[0]

@@ -1,4 +1,4 @@
-"""A `tokenizer.json` of Hugging Face's tokenizers, where it is a WordPiece tokenizer of BERT."""
+"""A `tokenizer.json` of Hugging Face's tokenizers that describes a WordPiece tokenizer of BERT."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError
-from power_bert.text.json_object import read_json, shown
+from power_bert.storage.json_object import read_json_object
+from power_bert_runtime.parsing import shown
 
 _ADVICE = "Only the WordPiece tokenizer of BERT can be loaded; give another checkpoint."
-# Key of the normalizer → the name of the setting.
+# Key of the normalizer → name of the setting.
 _FLAGS = {
     "lowercase": "lowercase",
     "strip_accents": "strip_accents",
     "handle_chinese_chars": "tokenize_chinese_chars",
 }
-# More ids than tokens by so many are a damaged file.
+# A file with this many more ids than tokens is damaged.
 LARGEST_GAP = 1024
 
 
 @dataclass(frozen=True)
 class TokenizerJson:
-    """What a `tokenizer.json` says.
+    """Content of a `tokenizer.json`.
 
     Attributes:
-        tokens: The tokens of the model in the order of their ids; an empty one is an id that nothing uses.
-        flags: `lowercase`, `strip_accents` and `tokenize_chinese_chars`, as far as the file names them.
-        special_tokens: "unk", "cls" and "sep" → the token, as far as the file names them.
+        tokens: Tokens of the model in the order of their ids; an empty token is an unused id.
+        flags: `lowercase`, `strip_accents` and `tokenize_chinese_chars`, if the file has them.
+        special_tokens: "unk", "cls" and "sep" → token, if the file has them.
         added_tokens: Tokens outside of the model, as the file declares them.
     """
 
@@ -39,12 +40,12 @@ class TokenizerJson:
 
 
 def read_tokenizer_json(path: Path) -> TokenizerJson:
-    """Read the file.
+    """Read a `tokenizer.json`.
 
     Raises:
-        UserError: It is damaged, or no WordPiece tokenizer of BERT.
+        UserError: The file is damaged, or describes no WordPiece tokenizer of BERT.
     """
-    content = read_json(path)
+    content = read_json_object(path)
     model = content.get("model")
     if not isinstance(model, dict) or model.get("type", "WordPiece") != "WordPiece" or "merges" in model:
         kind = model.get("type") if isinstance(model, dict) else model
@@ -82,7 +83,7 @@ def _tokens(vocab: Any, path: Path) -> list[str]:
                 f'{path}: "vocab" gives {shown(token)} and {shown(tokens[index])} the same id {index}. Download it '
                 "again."
             )
-        # A token with a line end in it matches no text, since words end there, and it would break a vocab.txt.
+        # A token with a line end matches no text, since words end there, and would break a vocab.txt.
         tokens[index] = "" if {"\n", "\r", "\ufeff"} & set(token) else token
     return tokens
 
@@ -98,7 +99,7 @@ def _flags(content: Mapping[str, Any], path: Path) -> dict[str, bool | None]:
 
 
 def read_flag(values: Mapping[str, Any], key: str, path: Path) -> bool | None:
-    """Return true, false or, for null, None; a UserError for anything else."""
+    """Return true, false or, for null, None; raise a `UserError` for any other value."""
     value = values.get(key)
     if value is not None and not isinstance(value, bool):
         raise UserError(f'{path}: "{key}" is {shown(value)}. Expected true or false; correct it.')
@@ -106,7 +107,7 @@ def read_flag(values: Mapping[str, Any], key: str, path: Path) -> bool | None:
 
 
 def _special_tokens(processor: Any, path: Path) -> dict[str, Any]:
-    """What stands before and after a text; checks that it is what BERT's tokenizer puts there."""
+    """Return the tokens before and after a text, if they are placed as in BERT's tokenizer."""
     match processor:
         case None:
             return {}

@@ -1,4 +1,4 @@
-"""The tokens of a WordPiece tokenizer in the order of their ids."""
+"""Vocabulary of a WordPiece tokenizer: its tokens in the order of their ids."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from power_bert.errors import UserError, shorten
-from power_bert.files import read_lines
-from power_bert.text.tokenizer_settings import TokenizerSettings
-
-_ADVICE = "use the vocab.txt of the checkpoint"
+from power_bert.errors import shorten
+from power_bert.storage.files import read_lines
+from power_bert_runtime.tokenizer_settings import TokenizerSettings
+from power_bert_runtime.word_pieces import check_tokens, num_wordpiece_tokens
 
 
 class Vocabulary(list[str]):
-    """The tokens in the order of their ids, with the settings of the tokenizer that they belong to.
+    """Tokens in the order of their ids, with the settings of their tokenizer.
 
-    As Hugging Face reads a `vocab.txt`, the last of several equal tokens counts, and an empty one is an id that nothing
-    uses. Such ids get a name that no text has, so that all tokens differ.
+    As in Hugging Face's reader of `vocab.txt`, the last of several equal tokens counts, and an empty token is an
+    unused id. Unused ids get names that occur in no text, so that all tokens differ.
 
     Args:
-        tokens: The tokens.
-        settings: Of the tokenizer.
-        source: Where they come from, for messages.
-        notes: What the user should know about them.
+        tokens: Tokens in the order of their ids.
+        settings: Settings of the tokenizer.
+        source: Name of the source, for messages.
+        notes: Notes for the user about the tokens.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class Vocabulary(list[str]):
 
     @classmethod
     def of(cls, tokens: Iterable[str] | os.PathLike[str]) -> Vocabulary:
-        """Return `tokens` as they are where they are a `Vocabulary`, else with the usual settings; a path is read."""
+        """Return a `Vocabulary` as it is, read one from a path, or make one with the default settings."""
         if isinstance(tokens, str | os.PathLike):
             return read_vocabulary(tokens)
         return tokens if isinstance(tokens, cls) else cls(tokens)
@@ -51,28 +50,21 @@ class Vocabulary(list[str]):
 
     @property
     def ids(self) -> dict[str, int]:
-        """Token → id."""
+        """Token → its id."""
         return {token: index for index, token in enumerate(self)}
 
     @property
-    def num_word_pieces(self) -> int:
-        """Number of ids before the added tokens at the end; the special tokens are word pieces, wherever they stand."""
-        added = {token.content for token in self.settings.added_tokens} - set(self.settings.special_tokens)
-        return next((index for index in range(len(self), 0, -1) if self[index - 1] not in added), 0)
+    def num_wordpiece_tokens(self) -> int:
+        """Number of ids before the added tokens at the end; special tokens always count as WordPiece tokens."""
+        return num_wordpiece_tokens(self, self.settings)
 
     def check(self) -> None:
-        """Raise a UserError where a special token is missing that every text needs."""
-        if not self:
-            raise UserError(f"{self.source}: no tokens. Expected one token a line; {_ADVICE}.")
-        if missing := sorted(set(self.settings.needed_tokens) - set(self)):
-            raise UserError(
-                f"{self.source}: special tokens are missing: {shorten(', '.join(missing))}. Expected a BERT vocabulary "
-                f"with {shorten(', '.join(self.settings.needed_tokens))}; {_ADVICE}."
-            )
+        """Raise a `UserError` if a special token is missing that every text needs."""
+        check_tokens(self, self.settings, self.source)
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary:
-    """Read a `vocab.txt`: one token a line, its id the line's number less one.
+    """Read a `vocab.txt` with one token per line; the first line has id 0.
 
     Raises:
         UserError: The file is missing, empty or not UTF-8.
@@ -82,18 +74,18 @@ def read_vocabulary(path: str | os.PathLike[str]) -> Vocabulary:
 
 
 def is_lowercase(vocabulary: Iterable[str]) -> bool:
-    """Guess from a vocabulary whether it is uncased: no capital letter outside tokens such as [CLS]."""
+    """Guess from a vocabulary whether it is uncased: no capital letter except in tokens like [CLS]."""
     return all(token == token.lower() for token in vocabulary if not (token.startswith("[") and token.endswith("]")))
 
 
 def _with_unused_named(tokens: list[str]) -> list[str]:
     last = {token: index for index, token in enumerate(tokens) if token}
-    # A word of a text has no space, so this is none of its pieces.
+    # Words of a text have no space, so no text contains this token.
     return [token if last.get(token) == index else f"[unused {index}]" for index, token in enumerate(tokens)]
 
 
 def _notes(source: str, tokens: list[str]) -> list[str]:
-    """Say which lines count for nothing."""
+    """Return notes on lines that have no effect."""
     lines: dict[str, int] = {}
     repeated, empty = [], []
     for line, token in enumerate(tokens, start=1):

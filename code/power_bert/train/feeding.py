@@ -1,4 +1,4 @@
-"""Hands batches to Keras on either backend without a new trace for each batch shape."""
+"""Input pipelines for Keras that need no new trace for each batch shape."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from power_bert.model.text_backbone import INPUT_NAMES
 from power_bert.text.batches import Batch
 
 
-def training_data(
+def feed_training(
     batches: Callable[[], Iterator[Batch]], num_batches: int, labels_dtype: str, label_shape: tuple[int, ...] = ()
 ) -> Any:
-    """What `keras.Model.fit` takes for x.
+    """Create the `x` argument of `keras.Model.fit`.
 
-    On TensorFlow a tf.data pipeline whose batch and length are left open, so that one graph serves all lengths; on
-    other backends a plain generator, and one compilation a bucket length.
+    On TensorFlow it is a tf.data pipeline with dynamic batch size and length, so that one graph serves all lengths. On
+    other backends it is a plain generator, with one compilation per bucket length.
 
     Args:
-        batches: starts a pass over the data.
-        num_batches: batches of a pass.
+        batches: Function that starts an epoch.
+        num_batches: Number of batches per epoch.
         labels_dtype: "int64" for classes, "float32" for scores.
-        label_shape: of one label; empty for a number.
+        label_shape: Shape of one label; empty for a scalar.
     """
 
     def examples() -> Iterator[Any]:
@@ -39,7 +39,7 @@ def training_data(
 def _tensorflow_data(
     examples: Callable[[], Iterator[Any]], num_batches: int, labels_dtype: str, label_shape: tuple[int, ...]
 ) -> Any:
-    """A tf.data pipeline over `examples`.
+    """Create a tf.data pipeline over `examples`.
 
     Not `Dataset.from_generator`: on Python 3.11 it sets malloc's M_MMAP_THRESHOLD to 128 KiB for the whole process.
     Every larger tensor is then mapped and unmapped anew, page by page, and a training step takes twice as long.
@@ -61,8 +61,8 @@ def _tensorflow_data(
         return inputs, tf.ensure_shape(labels, (None, *label_shape))
 
     options = tf.data.Options()
-    # There is nothing to tune here, and at the end of a training the tuner's thread is waited for, for up to a minute.
+    # Joining the autotuner's thread takes up to a minute at the end of a training, and there is nothing to tune.
     options.autotune.enabled = False
-    # One after another, so that the batches come in their order.
+    # Sequential, so that batches keep their order.
     data = tf.data.Dataset.range(num_batches).map(with_shapes, num_parallel_calls=1).prefetch(2)
     return data.with_options(options)

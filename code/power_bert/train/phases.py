@@ -1,9 +1,9 @@
 """The three phases of PoWER-BERT (Goyal et al. 2020, section 3.4): fine-tune, search the configuration, re-train.
 
-Beside them the baseline: fine-tuning that goes on for as many epochs as search and re-training take.
+A fourth, optional phase is the baseline: it continues fine-tuning for as many epochs as search and re-training take.
 
-Each has the signature ``phase(context, previous) → PhaseResult``, its own folder that ends with a DONE marker, goes
-on after a kill, and can be run alone from what the phase before it left.
+Each phase has the signature ``phase(context, previous) → PhaseResult`` and its own folder, in which the DONE marker is
+written last. An interrupted phase resumes, and a phase can be run alone from the folder of the phase before it.
 """
 
 from __future__ import annotations
@@ -13,36 +13,43 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
-from power_bert.config import Experiment
+from power_bert.config.experiment import Experiment
+from power_bert.elimination.configuration import EncoderConfiguration
+from power_bert.elimination.retention import Retention
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.pretrained import Pretrained, build_classifier, rebuild_classifier
-from power_bert.model.retention import check_retention, format_retention, parse_retention
+from power_bert.model.classifier_building import build_classifier, rebuild_classifier
+from power_bert.model.pretrained import Pretrained
 from power_bert.model.trained_classifier import load_own_classifier
-from power_bert.run_dir import BASELINE, PHASES, PhaseDir, write_json
-from power_bert.run_documents import read_retention
-from power_bert.train.forward import compiled_forward
-from power_bert.train.metrics import format_scores
+from power_bert.objectives.distiller import Distiller
+from power_bert.predict.forward import compiled_forward
+from power_bert.predict.metrics import format_scores
+from power_bert.predict.score_warnings import warn_of_constant
+from power_bert.runs.run_dir import BASELINE, PHASES, PhaseDir, write_run_json
+from power_bert.runs.run_documents import read_configuration, read_metrics
+from power_bert.runs.run_folder import baseline_epochs, phases_of
+from power_bert.train.gradual_search import GradualSearch
 from power_bert.train.phase_end import PhaseResult, already_done, finish_phase, write_metrics_csv
-from power_bert.train.run_folder import baseline_epochs, phases_of
+from power_bert.train.self_distillation import Lesson, labels_alone, taught_by
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
     compile_for_phase,
     evaluate_dev,
     start_bias,
-    train,
+    train_classifier,
 )
 from power_bert.train.without_elimination import score_without_elimination
 
 
 def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
-    """The checkpoint that a phase kept; a UserError where it has been deleted."""
+    """Load the checkpoint that a phase kept; a UserError if it has been deleted."""
     return load_own_classifier(phase_dir.existing_model())
 
 
 def fine_tune(context: RunContext[Experiment], pretrained: Callable[[], Pretrained]) -> PhaseResult:
-    """Phase 1: fine-tune all weights, nothing eliminated. `pretrained` is called only if there is work to do."""
+    """Phase 1: fine-tune all weights without elimination. `pretrained` is called only if there is work to do."""
     phase_dir = context.run_dir.phase(PHASES[0])
     if phase_dir.is_done:
         return already_done(context.reporter, phase_dir, "fine-tuning")
@@ -51,45 +58,43 @@ def fine_tune(context: RunContext[Experiment], pretrained: Callable[[], Pretrain
     for note in loaded.notes:
         context.reporter.say(note)
     task = context.experiment.task_definition
-    model = build_classifier(loaded, task.num_outputs, task.labels, context.experiment.max_length)
+    model = build_classifier(loaded, task.num_outputs, task.class_names, context.experiment.max_length)
     start_bias(model, context.train.examples.labels)
     return _train_phase(context, phase_dir, model, "1 fine-tune", context.experiment.epochs)
 
 
 def search(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResult:
-    """Phase 2: soft extraction with the regulariser λ · Σ_j j · mass(j), or with the target that SPEEDUP names.
-
-    Ends with the retention configuration.
-    """
+    """Phase 2: search the configuration, for a target (`GradualSearch`) or with LAMBDA (`elimination.search`)."""
     phase_dir, experiment = context.run_dir.phase(PHASES[1]), context.experiment
     if phase_dir.is_done:
         return already_done(context.reporter, phase_dir, "search")
     keras.utils.set_random_seed(experiment.seed)
+    fine_tuned = load_model(previous.phase_dir)
+    lesson = lesson_of_run(context, lambda: fine_tuned)
+    if experiment.has_target:
+        return GradualSearch(context, fine_tuned, phase_dir, lesson, _phase_names(context)).run()
     model = rebuild_classifier(
-        load_model(previous.phase_dir),
+        fine_tuned,
         extraction="soft",
         gate=experiment.gate,
         retention_parameters=experiment.max_length,
         retention_unit=experiment.retention_unit,
         retention_profile=experiment.retention_profile,
     )
-    backbone = model.backbone
-    lengths = context.train.encoded.lengths
-    if experiment.speedup is None:
-        backbone.set_regularization(experiment.regularization, float(lengths.mean()))
-    else:
-        backbone.set_cost_target(experiment.speedup, lengths)
+    configuration_search = model.backbone.search
+    configuration_search.set_regularization(experiment.regularization, float(context.train.encoded.lengths.mean()))
 
-    def masses() -> str:
-        return "mass " + " ".join(f"{mass:.1f}" for mass in backbone.retention_masses())
+    def progress() -> str:
+        kept = " ".join(f"{mass:.1f}" for mass in configuration_search.masses()[:-1])
+        return f"of which regularizer {configuration_search.regularizer():.4f}  kept {kept} 1"
 
-    return _train_phase(context, phase_dir, model, "2 search", experiment.search_epochs, masses)
+    return _train_phase(context, phase_dir, model, "2 search", experiment.search_epochs, lesson, progress)
 
 
 def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResult:
-    """Phase 3: hard extraction with the searched configuration, from the searched weights.
+    """Phase 3: re-train with hard extraction, starting from the weights and the configuration of the search.
 
-    With a given configuration (RETENTION_CONFIG) there was no search, and `previous` is phase 1.
+    If the configuration is given (RETENTION_CONFIG), there is no search and `previous` is phase 1.
     """
     phase_dir, experiment = context.run_dir.phase(PHASES[2]), context.experiment
     if phase_dir.is_done:
@@ -98,24 +103,46 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
     trained = load_model(previous.phase_dir)
     num_layers = trained.backbone.num_layers
     if experiment.retention_config is None:
-        found = read_retention(previous.phase_dir.retention)
-        retention = check_retention(found, num_layers, experiment.max_length)
+        configuration = read_configuration(previous.phase_dir.retention)
     else:
-        retention = parse_retention(experiment.retention_config, num_layers, experiment.max_length)
-        write_json(phase_dir.retention, {"retention": list(retention), "source": "RETENTION_CONFIG"})
+        configuration = EncoderConfiguration(Retention.parse(experiment.retention_config))
+        write_run_json(phase_dir.retention, {**configuration.to_json(), "source": "RETENTION_CONFIG"})
     model = rebuild_classifier(
-        trained, extraction="hard", retention=retention, retention_jitter=experiment.retention_jitter
+        trained,
+        extraction="hard",
+        retention=configuration.tokens.checked(num_layers, experiment.max_length),
+        retention_jitter=experiment.retention_jitter,
     )
-    return _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs)
+    fine_tuned = context.run_dir.phase(PHASES[0])
+    lesson = lesson_of_run(context, lambda: load_model(fine_tuned))
+    result = _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs, lesson)
+    fine_tuned.targets.unlink(missing_ok=True)
+    return result
 
 
 def train_baseline(context: RunContext[Experiment], fine_tuned: PhaseResult) -> PhaseResult:
-    """Fine-tune on from phase 1, nothing eliminated, for as many epochs as search and re-training took."""
+    """Continue the fine-tuning of phase 1 without elimination, for as many epochs as search and re-training took."""
     phase_dir, experiment = context.run_dir.phase(BASELINE), context.experiment
     if phase_dir.is_done:
         return already_done(context.reporter, phase_dir, BASELINE)
     keras.utils.set_random_seed(experiment.seed)
     return _train_phase(context, phase_dir, load_model(fine_tuned.phase_dir), BASELINE, baseline_epochs(experiment))
+
+
+def lesson_of_run(context: RunContext[Experiment], teacher: Callable[[], PowerBertTextClassifier]) -> Lesson:
+    """Return what search and re-training learn from."""
+    if not context.experiment.self_distill:
+        return labels_alone(context)
+    fine_tuned, task = context.run_dir.phase(PHASES[0]), context.experiment.task_definition
+    scores = read_metrics(fine_tuned.metrics)["scores"]
+    if any(warn_of_constant(task, np.asarray(context.dev.examples.labels), scores)):
+        context.reporter.say("the fine-tuned model is no better than a constant answer: trained on the labels alone")
+        return labels_alone(context)
+    return taught_by(teacher(), context, fine_tuned.targets)
+
+
+def _phase_names(context: RunContext[Experiment]) -> tuple[str, ...]:
+    return (*phases_of(context.experiment), BASELINE)
 
 
 def _train_phase(
@@ -124,16 +151,32 @@ def _train_phase(
     model: PowerBertTextClassifier,
     title: str,
     epochs: int,
+    lesson: Lesson | None = None,
     status: Callable[[], str] | None = None,
 ) -> PhaseResult:
+    """Train one phase.
+
+    Args:
+        context: Context of the run.
+        phase_dir: Where to write.
+        model: Model to train.
+        title: Title shown to the user.
+        epochs: Number of epochs.
+        lesson: What search and re-training learn from; None for fine-tuning.
+        status: Further text for the progress bar.
+    """
     phase_dir.path.mkdir(parents=True, exist_ok=True)
-    started, is_search = time.perf_counter(), bool(model.backbone.retention_variables)
-    before, eliminates = None, model.backbone.extraction == "hard"
+    started, before, extraction = time.perf_counter(), None, model.backbone.extraction
+    is_search, eliminates = extraction == "soft", extraction == "hard"
     if eliminates:
         before = evaluate_dev(context, compiled_forward(model), phase_dir)
-        context.reporter.say(f"{title}: dev before the first update  {format_scores(before)}")
+        context.reporter.say(f"{title}: dev before the first training step  {format_scores(before)}")
+    trained: keras.Model = model
+    if lesson is not None:
+        steps = -(-len(context.train.encoded) // context.experiment.batch_size) * epochs
+        trained = Distiller(model, lesson.objective, steps)
     # The end of the search is its result: an earlier epoch with a better score has eliminated less.
-    phases = (*phases_of(context.experiment), BASELINE)
+    phases = _phase_names(context)
     plan = TrainingPlan(
         title,
         epochs,
@@ -141,29 +184,26 @@ def _train_phase(
         "last" if is_search else "best",
         status,
         lambda history: write_metrics_csv(context.run_dir, phases, phase_dir, history),
+        None if lesson is None else lesson.targets,
     )
-    outcome = train(context, model, phase_dir, plan)
+    outcome = train_classifier(context, trained, phase_dir, plan)
     if is_search:
-        _write_searched_retention(context, phase_dir)
+        _write_searched_configuration(context, phase_dir)
     further = score_without_elimination(context, phase_dir, title) if eliminates else {}
     return finish_phase(context, phase_dir, title, outcome, started, {"scores_before_training": before, **further})
 
 
-def _write_searched_retention(context: RunContext[Experiment], phase_dir: PhaseDir) -> None:
-    backbone, speedup = load_model(phase_dir).backbone, context.experiment.speedup
-    retention = (
-        backbone.searched_retention()
-        if speedup is None
-        else backbone.retention_at_speedup(speedup, context.train.encoded.lengths)
-    )
-    write_json(
+def _write_searched_configuration(context: RunContext[Experiment], phase_dir: PhaseDir) -> None:
+    backbone = load_model(phase_dir).backbone
+    configuration = EncoderConfiguration(backbone.search.retention())
+    write_run_json(
         phase_dir.retention,
         {
-            "retention": list(retention),
-            "masses": backbone.retention_masses(),
+            **configuration.to_json(),
+            "masses": backbone.search.masses(),
             "retention_parameters": backbone.retention_parameters,
             "unit": backbone.retention_unit,
             "gate": backbone.gate,
         },
     )
-    context.reporter.say(f"2 search: retention configuration {format_retention(retention)}")
+    context.reporter.say(f"2 search: configuration {configuration}")

@@ -1,4 +1,4 @@
-"""What a user sees and keeps of a running training: console, log file, TensorBoard, progress bar."""
+"""Console, log file, TensorBoard and progress bar of a running training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STEPS_BETWEEN_SCALARS = 10
 
 
 class Reporter:
-    """Says things on the console and in the log file, and writes TensorBoard scalars; use as a context manager."""
+    """Reporter that writes to the console, a log file and TensorBoard; use as a context manager."""
 
     def __init__(self, log_path: Path, tensorboard_dir: Path, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
@@ -54,13 +54,13 @@ class Reporter:
         self.log(text)
 
     def log(self, text: str) -> None:
-        """To the log file alone."""
+        """Write a line to the log file only."""
         self._logger.info(text)
 
-    def bar_of_updates(self) -> Progress:
-        """A bar, not yet started, with a field `details`; disabled without a terminal.
+    def step_progress_bar(self) -> Progress:
+        """Create a progress bar, not yet started, with a field `details`; disabled without a terminal.
 
-        At the latest it goes with the reporter: an error or Ctrl-C in the training must not leave it on the screen.
+        It is removed with the reporter at the latest, so that an error or Ctrl-C does not leave it on the screen.
         """
         bar = Progress(
             TextColumn("{task.description}"),
@@ -83,14 +83,14 @@ class Reporter:
 
 
 class TrainingProgress(keras.callbacks.Callback):
-    """Progress bar of a phase with loss, last dev score and time left; a line now and then without a terminal.
+    """Progress bar of a phase with loss, last dev score and time left; without a terminal, a line every few seconds.
 
     Args:
-        reporter: where to show it.
-        title: of the phase.
-        steps_per_epoch: updates of an epoch.
-        epochs: of the phase.
-        status: further text, asked for every few steps (the masses during the search).
+        reporter: Reporter that shows the progress.
+        title: Title of the phase.
+        steps_per_epoch: Training steps per epoch.
+        epochs: Number of epochs of the phase.
+        status: Function that returns further text, such as the kept fractions; called every few training steps.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class TrainingProgress(keras.callbacks.Callback):
         self._epoch = epoch
         if self._first_epoch is None:
             self._first_epoch, self._started = epoch, time.monotonic()
-        self._bar = self.reporter.bar_of_updates()
+        self._bar = self.reporter.step_progress_bar()
         total = self.epochs * self.steps_per_epoch
         self._task = self._bar.add_task(self.title, total=total, completed=epoch * self.steps_per_epoch, details="")
         self._bar.start()
@@ -119,7 +119,7 @@ class TrainingProgress(keras.callbacks.Callback):
         if not math.isfinite(loss):
             self._bar.stop()
             raise UserError(
-                f"{self.title}: the loss became {loss} at update {done}. Nothing finished is lost. "
+                f"{self.title}: the loss became {loss} at training step {done}. Nothing finished is lost. "
                 "Try a smaller LR_BERT or LR_SOFT_EXTRACT, with another OUTPUT_DIR or with RESUME=0, which sets this "
                 "run aside."
             )
@@ -131,19 +131,19 @@ class TrainingProgress(keras.callbacks.Callback):
         details = f"epoch {self._epoch + 1}/{self.epochs}  loss {loss:.4f}{self.score_text}"
         if batch % _STEPS_BETWEEN_SCALARS == 0:
             self.reporter.scalar(f"{self.title}/loss", loss, done)
-            self._status_text = f"  {self._masses()}" if self.status else ""
+            self._status_text = f"  {self._current_status()}" if self.status else ""
         self._bar.update(self._task, completed=done, details=details + self._status_text)
         if self._bar.disable and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            updates_here = done - (self._first_epoch or 0) * self.steps_per_epoch
-            left = (time.monotonic() - self._started) / updates_here * (self.epochs * self.steps_per_epoch - done)
+            steps_here = done - (self._first_epoch or 0) * self.steps_per_epoch
+            left = (time.monotonic() - self._started) / steps_here * (self.epochs * self.steps_per_epoch - done)
             self.reporter.console.print(
                 f"{self.title}  {done}/{self.epochs * self.steps_per_epoch}  {details}{self._status_text}  "
                 f"left {left:.0f} s",
                 markup=False,
             )
 
-    def _masses(self) -> str:
+    def _current_status(self) -> str:
         # On JAX the variables live outside the model while fit runs.
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()

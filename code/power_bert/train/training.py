@@ -1,4 +1,4 @@
-"""One training: epochs of updates, each followed by dev predictions, the best checkpoint and the state to resume."""
+"""Training of a classifier; each epoch ends with dev scores, the kept checkpoint and the state to resume from."""
 
 from __future__ import annotations
 
@@ -11,52 +11,51 @@ from typing import Any, Generic, Literal, TypeVar
 import keras
 import numpy as np
 
-from power_bert.config import Experiment
+from power_bert.config.experiment import Experiment
+from power_bert.config.validation import TrainingSettings
 from power_bert.errors import UserError
-from power_bert.files import atomic_directory
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.run_dir import PhaseDir, RunDir
-from power_bert.settings import ADAMW_EPSILON, TrainingSettings
+from power_bert.model.student_kinds import ADAMW_EPSILON
+from power_bert.predict.example_predictor import to_predictions
+from power_bert.predict.forward import Forward, compiled_forward
+from power_bert.predict.metrics import compute_scores, format_scores, is_defined
+from power_bert.predict.predict_texts import EVALUATION_BATCH_SIZE, predict_outputs
+from power_bert.runs.run_dir import PhaseDir, RunDir
+from power_bert.storage.files import atomic_directory
 from power_bert.text.batches import TrainingBatches
-from power_bert.text.encoded_texts import EncodedTexts
 from power_bert.text.examples import Examples
 from power_bert.text.predictions import read_predictions, write_predictions
 from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.train.feeding import training_data
-from power_bert.train.forward import Forward, compiled_forward
-from power_bert.train.metrics import compute_scores, format_scores, is_defined
+from power_bert.train.feeding import feed_training
 from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
-from power_bert.train.predict import EVALUATION_BATCH_SIZE, predict_outputs, to_predictions
 from power_bert.train.reporting import Reporter, TrainingProgress
 from power_bert.train.training_state import load_training_state, save_training_state
+from power_bert_runtime.encoded_texts import EncodedTexts
 
-# How far an average retention parameter can move in a search with a target. From 1 to 0 is 1; the first block, on which
-# λ · j presses least, moves a quarter of the average.
-_TRAVEL = 4.0
 Settings = TypeVar("Settings", bound=TrainingSettings, covariant=True)
 
 
 @dataclass(frozen=True)
-class Split:
+class EncodedExamples:
     """Examples of one file and their token ids."""
 
     examples: Examples
     encoded: EncodedTexts
 
     @classmethod
-    def of(cls, examples: Examples, tokenizer: WordPieceTokenizer, max_length: int) -> Split:
+    def of(cls, examples: Examples, tokenizer: WordPieceTokenizer, max_length: int) -> EncodedExamples:
         return cls(examples, tokenizer.encode(examples.first, examples.second, max_length))
 
 
 @dataclass(frozen=True)
 class RunContext(Generic[Settings]):
-    """What every phase of a run shares."""
+    """Settings, run directory, reporter and encoded data, which all phases of a run use."""
 
     experiment: Settings
     run_dir: RunDir
     reporter: Reporter
-    train: Split
-    dev: Split
+    train: EncodedExamples
+    dev: EncodedExamples
 
 
 @dataclass(frozen=True)
@@ -64,14 +63,14 @@ class TrainingPlan:
     """How one phase trains.
 
     Attributes:
-        title: shown to the user.
-        epochs: passes over the training set.
-        compile_model: (model, updates of the whole training) → the model has its optimizer.
+        title: Title of the phase, shown to the user.
+        epochs: Passes over the training set.
+        compile_model: Function (model, total training steps) that compiles the model.
         keep: "best" keeps the checkpoint of the epoch with the best dev score, "last" that of the last epoch.
-        status: further text for the progress bar.
-        on_history: told the history after every epoch.
-        targets: what the loss compares with, float32 (examples, …); None for the labels.
-        callbacks: (updates done before, updates of the whole training) → further callbacks.
+        status: Function that returns further text for the progress bar; None for no text.
+        on_history: Function called after every epoch with the entries of all epochs so far.
+        targets: Targets of the loss, float32 (examples, …); None for the labels.
+        callbacks: Function (training steps already done, total training steps) that returns further callbacks.
     """
 
     title: str
@@ -94,17 +93,17 @@ def compile_with_adamw(
     retention_rate: float = 0.0,
     epsilon: float = ADAMW_EPSILON,
 ) -> None:
-    """AdamW with linear warm-up and decay of its rate.
+    """Compile a model with AdamW, whose learning rate warms up and decays linearly.
 
     Args:
-        model: compiled in place.
-        total_steps: updates of the whole training.
-        peak: the highest rate.
-        warmup: share of the updates in which it rises.
-        weight_decay: decoupled.
-        clip_norm: largest global norm of the gradient.
-        retention_rate: of retention parameters, where the model has any.
-        epsilon: added to the root of the mean squared gradient; BERT's by default.
+        model: Model to compile in place.
+        total_steps: Training steps of the whole training.
+        peak: Peak learning rate.
+        warmup: Fraction of the training steps in which the learning rate rises.
+        weight_decay: Decoupled weight decay.
+        clip_norm: Largest global norm of the gradient.
+        retention_rate: Learning rate of the retention parameters, if the model has any.
+        epsilon: Term added to the root of the mean squared gradient; BERT's value by default.
     """
     optimizer = TwoRateAdamW(
         LinearWarmupDecay(peak, int(warmup * total_steps), total_steps),
@@ -118,7 +117,7 @@ def compile_with_adamw(
 
 
 def compile_for_phase(experiment: Experiment, model: keras.Model, total_steps: int) -> None:
-    """AdamW: LR_BERT for all weights but the retention parameters, which have LR_SOFT_EXTRACT."""
+    """Compile with AdamW: LR_SOFT_EXTRACT for the retention parameters, LR_BERT for all other weights."""
     compile_with_adamw(
         model,
         total_steps,
@@ -126,21 +125,14 @@ def compile_for_phase(experiment: Experiment, model: keras.Model, total_steps: i
         experiment.warmup,
         experiment.weight_decay,
         experiment.clip_norm,
-        _retention_rate(experiment, total_steps),
+        experiment.lr_soft_extract,
     )
-
-
-def _retention_rate(experiment: Experiment, total_steps: int) -> float:
-    """LR_SOFT_EXTRACT; with SPEEDUP at least so much that the target can be reached in half of the search."""
-    if experiment.speedup is None:
-        return experiment.lr_soft_extract
-    return max(experiment.lr_soft_extract, _TRAVEL / total_steps)
 
 
 def evaluate_dev(
     context: RunContext[TrainingSettings], forward: Forward, phase_dir: PhaseDir, name: str = "dev.candidate"
 ) -> dict[str, float]:
-    """Dev scores, computed from a predictions file: ``predictions_<name>.tsv`` of the phase."""
+    """Write the dev predictions to ``predictions_<name>.tsv`` of the phase and score that file."""
     task = context.experiment.task_definition
     outputs = predict_outputs(forward, context.dev.encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length)
     path = phase_dir.predictions(name)
@@ -151,24 +143,24 @@ def evaluate_dev(
     return compute_scores(task.metrics, labels, read_predictions(path, task))
 
 
-def train(
+def train_classifier(
     context: RunContext[TrainingSettings], model: keras.Model, phase_dir: PhaseDir, plan: TrainingPlan
 ) -> dict[str, Any]:
-    """Train, or go on after the last finished epoch of an interrupted training.
+    """Train a classifier, or resume after the last finished epoch of an interrupted training.
 
-    Leaves the kept checkpoint in ``model/`` and its ``predictions_dev.tsv`` in the phase folder.
+    The phase folder then holds the kept checkpoint in ``model/`` and its predictions in ``predictions_dev.tsv``.
 
     Args:
-        context: of the run.
-        model: a classifier, or what predicts and is saved as one.
-        phase_dir: where to write.
-        plan: how to train.
+        context: Context of the run.
+        model: A classifier, or a model such as the distiller that predicts and is saved like one.
+        phase_dir: Directory of the phase.
+        plan: How the phase trains.
 
     Returns:
-        {"history": one entry an epoch, "best_epoch": number from 1, "scores": dev scores of the kept checkpoint}.
+        {"history": one entry per epoch, "best_epoch": number from 1, "scores": dev scores of the kept checkpoint}.
 
     Raises:
-        UserError: the loss is not finite, or no epoch has a defined score.
+        UserError: The loss is not finite, or no epoch has a defined score.
     """
     experiment = context.experiment
     targets = context.train.examples.labels if plan.targets is None else plan.targets
@@ -183,14 +175,14 @@ def train(
         context.reporter.say(f"{plan.title}: resumed after epoch {first} of {plan.epochs}")
     if first < plan.epochs:
         display = TrainingProgress(context.reporter, plan.title, steps, plan.epochs, plan.status)
-        data = training_data(
+        data = feed_training(
             lambda: (batch for epoch in range(first, plan.epochs) for batch in batches.epoch(epoch)),
             steps * (plan.epochs - first),
             "float32" if plan.targets is not None or experiment.task_definition.is_regression else "int64",
             () if plan.targets is None else plan.targets.shape[1:],
         )
-        # One fit for all epochs, as each call of fit traces the graph anew. Not the task's own fit, which maps text
-        # preprocessing over batches that are arrays already.
+        # One call of fit for all epochs, because each call traces the graph anew. keras_hub's own fit would apply its
+        # text preprocessing to batches that are already arrays.
         keras.Model.fit(
             model,
             data,
@@ -214,14 +206,14 @@ def train(
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """After every epoch: dev predictions and scores, the kept checkpoint, the state to resume from.
+    """Writes dev predictions and scores, the kept checkpoint and the training state after every epoch.
 
     Args:
-        context: of the run.
-        phase_dir: where to write.
-        plan: what to keep.
+        context: Context of the run.
+        phase_dir: Directory of the phase.
+        plan: How the phase trains, and which checkpoint it keeps.
         progress: {"history", "best_epoch"}, updated in place.
-        display: told the scores.
+        display: Progress bar, which shows the scores.
     """
 
     def __init__(
@@ -258,19 +250,20 @@ class EpochEnd(keras.callbacks.Callback):
         history.append(entry)
         if self.plan.keep == "last" or _is_best(history):
             self.progress["best_epoch"] = epoch + 1
-            _keep_checkpoint(self.model, self.phase_dir)
+            keep_checkpoint(self.model, self.phase_dir)
         _report(self.context, self.display, entry)
         self.plan.on_history(history)
         save_training_state(self.phase_dir.training_state, self.model, self.progress)
 
 
 def _is_best(history: list[dict[str, Any]]) -> bool:
-    """Whether the last epoch beats all earlier ones; an undefined score (NaN) never does."""
+    """Return whether the last epoch beats all earlier ones; an undefined score (NaN) never does."""
     *earlier, last = (next(iter(entry["scores"].values())) for entry in history)
     return is_defined(last) and all(not is_defined(score) or last > score for score in earlier)
 
 
-def _keep_checkpoint(model: keras.Model, phase_dir: PhaseDir) -> None:
+def keep_checkpoint(model: keras.Model, phase_dir: PhaseDir) -> None:
+    """Save a model as the checkpoint of a phase, with the dev predictions that `evaluate_dev` has just written."""
     with atomic_directory(phase_dir.model) as folder:
         model.save_to_preset(str(folder))
     os.replace(phase_dir.predictions("dev.candidate"), phase_dir.predictions("dev"))
@@ -289,6 +282,6 @@ def _report(context: RunContext[TrainingSettings], display: TrainingProgress, en
 
 
 def start_bias(model: PowerBertTextClassifier, labels: np.ndarray | None) -> None:
-    """Let a regressor start from the mean training score; otherwise the first updates only learn that constant."""
+    """Set a regressor's output bias to the mean training score, which the first steps would otherwise have to learn."""
     if model.is_regressor and labels is not None:
         model.output_bias.assign(np.array([labels.mean()], dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Everything that a killed training needs to go on exactly where its last finished epoch ended."""
+"""Training state for exact resumption after the last finished epoch."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ import numpy as np
 from keras import ops
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_file
-from power_bert.parsing import parse_json, parsing
+from power_bert.storage.files import atomic_file
+from power_bert_runtime.parsing import parse_json, parsing
 
 _REMEDY = "Delete it, and the phase starts anew"
 
 
 def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Weights, dropout seeds and optimizer state by position: names differ from process to process."""
+    """Return weights, dropout seeds and optimizer state, keyed by position: names differ from process to process."""
     named = {f"model_{index}": variable for index, variable in enumerate(model.variables)}
     named.update({f"optimizer_{index}": variable for index, variable in enumerate(model.optimizer.variables)})
     return named
 
 
 def save_training_state(path: Path, model: keras.Model, progress: dict[str, Any]) -> None:
-    """Write all variables of a compiled, built model, and `progress` (JSON-able), as one file, atomically."""
+    """Write all variables of a compiled, built model and `progress` (JSON-serializable) to one file, atomically."""
     arrays = {name: ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
     with atomic_file(path) as file:
         np.savez(file, progress=np.array(json.dumps(progress)), **arrays)
 
 
 def load_training_state(path: Path, model: keras.Model) -> dict[str, Any] | None:
-    """Restore what `save_training_state` wrote into a compiled model; None where there is nothing to restore.
+    """Restore a training state into a compiled model and return its progress; None if there is no file.
 
     Raises:
-        UserError: the file is damaged or belongs to another model.
+        UserError: The file is damaged or belongs to another model.
     """
     if not path.exists():
         return None
@@ -44,7 +44,7 @@ def load_training_state(path: Path, model: keras.Model) -> dict[str, Any] | None
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     variables = _variables(model)
-    with parsing(path, "the state of a training", _REMEDY), np.load(path, allow_pickle=False) as stored:
+    with parsing(path, "a training state", _REMEDY), np.load(path, allow_pickle=False) as stored:
         progress = parse_json(str(stored["progress"]), path)
         values = {name: stored[name] for name in stored.files if name != "progress"}
     layout = {name: (tuple(variable.shape), str(variable.dtype)) for name, variable in variables.items()}

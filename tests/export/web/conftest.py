@@ -84,9 +84,16 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def driver(node: str, chromium: str) -> Path:
-    """The script that uses the page in Chromium."""
+def chromium_arguments() -> list[str]:
+    """Chromium's own sandbox does not work for root, as in containers."""
+    return ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
+@pytest.fixture(scope="session")
+def browser(node: str, chromium: str) -> Path:
+    """Folder of the scripts that use Chromium, with their packages."""
     folder = HERE / "browser"
-    if not (folder / "node_modules" / "playwright-core").is_dir():
-        give_up(f"playwright-core is not installed: {DRIVER_COMMAND}")
-    return folder / "drive.mjs"
+    for package in ("playwright-core", "onnxruntime-web"):
+        if not (folder / "node_modules" / package).is_dir():
+            give_up(f"{package} is not installed: {DRIVER_COMMAND}")
+    return folder

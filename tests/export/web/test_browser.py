@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 import zipfile
@@ -28,13 +29,11 @@ TEXTS = (
 )
 SECOND_TEXTS = ("the", "sat un sat", "The Cat", "the cat sat the cat sat the cat sat the cat sat the cat sat the")
 MAX_LENGTH = 16
-# Chromium's own sandbox does not work for root, as in containers.
-ARGUMENTS = ["--no-sandbox"] if os.geteuid() == 0 else []
 SOFTWARE_WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
 # The page shows tenths of a percent.
 SHOWN = 0.5e-3
 TOLERANCE = 1e-3
-# kind of quantisation → how far probabilities may be from Keras'
+# kind of quantization → how far probabilities may be from Keras'
 QUANTIZED = {"float16": 0.01, "dynamic": 0.05, "int8": 0.05}
 
 Visit = Callable[..., dict[str, Any]]
@@ -92,10 +91,10 @@ def _export(
     **architecture: Any,
 ) -> Exported:
     """A model with random weights, through the exporter."""
+    from power_bert.export.export_options import ExportOptions
     from power_bert.export.exporter import export
-    from power_bert.export.options import ExportOptions
+    from power_bert.runs.trained_model import TrainedModel
     from power_bert.text.custom_task import make_custom_task
-    from power_bert.train.trained_model import TrainedModel
 
     classifier = _make_classifier(num_classes, lowercase, **architecture)
     columns = ("first", "second") if takes_pairs else ("first",)
@@ -126,8 +125,28 @@ def _make_classifier(num_classes: int, lowercase: bool, **architecture: Any) -> 
 
 
 @pytest.fixture(scope="module")
-def visit(node: str, driver: Path, chromium: str, site: Path) -> Visit:
-    """Serves the page, lets a browser use it and returns what the browser saw; see browser/drive.mjs."""
+def browse(node: str, browser: Path, chromium: str, chromium_arguments: list[str]) -> Visit:
+    """Lets a browser use the page at an address and returns what the browser saw; see browser/drive.mjs."""
+
+    def use(address: str, arguments: list[str] | None = None, **plan: Any) -> dict[str, Any]:
+        plan |= {"address": address, "chromium": chromium, "arguments": [*chromium_arguments, *(arguments or [])]}
+        ended = subprocess.run(
+            [node, str(browser / "drive.mjs")],
+            input=json.dumps(plan),
+            capture_output=True,
+            text=True,
+            timeout=540,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+    return use
+
+
+@pytest.fixture(scope="module")
+def visit(browse: Visit, site: Path) -> Visit:
+    """Serves the page, lets a browser use it and returns what the browser saw."""
 
     def use(
         files: list[Path],
@@ -135,19 +154,16 @@ def visit(node: str, driver: Path, chromium: str, site: Path) -> Visit:
         served: list[Path] | None = None,
         backend: str | None = None,
         arguments: list[str] | None = None,
+        compare: str = "",
     ) -> dict[str, Any]:
         with PageServer(site, served or [], 0) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
             thread.start()
-            plan = {"address": server.address, "chromium": chromium, "arguments": [*ARGUMENTS, *(arguments or [])]}
-            plan |= {"files": [str(file) for file in files], "texts": texts, "backend": backend}
-            ended = subprocess.run(
-                [node, str(driver)], input=json.dumps(plan), capture_output=True, text=True, timeout=540, check=False
-            )
+            plan = {"files": list(map(str, files)), "texts": texts, "backend": backend, "compare": compare}
+            seen = browse(server.address, arguments, **plan)
             server.shutdown()
             thread.join()
-        assert ended.returncode == 0, ended.stderr
-        return json.loads(ended.stdout)
+        return seen
 
     return use
 
@@ -187,10 +203,20 @@ def test_threads_where_the_server_sends_the_headers(models: dict[str, Exported],
 
 
 def test_quantized_models(models: dict[str, Exported], visit: Visit) -> None:
-    seen = visit([], [(text, None) for text in TEXTS], served=[models[kind].path for kind in QUANTIZED])
+    served = [models[kind].path for kind in QUANTIZED]
+    seen = visit([], [(text, None) for text in TEXTS], served=served, compare="\n".join(TEXTS))
     assert seen["errors"] == []
     for column, (kind, tolerance) in enumerate(QUANTIZED.items()):
         _assert_same(models[kind], [bars[column] for bars in seen["results"]], tolerance)
+    first, *others = [row.split("\t") for row in seen["table"]]
+    assert "teacher" in first and "float16" in first and "0.70 [CLS]" not in first[-1]
+    for kind, row in zip(list(QUANTIZED)[1:], others, strict=True):
+        speed_up, cosine, variation = row[4:7]
+        assert kind in row and speed_up.endswith("×") and float(cosine) > 0.98 and 0 <= float(variation) < 0.05
+    summary, rows = seen["compared"][: 1 + len(served)], seen["compared"][1 + len(served) :]
+    assert summary[1][4:] == ["1.00 ×", "100.0 %", "1.0000", "0.0000"]
+    assert all(float(row[6]) > 0.98 and float(row[7]) < 0.05 for row in summary[1:])
+    assert [row[0] for row in rows[1:]] == list(TEXTS)
 
 
 @pytest.mark.parametrize("name", ["pairs", "regression"])
@@ -248,6 +274,44 @@ def test_webgpu_gives_the_same_results_or_none(models: dict[str, Exported], visi
         _assert_same(model, shown)
     else:
         assert len(seen["errors"]) == 1 and "WebGPU cannot run it" in seen["errors"][0]
+
+
+def test_models_of_the_server_stand_beside_those_in_the_browser(
+    browse: Visit, site: Path, models: dict[str, Exported]
+) -> None:
+    uvicorn = pytest.importorskip("uvicorn", reason="needs the extra 'serve': EXTRAS=serve bash run.sh test")
+    from power_bert_runtime import Classifier
+    from power_bert_runtime.serving.application import create_app
+    from power_bert_runtime.serving.server_settings import ServerSettings
+
+    teacher, dynamic, opened = models["uncased"], models["dynamic"], models["float16"]
+    served = {"teacher": Classifier(teacher.path), "dynamic": Classifier(dynamic.path)}
+    token = "0123456789abcdef"
+    texts = [text for text in TEXTS if text.strip()]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        app = create_app(served, ServerSettings(token=token), site)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        seen = browse(
+            f"http://127.0.0.1:{listener.getsockname()[1]}/",
+            files=[str(opened.path)],
+            texts=[(text, None) for text in texts],
+            token=token,
+            compare="\n".join(texts),
+        )
+        server.should_exit = True
+        thread.join()
+    assert seen["errors"] == []
+    assert seen["cards"][:2] == ["teacher", "dynamic"] and len(seen["cards"]) == 3
+    for column, model in enumerate((teacher, dynamic, opened)):
+        tolerance = QUANTIZED.get(model.path.stem, TOLERANCE)
+        for shown, expected in zip([row[column] for row in seen["results"]], model.expected(), strict=True):
+            assert [shown[label] for label in model.classifier.labels] == pytest.approx(expected, abs=tolerance + SHOWN)
+    summary, rows = seen["compared"][:4], seen["compared"][4:]
+    assert summary[0][:2] == ["Model", "Size"] and [row[0] for row in summary[1:3]] == ["teacher (teacher)", "dynamic"]
+    assert summary[1][4:] == ["1.00 ×", "100.0 %", "1.0000", "0.0000"]
+    assert rows[0][:3] == ["Text", "teacher", "dynamic"] and len(rows) == 1 + len(texts)
 
 
 def test_the_guide_for_phones_says_what_the_file_has(models: dict[str, Exported], project_root: Path) -> None:

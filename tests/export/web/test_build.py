@@ -92,6 +92,7 @@ class TestWriteSite:
         assert [entry["name"] for entry in listed] == ["my model.tflite"] * 2
         assert [entry["url"] for entry in listed] == ["models/1/my%20model.tflite", "models/2/my%20model.tflite"]
         assert [(target / f"models/{number}/my model.tflite").read_text() for number in (1, 2)] == ["a", "b"]
+        assert "/*\n  Cross-Origin-Opener-Policy: same-origin\n" in (target / "_headers").read_text()
         assert {"index.html", "app.js", "vendor/@litertjs/core/wasm/litert.wasm"} <= _files(target)
 
     def test_a_folder_with_files_is_left_alone(self, folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from flatbuffers import Builder
 
 from power_bert.export.metadata import TENSOR_AXIS_LABELS, VOCABULARY, AssociatedFile, ModelMetadata, TensorInfo
 from power_bert.export.model_file import add_metadata, append_files, pack_model
-from power_bert.text.tokenizer_settings import TokenizerSettings
+from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
 Inspect = Callable[..., list[dict[str, Any]]]
 ROLES = ("ids", "mask", "segment_ids")
@@ -121,7 +121,8 @@ def test_a_whole_file(inspect: Inspect) -> None:
     (model,) = inspect(content)
     assert model == {
         **{"fileName": "model_0.tflite", "size": len(content), "name": "Tiny", "description": "for tests"},
-        **{"version": "3", "author": "A. Author", "licence": "MIT", "task": "sst-2", "maxLength": 6},
+        **{"version": "3", "author": "A. Author", "license": "MIT", "task": "sst-2", "maxLength": 6},
+        **{"quantization": "", "retention": [], "devScore": ""},
         "vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "caf\u00e9", "\u2028"],
         **{"labels": ["bad", "good"], "tokenizer": TokenizerSettings(lowercase=False).to_json(), "takesPairs": False},
         "signatures": [
@@ -188,7 +189,7 @@ BAD: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
         lambda: Model(input_type=schema.TensorType.FLOAT32).to_bytes(),
         ("float32 [1, 7]", "expected int32 [1, length]"),
     ),
-    "quantised output": (
+    "quantized output": (
         lambda: Model(output_type=schema.TensorType.INT8).to_bytes(),
         ("output is int8", "expected float32"),
     ),

@@ -130,6 +130,27 @@ def test_a_strange_name_that_leads_here(host: str, path: str, server: PageServer
     assert status == 421 and b"page</title>" not in content and b"TFL3" not in content and b"tflite" not in content
 
 
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [
+        ("192.168.1.7:8000", True),
+        ("localhost", True),
+        (socket.gethostname(), True),
+        ("evil.example", False),
+        ("1.2", False),
+    ],
+)
+def test_other_devices_reach_it_by_address(host: str, is_own: bool, tmp_path: Path) -> None:
+    with PageServer(tmp_path, [], 0, "0.0.0.0") as everywhere:
+        assert everywhere.is_own_name(host.lower()) is is_own
+        assert everywhere.address == f"http://127.0.0.1:{everywhere.server_address[1]}/"
+
+
+def test_a_host_of_another_machine(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"8\.8\.8\.8:0 cannot be used .* --host"):
+        PageServer(tmp_path, [], 0, "8.8.8.8")
+
+
 @pytest.mark.parametrize("hosts", [b"", b"Host: localhost\r\nHost: evil.example\r\n"])
 def test_no_name_or_several(hosts: bytes, server: PageServer) -> None:
     assert _send(server, b"GET / HTTP/1.1\r\n" + hosts + b"\r\n").startswith(b"HTTP/1.0 421 ")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.text.tokenizer_settings import TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary
+from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
 GOLDEN = Path(__file__).with_name("golden_tokenizer.json")
 # First and last character. Marks and punctuation that Unicode got after version 8, all of rare scripts, differ: the

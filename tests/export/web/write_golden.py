@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary
+from power_bert_runtime.tokenizer_settings import AddedToken, TokenizerSettings
 
 WORDS = (
     *("the", "cat", "sat", "un", "##aff", "##able", "##ing", "cafe", "caf\u00e9", "Caf\u00e9", "The", "Cat"),

@@ -22,8 +22,8 @@ from power_bert.model.checkpoints import (
 )
 from power_bert.model.checkpoints.mapping import to_stored_weights
 from power_bert.text.tokenizer import WordPieceTokenizer
-from power_bert.text.tokenizer_settings import AddedToken, TokenizerSettings
 from power_bert.text.wordpiece_vocabulary import Vocabulary
+from power_bert_runtime.tokenizer_settings import AddedToken, TokenizerSettings
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 # Odd sizes, so that swapped axes cannot hide. The square kernels are told apart by their values.
@@ -236,7 +236,7 @@ def test_keras_hub_preset_and_what_it_computes(tmp_path: Path) -> None:
     assert np.abs(pooled - expected["pooled_output"]).max() < 1e-4
 
 
-def test_a_preset_of_the_projects_own_backbone_is_recognised(tmp_path: Path) -> None:
+def test_a_preset_of_the_projects_own_backbone_is_recognized(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"class_name": "PowerBertBackbone", "config": {}}))
     assert checkpoint_kind(tmp_path) == "power_bert"
 

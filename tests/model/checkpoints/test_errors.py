@@ -20,9 +20,9 @@ from power_bert.model.checkpoints import (
     write_hugging_face,
     write_tf1_checkpoint,
 )
+from power_bert.model.checkpoints.checkpoint_vocabulary import check_vocabulary_fits, padding_notes
 from power_bert.model.checkpoints.classification_head import read_classification_head, read_labels
 from power_bert.model.checkpoints.keras_hub_tokenizer import read_keras_hub_tokenizer
-from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits, padding_notes
 from power_bert.text.wordpiece_vocabulary import is_lowercase
 
 ARCHITECTURE = BertArchitecture(
@@ -78,7 +78,7 @@ def test_misshapen_weight(folder: Path) -> None:
     assert "(12, 36)" in text and "(12, 37)" in text
 
 
-def test_quantised_weight(folder: Path) -> None:
+def test_quantized_weight(folder: Path) -> None:
     name = "embeddings.word_embeddings.weight"
     change_weights(folder, lambda weights: weights.update({name: np.zeros((53, 12), np.int8)}))
     assert "int8" in message(folder)

@@ -46,8 +46,10 @@ def test_principal_embeddings_keep_the_angles(make_backbone: Any) -> None:
     source = make_backbone()
     table = np.asarray(source.embeddings.token)
     whole = principal_embeddings(source, table.shape[1])
-    centred = table - table.mean(axis=0)
-    np.testing.assert_allclose(whole @ whole.T / whole.var(), centred @ centred.T / centred.var(), rtol=1e-2, atol=1e-2)
+    centered = table - table.mean(axis=0)
+    np.testing.assert_allclose(
+        whole @ whole.T / whole.var(), centered @ centered.T / centered.var(), rtol=1e-2, atol=1e-2
+    )
     assert principal_embeddings(source, 4).shape == (31, 4)
     with pytest.raises(UserError, match="embedding_dim=12 or less"):
         principal_embeddings(source, 13)

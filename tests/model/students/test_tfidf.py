@@ -8,8 +8,8 @@ from keras import ops
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from power_bert.model.students.tfidf import count_in_text, inverse_document_frequency, position_weights
-from power_bert.text.batches import pad_batch
 from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert_runtime.padding import pad_batch
 
 TRAINING = ["the cat sat on the mat the", "a dog ran", "the the bird flew away on the mat", "cat cat cat dog"]
 UNSEEN = ["the rug flew flew slowly", "", "cat cat mat the the the bird", "rug"]
@@ -27,7 +27,7 @@ def idf(tokenizer: WordPieceTokenizer) -> np.ndarray:
 
 
 def counts(tokenizer: WordPieceTokenizer, texts: list[str]) -> np.ndarray:
-    """Counts of the word pieces that some training text has, (texts, vocabulary)."""
+    """Counts of the tokens that occur in the training texts, (texts, vocabulary)."""
     rows = [
         np.bincount(ids, minlength=tokenizer.vocabulary_size) for ids in tokenizer.encode(texts, None, 30).token_ids
     ]

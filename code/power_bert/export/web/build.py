@@ -1,4 +1,4 @@
-"""Builds the browser page: its own files, and beside them the npm packages that it runs on; a static folder."""
+"""Build of the browser page: a static folder with its own files and the npm packages that it needs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from power_bert.errors import UserError
-from power_bert.files import atomic_directory, atomic_write_text
 from power_bert.folders import BUILD_FOLDER
+from power_bert.storage.files import atomic_directory, atomic_write_text
+from power_bert_runtime.serving.page_headers import THREAD_HEADERS
 
 _SOURCES = Path(__file__).parent
 _BUILD_FOLDER = BUILD_FOLDER / "web"
@@ -22,7 +23,7 @@ _PACKAGES = _BUILD_FOLDER / "node_modules"
 _INSTALLED = _BUILD_FOLDER / "installed.txt"
 SITE = _BUILD_FOLDER / "site"
 
-# What the browser loads, and each package's name, version and licence.
+# What the browser loads, and the name, version and license of each package.
 _VENDORED = (
     "@huggingface/tokenizers/package.json",
     "@huggingface/tokenizers/LICENSE",
@@ -33,7 +34,7 @@ _VENDORED = (
     "@litertjs/wasm-utils/package.json",
     "@litertjs/wasm-utils/dist/index.js",
 )
-# Where index.html has its content security policy, for hosts that send none.
+# Placeholder in index.html for the content security policy, which serves hosts that send none.
 _POLICY_PLACE = "CONTENT_SECURITY_POLICY"
 _NPM_TIMEOUT_S = 900
 _NPM_ADVICE = (
@@ -43,16 +44,16 @@ _NPM_ADVICE = (
 
 
 def build_site(progress: Callable[[str], None]) -> Path:
-    """Builds the page, with network only where its packages are not installed yet.
+    """Build the page, using the network only if its packages are not installed yet.
 
     Args:
-        progress: Told in a line what takes time.
+        progress: Progress callback, which gets a line for each slow step.
 
     Returns:
-        The folder of the page; it has no models.
+        The folder of the page, without models.
 
     Raises:
-        UserError: npm is missing or failed, or the folder cannot be written.
+        UserError: The command npm is missing or failed, or the folder cannot be written.
     """
     try:
         _prepare_packages(progress)
@@ -64,15 +65,15 @@ def build_site(progress: Callable[[str], None]) -> Path:
 
 
 def write_site(target: Path, models: Sequence[Path], progress: Callable[[str], None]) -> None:
-    """Writes the page with models to a new folder, as a whole, for any web host.
+    """Write the page with models to a new folder, for any web host; either the whole folder appears or nothing.
 
     Args:
         target: A folder that does not exist or is empty.
-        models: Files that the page opens when it is loaded.
-        progress: Told in a line what takes time.
+        models: Model files that the page opens when it is loaded.
+        progress: Progress callback, which gets a line for each slow step.
 
     Raises:
-        UserError: npm is missing or failed, the folder has files, or it cannot be written.
+        UserError: The command npm is missing or failed, the folder is not empty, or it cannot be written.
     """
     try:
         _prepare_packages(progress)
@@ -80,6 +81,9 @@ def write_site(target: Path, models: Sequence[Path], progress: Callable[[str], N
             raise UserError(f"{target} is not empty; give a new folder, or delete this one first")
         with atomic_directory(target) as folder:
             _copy_site(folder, models)
+            # Netlify and Cloudflare Pages read the headers from this file.
+            headers = "".join(f"  {name}: {value}\n" for name, value in THREAD_HEADERS.items())
+            (folder / "_headers").write_text(f"/*\n{headers}", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{target} cannot be written ({error})") from error
 
@@ -87,8 +91,8 @@ def write_site(target: Path, models: Sequence[Path], progress: Callable[[str], N
 def content_policy(page: str) -> str:
     """Return the content security policy of the page: its own files, WebAssembly, and the import map by its hash.
 
-    Nothing is loaded from, or sent to, another host, and no script or style inside the page is run: browsers take an
-    import map from nowhere else, so it is named by its content.
+    The policy prevents loading from and sending to other hosts, and inline scripts and styles. Browsers accept an
+    import map only inline, so the policy allows it by its hash.
 
     Args:
         page: The page's HTML.
@@ -101,17 +105,17 @@ def content_policy(page: str) -> str:
 
 
 def packages_are_installed() -> bool:
-    """Whether the npm packages are there, in the versions that package-lock.json says."""
+    """Return whether the npm packages are installed in the versions of package-lock.json."""
     return _INSTALLED.is_file() and _INSTALLED.read_text(encoding="utf-8") == _lock_hash()
 
 
 def model_urls(models: Sequence[Path]) -> dict[str, Path]:
-    """Where the page finds its models: address relative to the page → file; files of one name stay apart."""
+    """Return URL relative to the page → model file; files of the same name get different URLs."""
     return {f"models/{number}/{quote(model.name)}": model for number, model in enumerate(models, start=1)}
 
 
 def models_json(models: Sequence[Path]) -> str:
-    """The list that the page asks for: name and address of each model."""
+    """Return the list of models that the page requests: name and URL of each."""
     urls = model_urls(models)
     return json.dumps([{"name": model.name, "url": url} for url, model in urls.items()], indent=1) + "\n"
 
@@ -134,7 +138,7 @@ def _install_packages() -> None:
     _INSTALLED.unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(_SOURCES / name, _BUILD_FOLDER / name)
-    # No package needs a script to be installed.
+    # No package needs its installation scripts.
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
         result = subprocess.run(

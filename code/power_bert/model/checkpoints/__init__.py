@@ -1,6 +1,6 @@
-"""Pretrained BERT checkpoints of any accepted format, as numpy arrays under canonical names.
+"""Read and write BERT checkpoints of all accepted formats as NumPy arrays under canonical names.
 
-Nothing here knows the backbone: `pretrained.py` puts the weights into it.
+This package does not know the backbone: `power_bert.model.pretrained` loads the weights into it.
 """
 
 from collections.abc import Callable
@@ -35,15 +35,15 @@ _READERS: dict[CheckpointKind, Callable[[Path, Path | None, Path | None], Checkp
 def read_checkpoint(
     checkpoint_path: str, config_path: Path | None = None, vocabulary_path: Path | None = None
 ) -> Checkpoint:
-    """Reads a pretrained BERT encoder.
+    """Read a pretrained BERT encoder of any accepted format.
 
     Args:
-        checkpoint_path: One of `ACCEPTED_FORMS`; downloaded where it is not on this machine.
-        config_path: The config, where it is not beside the weights; None otherwise and for keras-hub presets.
-        vocabulary_path: The vocabulary, where it is not beside the weights.
+        checkpoint_path: One of `ACCEPTED_FORMS`; downloaded if it is not on this machine.
+        config_path: Path of the config if it is not beside the weights; None for keras-hub presets.
+        vocabulary_path: Path of the vocabulary if it is not beside the weights.
 
     Returns:
-        The encoder. Every stored weight is either in `weights` or named in `unused`.
+        The encoder. Each stored weight is either in `weights` or named in `unused`.
 
     Raises:
         UserError: The checkpoint cannot be found, downloaded or read, is no BERT, or its files do not fit together.

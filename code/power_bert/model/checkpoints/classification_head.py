@@ -1,4 +1,4 @@
-"""The head of a Hugging Face sequence classifier, which the encoder's readers leave unused."""
+"""Read the head of a Hugging Face sequence classifier, which the encoder readers leave unused."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import numpy as np
 
 from power_bert.errors import UserError
 from power_bert.model.checkpoints.readers import open_safetensors
-from power_bert.text.json_object import read_json, shown
+from power_bert.storage.json_object import read_json_object
+from power_bert_runtime.parsing import shown
 
 _KERNEL, _BIAS = "classifier.weight", "classifier.bias"
 
 
 @dataclass(frozen=True)
 class ClassificationHead:
-    """A dense layer on the pooled output.
+    """Weights of a dense layer on the pooled output.
 
     Attributes:
-        kernel: float32 (hidden, outputs).
-        bias: float32 (outputs,).
+        kernel: Kernel, float32 (hidden, outputs).
+        bias: Bias, float32 (outputs,).
         labels: Names of the classes; None for a regressor, which has one output.
     """
 
@@ -31,32 +32,35 @@ class ClassificationHead:
     labels: tuple[str, ...] | None
 
 
-def read_classification_head(folder: Path) -> ClassificationHead | None:
-    """Reads the head of `BertForSequenceClassification`; None where the folder holds an encoder alone.
+def has_classification_head(folder: Path) -> bool:
+    """Return whether a Hugging Face folder holds the weights of a head, and not only an encoder."""
+    return {_KERNEL, _BIAS} <= open_safetensors(folder).shapes.keys()
+
+
+def read_classification_head(folder: Path) -> ClassificationHead:
+    """Read the head of a `BertForSequenceClassification`, which the folder must have.
 
     Raises:
-        UserError: The head's weights are not what its config says, or it gives several labels to one text.
+        UserError: The head's weights do not fit its config, or it is a multi-label classifier.
     """
     stored = open_safetensors(folder)
-    if _KERNEL not in stored.shapes or _BIAS not in stored.shapes:
-        return None
     kernel, bias = (stored.read_float32(name) for name in (_KERNEL, _BIAS))
     if kernel.ndim != 2 or bias.shape != kernel.shape[:1] or not bias.size:
         raise UserError(f"{folder}: {_KERNEL} has shape {kernel.shape} and {_BIAS} {bias.shape}; download it again.")
     config_path = folder / "config.json"
-    config = read_json(config_path)
+    config = read_json_object(config_path)
     check_problem_type(config, len(bias), config_path)
     labels = read_labels(config, len(bias), config_path)
     return ClassificationHead(np.ascontiguousarray(kernel.T), bias, labels)
 
 
 def check_problem_type(config: Mapping[str, Any], num_outputs: int, path: Path) -> None:
-    """Raises a UserError where the outputs of a sequence classifier are not the logits of one class each, or a score.
+    """Raise a UserError unless the outputs of a sequence classifier are the logits of one label, or one score.
 
     Args:
-        config: Its `config.json`.
-        num_outputs: Outputs of its head.
-        path: Of the config, for the message.
+        config: Content of its `config.json`.
+        num_outputs: Number of outputs of its head.
+        path: Path of the config, for the message.
     """
     expected = ("single_label_classification",) if num_outputs > 1 else ("regression", "single_label_classification")
     if config.get("problem_type") not in (None, *expected):
@@ -69,7 +73,7 @@ def check_problem_type(config: Mapping[str, Any], num_outputs: int, path: Path) 
 
 
 def read_labels(config: Mapping[str, Any], num_outputs: int, path: Path) -> tuple[str, ...] | None:
-    """Names of the classes in the config of a sequence classifier; None for a regressor, which has one output."""
+    """Read the class names from the config of a sequence classifier; None for a regressor, which has one output."""
     if num_outputs == 1:
         return None
     numbers = [str(index) for index in range(num_outputs)]

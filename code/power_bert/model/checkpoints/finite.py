@@ -1,4 +1,4 @@
-"""Weights that are not finite, which no training gets rid of."""
+"""Reject weights that are not finite, because training cannot recover from them."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from power_bert.errors import UserError
 
 
 def check_finite(values: np.ndarray, name: str, source: str) -> None:
-    """Raise a UserError where a weight holds NaN or infinity.
+    """Raise a UserError if a weight holds NaN or infinity.
 
     Args:
-        values: The weight.
-        name: Under which the file has it, for the message.
-        source: The file or folder, for the message.
+        values: Values of the weight, of any shape.
+        name: Name of the weight in the file, for the message.
+        source: File or folder, for the message.
     """
     finite = np.isfinite(values)
     if finite.all():

@@ -1,4 +1,4 @@
-"""The tokenizer of a keras-hub preset of a BERT."""
+"""Read the tokenizer of a keras-hub BERT preset."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,27 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from power_bert.errors import UserError
-from power_bert.text.json_object import read_json, shown
+from power_bert.storage.json_object import read_json_object
 from power_bert.text.tokenizer_json import read_flag
 from power_bert.text.wordpiece_vocabulary import Vocabulary, is_lowercase, read_vocabulary
+from power_bert_runtime.parsing import shown
 
-# Settings of keras_hub.tokenizers.BertTokenizer that change what it does → the value that leaves it BERT's. Its
-# strip_accents is no such one: keras-hub has it false also for BERTs that were pretrained without accents.
+# Settings of keras_hub.tokenizers.BertTokenizer that change its result → BERT's value. strip_accents is left out:
+# keras-hub has it false even for BERTs that were pretrained without accents.
 _BERT_VALUES: Mapping[str, Any] = {"split": True, "suffix_indicator": "##", "oov_token": "[UNK]"}
 
 
 def read_keras_hub_tokenizer(folder: Path, vocabulary_path: Path | None) -> Vocabulary | None:
-    """Reads the tokens with their settings; None where the preset has no tokenizer.
+    """Read the vocabulary with its settings; None if the preset has no tokenizer.
 
     Args:
-        folder: Of the preset.
-        vocabulary_path: A `vocab.txt` in place of the preset's own.
+        folder: Preset folder.
+        vocabulary_path: Path of a `vocab.txt` that replaces the preset's own vocabulary.
 
     Raises:
-        UserError: A file is damaged, or it is no WordPiece tokenizer of BERT.
+        UserError: A file is damaged, or the tokenizer is not BERT's WordPiece tokenizer.
     """
     path = folder / "tokenizer.json"
-    config = read_json(path).get("config") if path.is_file() else {}
+    config = read_json_object(path).get("config") if path.is_file() else {}
     if not isinstance(config, dict):
         raise UserError(f'{path}: no object "config". Expected the tokenizer of a keras-hub preset; download it again.')
     for key, expected in _BERT_VALUES.items():

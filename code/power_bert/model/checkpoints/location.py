@@ -1,4 +1,4 @@
-"""From what a user gives as a checkpoint to files on this machine, and what kind of checkpoint they are."""
+"""Locate a checkpoint given by a user, download it if necessary, and detect its format."""
 
 import difflib
 import re
@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from power_bert.errors import UserError
-from power_bert.folder_manifest import MANIFEST_FILE, check_folder
-from power_bert.text.download import fetch_snapshot
-from power_bert.text.json_object import read_json, shown
+from power_bert.folders import BASELINE, DISTILL, DONE, MODEL_FOLDER, PHASES
+from power_bert.model.checkpoints.download import fetch_snapshot
+from power_bert.storage.folder_manifest import MANIFEST_FILE, check_folder
+from power_bert.storage.json_object import read_json_object
 from power_bert.text.tokenizer_files import TOKENIZER_FILES
+from power_bert_runtime.parsing import shown
 
 CheckpointKind = Literal["tf1", "hugging_face", "keras_hub", "power_bert"]
 
@@ -18,33 +20,36 @@ ACCEPTED_FORMS = """Expected one of:
   the prefix of a checkpoint of Google's BERT, such as uncased_L-12_H-768_A-12/bert_model.ckpt, or its folder
   a Hugging Face folder of a BERT: config.json, model.safetensors, vocab.txt or tokenizer.json
   a keras-hub preset of a BertBackbone: a folder, a name such as bert_tiny_en_uncased, or kaggle://owner/model/keras/name
-  hf://owner/name or hf://owner/name@revision: either of the two folders on the Hugging Face hub"""
+  hf://owner/name or hf://owner/name@revision: either of the two folders on the Hugging Face hub
+  a run of this project with a finished phase (its OUTPUT_DIR), the folder of that phase, or the preset in it"""
 
-# Files of the TF1 Saver: PREFIX.index, PREFIX.data-00000-of-00001, PREFIX.meta. Any of them stands for the prefix.
+# Files of the TF1 Saver: PREFIX.index, PREFIX.data-00000-of-00001, PREFIX.meta. A user may give any of them.
 _TF1_SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _TF1_USUAL_NAME = "bert_model.ckpt"
 _HUGGING_FACE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 _PRESET_KINDS: dict[str, CheckpointKind] = {"BertBackbone": "keras_hub", "PowerBertBackbone": "power_bert"}
+# Phases of a run whose model is for use, the one to use first.
+_USABLE_PHASES = (PHASES[2], DISTILL, PHASES[0], BASELINE)
 _HUB_PATTERNS = (
     # Hugging Face
     *("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES),
-    # keras-hub, whose tokenizer.json is another
+    # keras-hub, whose tokenizer.json has another content
     *("metadata.json", "task.json", "preprocessor.json"),
     *("*.weights.h5", "model.weights.json", "assets/tokenizer/*", MANIFEST_FILE),
 )
 
 
 def fetch_preset(handle: str) -> Path:
-    """Gets a model of Kaggle Models into kagglehub's cache, or takes it from there.
+    """Download a model of Kaggle Models into kagglehub's cache, unless it is already there.
 
     Args:
-        handle: "owner/model/keras/name" or "owner/model/keras/name/version".
+        handle: Kaggle handle, "owner/model/keras/name" or "owner/model/keras/name/version".
 
     Returns:
-        Its folder.
+        Folder of the model in the cache.
 
     Raises:
-        UserError: No such model, no access or an interrupted download.
+        UserError: The model does not exist, there is no access, or the download was interrupted.
     """
     import kagglehub
     from kagglehub import exceptions
@@ -72,18 +77,18 @@ def locate_checkpoint(
     fetch_from_hub: Callable[[str, str | None, tuple[str, ...]], Path] = fetch_snapshot,
     fetch_from_kaggle: Callable[[str], Path] = fetch_preset,
 ) -> Path:
-    """Downloads a checkpoint that is not on this machine; the libraries keep it in their caches.
+    """Locate a checkpoint on this machine, or download it into the cache of the library it comes from.
 
     Args:
         checkpoint_path: One of `ACCEPTED_FORMS`.
-        fetch_from_hub: (repository, revision, file patterns) -> folder.
-        fetch_from_kaggle: "owner/model/keras/name[/version]" -> folder.
+        fetch_from_hub: Download function, (repository, revision, file patterns) -> folder.
+        fetch_from_kaggle: Download function, "owner/model/keras/name[/version]" -> folder.
 
     Returns:
-        A folder, or a TF1 prefix.
+        Folder of the checkpoint, or TF1 prefix.
 
     Raises:
-        UserError: There is no such checkpoint, it cannot be downloaded, or a file of it is not what was written.
+        UserError: There is no such checkpoint, it cannot be downloaded, or one of its files was altered.
     """
     text = str(checkpoint_path)
     if not text:
@@ -92,7 +97,7 @@ def locate_checkpoint(
         return fetch_from_hub(hub[1], hub[2], _HUB_PATTERNS)
     if text.startswith("kaggle://"):
         return fetch_from_kaggle(text.removeprefix("kaggle://"))
-    path = Path(_TF1_SUFFIX.sub("", text)).expanduser()
+    path = _model_of_run(Path(_TF1_SUFFIX.sub("", text)).expanduser())
     if path.is_dir() or _index_file(path).is_file():
         check_folder(path if path.is_dir() else path.parent)
         return path
@@ -103,21 +108,34 @@ def locate_checkpoint(
     )
 
 
+def _model_of_run(folder: Path) -> Path:
+    """Return the preset of a run, or of the folder of a phase; any other path is returned unchanged."""
+    phases = [folder, *(folder / name for name in _USABLE_PHASES)]
+    finished = [phase / MODEL_FOLDER for phase in phases if (phase / DONE).is_file()]
+    return next((model for model in finished if (model / "config.json").is_file()), folder)
+
+
+def is_own_preset(folder: Path) -> bool:
+    """Return whether a folder is a preset of this project, of a BERT or of another student."""
+    config = folder / "config.json"
+    return config.is_file() and str(read_json_object(config).get("registered_name", "")).startswith("power_bert>")
+
+
 def checkpoint_kind(checkpoint_path: str | Path) -> CheckpointKind:
-    """Tells the format of a checkpoint; downloads it first where it is not on this machine.
+    """Detect the format of a checkpoint; downloads it first if it is not on this machine.
 
     Returns:
         "tf1", "hugging_face" or "keras_hub" for `read_checkpoint`; "power_bert" for a preset that was saved from a
         `PowerBertBackbone` and is loaded with its `from_preset`.
 
     Raises:
-        UserError: As `locate_checkpoint`, or it is none of these formats.
+        UserError: The checkpoint cannot be located or downloaded, or has none of these formats.
     """
     path = locate_checkpoint(checkpoint_path)
     if not path.is_dir():
         return "tf1"
     config_path = path / "config.json"
-    config = read_json(config_path) if config_path.is_file() else {}
+    config = read_json_object(config_path) if config_path.is_file() else {}
     if "class_name" in config:
         kind = _preset_kind(config)
         if kind is None:
@@ -133,12 +151,12 @@ def checkpoint_kind(checkpoint_path: str | Path) -> CheckpointKind:
 
 
 def stored_similarity(checkpoint_path: str | Path) -> str:
-    """The attention similarity that a checkpoint was trained with; "dot" for all but presets of this project.
+    """Return the attention similarity of a checkpoint's training: "dot" unless it is a preset of this project.
 
-    Downloads nothing, and does not mind a checkpoint that is not there.
+    Downloads nothing; a checkpoint that is not on this machine counts as "dot".
     """
-    config_path = Path(checkpoint_path).expanduser() / "config.json"
-    config = read_json(config_path) if config_path.is_file() else {}
+    config_path = _model_of_run(Path(checkpoint_path).expanduser()) / "config.json"
+    config = read_json_object(config_path) if config_path.is_file() else {}
     values = config.get("config")
     if _preset_kind(config) != "power_bert" or not isinstance(values, dict):
         return "dot"
@@ -151,10 +169,10 @@ def _preset_kind(config: Mapping[str, Any]) -> CheckpointKind | None:
 
 
 def tf1_prefix(path: Path) -> Path:
-    """The prefix of the checkpoint in a folder; a prefix stands for itself.
+    """Return the prefix of the checkpoint in a folder; a prefix is returned unchanged.
 
     Raises:
-        UserError: There are several and none has Google's name.
+        UserError: The folder has several checkpoints and none has Google's name.
     """
     if not path.is_dir():
         return path
@@ -171,7 +189,7 @@ def _index_file(prefix: Path) -> Path:
 
 
 def _preset_handle(name: str) -> str:
-    """Kaggle handle of a preset that keras-hub knows by name."""
+    """Return the Kaggle handle of a preset that keras-hub knows by name."""
     import keras_hub  # takes seconds, and most checkpoints are folders
 
     presets = {

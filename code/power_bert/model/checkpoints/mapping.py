@@ -1,4 +1,4 @@
-"""Stored weights of any format ↔ canonical weights, by the format's table."""
+"""Map stored weights of any format to canonical weights and back, by the format's table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,32 +7,32 @@ import numpy as np
 
 from power_bert.errors import UserError
 from power_bert.model.checkpoints.finite import check_finite
-from power_bert.model.checkpoints.tables import Row, Shape, Table
+from power_bert.model.checkpoints.tables import Weight, WeightShape, WeightTable
 from power_bert.model.checkpoints.types import BertArchitecture, Checkpoint, canonical_shapes
 
-# Anything else (int8 …) would need scales that the weights alone do not give.
+# Other types, such as int8, would need quantization scales, which the weights alone do not contain.
 _FLOAT_TYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """The weights in a checkpoint's files, read one by one so that optimizer slots never take memory.
+    """Weights in a checkpoint's files, read one by one so that optimizer slots never take memory.
 
     Attributes:
-        source: Where they are, for messages.
+        source: File or folder, for messages.
         shapes: Stored name -> shape.
-        read: Stored name -> array.
+        read: Reader function, stored name -> array.
     """
 
     source: str
-    shapes: Mapping[str, Shape]
+    shapes: Mapping[str, WeightShape]
     read: Callable[[str], np.ndarray]
 
     def read_float32(self, name: str) -> np.ndarray:
         """Read a weight as float32.
 
         Raises:
-            UserError: It cannot be read, has no float type, or holds a value that is not finite.
+            UserError: The weight cannot be read, has no float type, or holds a value that is not finite.
         """
         array = self.read(name)
         if array.dtype.name not in _FLOAT_TYPES:
@@ -40,24 +40,24 @@ class StoredWeights:
                 f"{self.source}: the weight {name} has type {array.dtype.name}. Expected one of "
                 f"{', '.join(_FLOAT_TYPES)}; give the checkpoint before it was quantized."
             )
-        with np.errstate(over="ignore"):  # what float32 has no number for is infinite then, and refused
+        with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which `check_finite` rejects
             array = np.asarray(array, np.float32)
         check_finite(array, name, self.source)
         return array
 
 
 def to_canonical_weights(
-    stored: StoredWeights, table: Table, architecture: BertArchitecture
+    stored: StoredWeights, table: WeightTable, architecture: BertArchitecture
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Reads every weight of the encoder.
+    """Read all weights of the encoder.
 
     Args:
-        stored: The checkpoint's weights.
+        stored: Weights of the checkpoint.
         table: Names and layouts of its format.
-        architecture: What its config says.
+        architecture: Architecture from its config.
 
     Returns:
-        The canonical weights (float32, contiguous) and the stored names that were not used, sorted.
+        Canonical weights (float32, contiguous), and the sorted names of the stored weights that were not used.
 
     Raises:
         UserError: A weight is missing, has another shape or no float type, or is not finite, or there are more blocks
@@ -76,8 +76,8 @@ def to_canonical_weights(
     return weights, tuple(sorted(set(stored.shapes) - used))
 
 
-def to_stored_weights(checkpoint: Checkpoint, table: Table) -> dict[str, np.ndarray]:
-    """The checkpoint's weights under the names and in the layouts of a format, contiguous.
+def to_stored_weights(checkpoint: Checkpoint, table: WeightTable) -> dict[str, np.ndarray]:
+    """Convert the checkpoint's weights to the names and layouts of a format, contiguous.
 
     Raises:
         UserError: A weight is missing in `checkpoint`.
@@ -94,7 +94,7 @@ def to_stored_weights(checkpoint: Checkpoint, table: Table) -> dict[str, np.ndar
     return result
 
 
-def _find_prefix(stored: StoredWeights, table: Table) -> str:
+def _find_prefix(stored: StoredWeights, table: WeightTable) -> str:
     anchor = table.rows[0].names[0]
     for prefix in table.prefixes:
         if prefix + anchor in stored.shapes:
@@ -108,7 +108,7 @@ def _find_prefix(stored: StoredWeights, table: Table) -> str:
     )
 
 
-def _refuse_further_block(stored: StoredWeights, table: Table, prefix: str, num_layers: int) -> None:
+def _refuse_further_block(stored: StoredWeights, table: WeightTable, prefix: str, num_layers: int) -> None:
     for name in table.block_names(num_layers):
         if prefix + name in stored.shapes:
             raise UserError(
@@ -117,15 +117,17 @@ def _refuse_further_block(stored: StoredWeights, table: Table, prefix: str, num_
             )
 
 
-def _present_rows(stored: StoredWeights, table: Table, prefix: str, architecture: BertArchitecture) -> list[Row]:
-    """All rows, without the optional ones if none of those is stored (one of two alone is a mistake)."""
+def _present_rows(
+    stored: StoredWeights, table: WeightTable, prefix: str, architecture: BertArchitecture
+) -> list[Weight]:
+    """List the rows to read: optional rows are left out only if none of them is stored (one of two is an error)."""
     rows = list(table.expand(architecture.num_layers))
     has_optional = any(prefix + name in stored.shapes for row in rows if row.is_optional for name in row.names)
     return [row for row in rows if has_optional or not row.is_optional]
 
 
-def _stored_name(stored: StoredWeights, row: Row, prefix: str, shape: Shape, num_heads: int) -> str:
-    """Finds a row's weight and checks its shape."""
+def _stored_name(stored: StoredWeights, row: Weight, prefix: str, shape: WeightShape, num_heads: int) -> str:
+    """Find the stored name of a row's weight and check its shape."""
     expected = row.layout.stored_shape(shape, num_heads)
     for name in (prefix + name for name in row.names):
         if name not in stored.shapes:

@@ -1,4 +1,4 @@
-"""One reader a checkpoint format; each ends with a canonical `Checkpoint`."""
+"""One reader per checkpoint format; each returns a canonical `Checkpoint`."""
 
 import contextlib
 import math
@@ -11,14 +11,14 @@ from safetensors import safe_open
 
 from power_bert.errors import UserError, shorten
 from power_bert.model.checkpoints import tables
-from power_bert.model.checkpoints.config import read_hugging_face_config, read_keras_hub_config, read_tf1_config
+from power_bert.model.checkpoints.bert_config import read_hugging_face_config, read_keras_hub_config, read_tf1_config
+from power_bert.model.checkpoints.checkpoint_vocabulary import check_vocabulary_fits, padding_notes
 from power_bert.model.checkpoints.keras_hub_tokenizer import read_keras_hub_tokenizer
 from power_bert.model.checkpoints.location import tf1_prefix
 from power_bert.model.checkpoints.mapping import StoredWeights, to_canonical_weights
-from power_bert.model.checkpoints.tables import Table
+from power_bert.model.checkpoints.tables import WeightTable
 from power_bert.model.checkpoints.types import BertArchitecture, Checkpoint, canonical_shapes
-from power_bert.model.checkpoints.vocabulary import check_vocabulary_fits, padding_notes
-from power_bert.text.json_object import read_json
+from power_bert.storage.json_object import read_json_object
 from power_bert.text.tokenizer_files import read_tokenizer
 from power_bert.text.wordpiece_vocabulary import Vocabulary
 
@@ -26,12 +26,12 @@ _DOWNLOAD_AGAIN = "The file is damaged or was not downloaded to its end; downloa
 
 
 def read_tf1(path: Path, config_path: Path | None, vocabulary_path: Path | None) -> Checkpoint:
-    """Reads a checkpoint of google-research/bert (TensorFlow 1 Saver); needs tensorflow.
+    """Read a checkpoint of google-research/bert (TensorFlow 1 Saver); requires TensorFlow.
 
     Args:
-        path: Its prefix or folder.
-        config_path: `bert_config.json`; None: beside the checkpoint.
-        vocabulary_path: `vocab.txt`; None: beside the checkpoint, if there.
+        path: Prefix or folder of the checkpoint.
+        config_path: Path of `bert_config.json`; None looks beside the checkpoint.
+        vocabulary_path: Path of `vocab.txt`; None looks beside the checkpoint, where it may be missing.
 
     Raises:
         UserError: A file is missing or damaged, or does not fit the others.
@@ -43,12 +43,12 @@ def read_tf1(path: Path, config_path: Path | None, vocabulary_path: Path | None)
 
 
 def read_hugging_face(path: Path, config_path: Path | None, vocabulary_path: Path | None) -> Checkpoint:
-    """Reads the folder of a Hugging Face BERT with safetensors weights, in one file or several.
+    """Read the folder of a Hugging Face BERT with safetensors weights, in one file or several.
 
     Args:
-        path: The folder.
-        config_path: `config.json`; None: in the folder.
-        vocabulary_path: `vocab.txt`; None: in the folder, if there.
+        path: Folder of the checkpoint.
+        config_path: Path of `config.json`; None looks in the folder.
+        vocabulary_path: Path of `vocab.txt`; None looks in the folder, where it may be missing.
 
     Raises:
         UserError: A file is missing or damaged, does not fit the others, or the model is no BERT.
@@ -59,12 +59,12 @@ def read_hugging_face(path: Path, config_path: Path | None, vocabulary_path: Pat
 
 
 def read_keras_hub(path: Path, config_path: Path | None, vocabulary_path: Path | None) -> Checkpoint:
-    """Reads the preset folder of a `keras_hub.models.BertBackbone`; needs keras-hub.
+    """Read the preset folder of a `keras_hub.models.BertBackbone`; requires keras-hub.
 
     Args:
-        path: The folder.
-        config_path: Must be None: a preset is defined by its own config.
-        vocabulary_path: The vocabulary; None: the preset's own, if it has a tokenizer.
+        path: Preset folder.
+        config_path: Must be None, because a preset is defined by its own config.
+        vocabulary_path: Path of the vocabulary; None uses the preset's own, if it has a tokenizer.
 
     Raises:
         UserError: A file is missing or damaged, or does not fit the others.
@@ -77,7 +77,7 @@ def read_keras_hub(path: Path, config_path: Path | None, vocabulary_path: Path |
 
 
 def _assemble(
-    stored: StoredWeights, table: Table, architecture: BertArchitecture, vocabulary: Vocabulary | None
+    stored: StoredWeights, table: WeightTable, architecture: BertArchitecture, vocabulary: Vocabulary | None
 ) -> Checkpoint:
     notes: list[str] = []
     lowercase = None
@@ -92,7 +92,7 @@ def _assemble(
 
 @contextlib.contextmanager
 def _reading(what: str, kind: str) -> Iterator[None]:
-    """Turn whatever a library raises for a damaged file into a UserError; for some of them that is an OSError."""
+    """Convert any exception that a library raises for a damaged file, sometimes an OSError, into a UserError."""
     try:
         yield
     except UserError:
@@ -116,7 +116,7 @@ def _open_tf1(prefix: Path) -> StoredWeights:
 
 
 def open_safetensors(folder: Path) -> StoredWeights:
-    """Opens the weights of a Hugging Face folder, in one file or several; a UserError where they are damaged."""
+    """Open the weights of a Hugging Face folder, in one file or several; raises a UserError if one is damaged."""
     files: dict[str, Any] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in _safetensors_files(folder):
@@ -137,12 +137,12 @@ def open_safetensors(folder: Path) -> StoredWeights:
 
 
 def _safetensors_files(folder: Path) -> list[Path]:
-    """model.safetensors, or the files of a checkpoint that was split."""
+    """List model.safetensors, or the files of a sharded checkpoint."""
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
     index_path = folder / "model.safetensors.index.json"
     if index_path.is_file():
-        weight_map = read_json(index_path).get("weight_map")
+        weight_map = read_json_object(index_path).get("weight_map")
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise UserError(f'{index_path}: no "weight_map" from weights to file names. Download it again.')
         return [folder / name for name in sorted(set(weight_map.values()))]
@@ -168,7 +168,7 @@ def _open_keras_hub(folder: Path, architecture: BertArchitecture) -> StoredWeigh
 
 
 def _check_size(folder: Path, architecture: BertArchitecture) -> None:
-    """Refuse a config whose model could not be in the weights' files, before it takes memory."""
+    """Reject a config whose model is larger than the weights' files, before memory is allocated for it."""
     files = list(folder.glob("*.weights.h5"))
     size = sum(path.stat().st_size for path in files)
     count = sum(math.prod(shape) for shape in canonical_shapes(architecture).values())

@@ -1,4 +1,4 @@
-"""What a pretrained BERT encoder is, whatever file format it came from."""
+"""Canonical form of a pretrained BERT encoder, independent of its file format."""
 
 from dataclasses import dataclass
 
@@ -34,21 +34,21 @@ CANONICAL_AXES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class BertArchitecture:
-    """Sizes and constants of a BERT encoder.
+    """Architecture of a BERT encoder: sizes and constants.
 
     Attributes:
-        vocabulary_size: Rows of the token embedding (may exceed the vocabulary where a checkpoint is padded).
-        num_layers: Encoder blocks.
-        num_heads: Attention heads of a block; `hidden_dim` is a multiple of it.
-        hidden_dim: Width of a word-vector.
-        intermediate_dim: Width inside the feed-forward.
-        max_sequence_length: Rows of the position embedding.
-        num_segments: Rows of the segment embedding.
-        dropout: Rate after embeddings, attention and feed-forward, in [0, 1).
-        attention_dropout: Rate on the attention probabilities, in [0, 1).
-        activation: Of the feed-forward: "gelu" (exact), "gelu_tanh" (tanh approximation) or a Keras activation name.
-        layer_norm_epsilon: Added to the variance in each layer norm.
-        initializer_range: Standard deviation with which new weights start.
+        vocabulary_size: Rows of the token embedding table; may exceed the vocabulary if the checkpoint is padded.
+        num_layers: Number of encoder blocks.
+        num_heads: Number of attention heads per block; `hidden_dim` is a multiple of it.
+        hidden_dim: Dimension of the hidden states.
+        intermediate_dim: Inner dimension of the feed-forward layers.
+        max_sequence_length: Rows of the position embedding table.
+        num_segments: Rows of the segment embedding table.
+        dropout: Dropout rate after embeddings, attention and feed-forward layers, in [0, 1).
+        attention_dropout: Dropout rate of the attention probabilities, in [0, 1).
+        activation: Feed-forward activation: "gelu" (exact), "gelu_tanh" (tanh approximation) or a Keras activation.
+        layer_norm_epsilon: Constant added to the variance of each layer normalization.
+        initializer_range: Standard deviation of the initialization of new weights.
     """
 
     vocabulary_size: int
@@ -67,17 +67,17 @@ class BertArchitecture:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A pretrained BERT encoder in canonical form.
+    """Pretrained BERT encoder in canonical form.
 
     Attributes:
-        source: Where it came from, for messages.
-        architecture: Sizes and constants.
-        weights: Canonical name (`canonical_shapes`) -> float32 array. The pooler's two may be absent.
-        unused: Names stored in the checkpoint that have no place in an encoder: heads, optimizer slots, counters.
-        vocabulary: Tokens in the order of their ids, a `Vocabulary` where the tokenizer has settings of its own; None
-            where the checkpoint has none.
-        lowercase: Whether the vocabulary is uncased; None where there is no vocabulary.
-        notes: What the user should know about it.
+        source: File or folder it was read from, for messages.
+        architecture: Sizes and constants of the encoder.
+        weights: Canonical name (`canonical_shapes`) -> float32 array. The two weights of the pooler may be absent.
+        unused: Stored names that are not part of the encoder: heads, optimizer slots, counters.
+        vocabulary: Tokens in the order of their ids, or a `Vocabulary` if the tokenizer has settings of its own; None
+            if the checkpoint has none.
+        lowercase: Whether the vocabulary is uncased; None if there is no vocabulary.
+        notes: Remarks for the user about the checkpoint.
     """
 
     source: str
@@ -90,14 +90,14 @@ class Checkpoint:
 
 
 def expand_blocks(template: str, num_layers: int) -> list[str]:
-    """The names that a template with `{block}` stands for, one a block; a template without it stands for itself."""
+    """Expand a template with `{block}` to one name per block; a name without it is returned alone."""
     if "{block}" not in template:
         return [template]
     return [template.format(block=block) for block in range(num_layers)]
 
 
 def canonical_shapes(architecture: BertArchitecture) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every canonical weight of an encoder, its pooler included."""
+    """Map the name of each canonical weight of an encoder, pooler included, to its shape."""
     return {
         name: tuple(getattr(architecture, axis) for axis in axes)
         for template, axes in CANONICAL_AXES.items()

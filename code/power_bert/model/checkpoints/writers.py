@@ -1,4 +1,4 @@
-"""Writes a canonical `Checkpoint` in the formats of others."""
+"""Write a canonical `Checkpoint` in the formats of Google's BERT and of Hugging Face."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from power_bert.files import atomic_directory, atomic_write_text
 from power_bert.model.checkpoints import tables
-from power_bert.model.checkpoints.config import HUGGING_FACE_ACTIVATIONS, TF1_ACTIVATIONS, bert_config
+from power_bert.model.checkpoints.bert_config import HUGGING_FACE_ACTIVATIONS, TF1_ACTIVATIONS, bert_config
 from power_bert.model.checkpoints.mapping import to_stored_weights
 from power_bert.model.checkpoints.masked_lm_head import HUGGING_FACE_HEAD, TF1_HEAD, stored_masked_lm_head
 from power_bert.model.checkpoints.types import Checkpoint
+from power_bert.storage.files import atomic_directory, atomic_write_text
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.tokenizer_files import CONFIG_FILE, VOCABULARY_FILE
 from power_bert.text.wordpiece_vocabulary import Vocabulary
@@ -26,15 +26,15 @@ _NO_FLAGS = {"lstrip": False, "rstrip": False, "single_word": False}
 def write_tf1_checkpoint(
     prefix: Path, checkpoint: Checkpoint, masked_lm_head: Mapping[str, np.ndarray] | None = None
 ) -> None:
-    """Writes PREFIX.index and PREFIX.data-00000-of-00001 under Google's names; needs tensorflow.
+    """Write PREFIX.index and PREFIX.data-00000-of-00001 with Google's weight names; requires TensorFlow.
 
-    `bert_config.json` and, where the checkpoint has a vocabulary, `vocab.txt` go beside them. The `.index` comes last:
-    without it there is no checkpoint.
+    `bert_config.json` and, if the checkpoint has a vocabulary, `vocab.txt` are written beside them. The `.index` file
+    is written last, because without it the checkpoint does not exist.
 
     Args:
-        prefix: For example `folder/bert_model.ckpt`; the folder is made, older files are replaced.
-        checkpoint: What to write.
-        masked_lm_head: As `stored_masked_lm_head` takes it; none by default.
+        prefix: Prefix such as `folder/bert_model.ckpt`; the folder is created, older files are replaced.
+        checkpoint: Checkpoint to write.
+        masked_lm_head: Weights of the head in the form of `stored_masked_lm_head`; None writes only the encoder.
 
     Raises:
         UserError: A weight is missing, or Google's format has no name for the activation (it has no exact GELU).
@@ -64,12 +64,13 @@ def write_tf1_checkpoint(
 def write_hugging_face(
     folder: Path, checkpoint: Checkpoint, masked_lm_head: Mapping[str, np.ndarray] | None = None
 ) -> None:
-    """Writes a folder that Hugging Face's BertModel and BertTokenizer load: safetensors, configs, vocabulary.
+    """Write a folder that Hugging Face's BertModel and BertTokenizer load: safetensors, configs, vocabulary.
 
     Args:
-        folder: Made as a whole; an older folder is replaced.
-        checkpoint: What to write.
-        masked_lm_head: As `stored_masked_lm_head` takes it; with it, it is a `BertForMaskedLM`.
+        folder: Target folder, created atomically; an older folder is replaced.
+        checkpoint: Checkpoint to write.
+        masked_lm_head: Weights of the head in the form of `stored_masked_lm_head`, for a `BertForMaskedLM`; None writes
+            a `BertModel`.
 
     Raises:
         UserError: A weight is missing, or Hugging Face has no name for the activation.
@@ -106,7 +107,7 @@ def _write_vocabulary(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _tokenizer_config(checkpoint: Checkpoint, lowercase: bool) -> dict[str, Any]:
-    """What Hugging Face's BertTokenizer reads beside the tokens; what is usual there is left out."""
+    """Make the config of Hugging Face's BertTokenizer, without settings that have its default value."""
     vocabulary = Vocabulary.of(checkpoint.vocabulary or [])
     settings = vocabulary.settings.unusual
     added = {

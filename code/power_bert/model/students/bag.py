@@ -1,4 +1,4 @@
-"""A linear map of the TF-IDF vector of a text, as a layer."""
+"""Layer that computes a linear map of the TF-IDF vector of a text."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from power_bert.model.students.tfidf import position_weights
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class TfidfBag(keras.layers.Layer):
-    """Σ_t tfidf_t · table[t] + bias: a dense layer on the TF-IDF vector of the word pieces, which is never made.
+    """Dense layer on the TF-IDF vector of the tokens, Σ_t tfidf_t · table[t] + bias, without building that vector.
 
-    The inverse document frequencies are fixed weights, set by `set_idf` from the training set and kept with the model.
+    The inverse document frequencies are fixed weights, set by `set_idf` from the training set and saved with the model.
 
     Args:
-        vocabulary_size: rows of the table.
-        output_dim: width of the result.
-        sublinear: whether a term that occurs c times counts 1 + ln c, not c.
-        initial_range: standard deviation of the initial table; 0 starts at zero.
+        vocabulary_size: Number of tokens in the vocabulary, the rows of the table.
+        output_dim: Dimension of the output.
+        sublinear: Whether a term that occurs c times counts 1 + ln c instead of c.
+        initial_range: Standard deviation of the table initialization; 0 initializes with zeros.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class TfidfBag(keras.layers.Layer):
         self.built = True
 
     def set_idf(self, idf: np.ndarray) -> None:
-        """Take the inverse document frequencies, (vocabulary_size,), of the training set."""
+        """Set the inverse document frequencies of the training set, float32 (vocabulary_size,)."""
         self.idf.assign(idf)
 
     def call(self, token_ids: Any, padding_mask: Any) -> Any:
-        """int32 (batch, length) ids and mask → (batch, output_dim)."""
+        """Map texts to the output: token ids and padding mask, int32 (batch, length) → (batch, output_dim)."""
         weights = position_weights(token_ids, padding_mask, ops.convert_to_tensor(self.idf), self.sublinear)
         rows = ops.take(self.table, token_ids, axis=0)  # (batch, length, output_dim)
-        weights = ops.expand_dims(ops.cast(weights, rows.dtype), 1)
+        weights = ops.expand_dims(ops.cast(weights, rows.dtype), 1)  # (batch, 1, length)
         return ops.squeeze(ops.matmul(weights, rows), 1) + self.bias
 
     def compute_output_spec(self, token_ids: Any, padding_mask: Any) -> Any:

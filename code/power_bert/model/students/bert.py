@@ -1,4 +1,4 @@
-"""How students start from other encoders."""
+"""Initialization of students from other encoders."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from power_bert.model.pretrained import canonical_variables
 
 
 def spread_blocks(num_blocks: int, num_source_blocks: int) -> tuple[int, ...]:
-    """Blocks of the source, from 1, for a student of `num_blocks`: evenly spread, the last one among them.
+    """Choose `num_blocks` blocks of a source encoder, counted from 1: evenly spaced, the last one included.
 
     Raises:
-        UserError: the source has fewer.
+        UserError: The source has fewer blocks.
     """
     if num_blocks > num_source_blocks:
         raise UserError(
@@ -28,15 +28,15 @@ def spread_blocks(num_blocks: int, num_source_blocks: int) -> tuple[int, ...]:
 
 
 def from_blocks(source: PowerBertBackbone, blocks: Sequence[int], **changes: Any) -> PowerBertBackbone:
-    """A student of chosen blocks of an encoder, with its embeddings and its pooler (Sanh et al. 2019, DistilBERT).
+    """Build a student from selected blocks of an encoder, its embeddings and its pooler (Sanh et al. 2019, DistilBERT).
 
     Args:
-        source: where the weights come from.
-        blocks: numbers of its blocks from 1, in the order in which the student has them.
-        changes: constructor arguments that replace the source's, such as the dropout.
+        source: Encoder that supplies the weights.
+        blocks: Block numbers in the source, counted from 1, in the order of the student's blocks.
+        changes: Constructor arguments that override the source's, such as the dropout.
 
     Raises:
-        UserError: the source has no such block.
+        UserError: The source has no such block.
     """
     wrong = [block for block in blocks if not 1 <= block <= source.num_layers]
     if wrong or not blocks:
@@ -62,21 +62,28 @@ def _source_name(name: str, blocks: Sequence[int]) -> str:
 
 
 def principal_embeddings(source: PowerBertBackbone, dim: int) -> np.ndarray:
-    """The token embeddings of an encoder in fewer dimensions: float32 (vocabulary, dim), by principal components.
+    """Reduce the token embeddings of an encoder by principal component analysis.
 
-    Scaled as a whole to a standard deviation of 0.05, that of a Keras embedding's uniform start being 0.03.
+    The result is scaled to a standard deviation of 0.05; that of Keras' uniform embedding initialization is 0.03.
+
+    Args:
+        source: Encoder with the embeddings.
+        dim: Number of principal components.
+
+    Returns:
+        Embeddings, float32 (vocabulary, dim).
 
     Raises:
-        UserError: the encoder's embeddings have fewer dimensions.
+        UserError: The encoder's embeddings have fewer dimensions.
     """
-    table = ops.convert_to_numpy(source.embeddings.token).astype(np.float64)
+    table = ops.convert_to_numpy(source.embeddings.token).astype(np.float64)  # (vocabulary, hidden)
     if dim > table.shape[1]:
         raise UserError(
             f"embeddings of {dim} dimensions cannot come from an encoder that has {table.shape[1]}; give "
             f"--set embedding_dim={table.shape[1]} or less"
         )
-    centred = table - table.mean(axis=0)
-    # Directions of largest variance come last.
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    projected = centred @ directions[:, ::-1][:, :dim]
+    centered = table - table.mean(axis=0)
+    # `eigh` sorts the directions by ascending variance.
+    _, directions = np.linalg.eigh(centered.T @ centered)  # (hidden, hidden)
+    projected = centered @ directions[:, ::-1][:, :dim]  # (vocabulary, dim)
     return (projected * (0.05 / projected.std())).astype(np.float32)

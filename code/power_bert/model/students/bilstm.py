@@ -1,4 +1,4 @@
-"""A bidirectional LSTM over word-piece embeddings (Tang et al. 2019, arXiv 1903.12136)."""
+"""Bidirectional LSTM over token embeddings (Tang et al. 2019, arXiv 1903.12136)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from power_bert.model.text_backbone import TextBackbone, make_inputs
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class BiLstmBackbone(TextBackbone):
-    """Embeddings, one bidirectional LSTM layer, its two last states through a ReLU layer.
+    """Backbone of embeddings, one bidirectional LSTM layer, and a ReLU layer on the last states of both directions.
 
-    Differs from Tang et al. in reading word pieces, and in their own embeddings where those have word2vec's. Pairs are
-    read as one text with `[SEP]` between.
+    Differs from Tang et al. in reading WordPiece tokens with embeddings of its own instead of words with word2vec's.
+    A text pair is read as one text with `[SEP]` in between.
 
     Args:
-        vocabulary_size: rows of the embedding table.
-        embedding_dim: width of an embedding.
-        units: width of a state of either direction.
-        hidden_dim: width of the ReLU layer.
-        dropout: rate on the embeddings and on the last states.
+        vocabulary_size: Number of tokens in the vocabulary, the rows of the embedding table.
+        embedding_dim: Dimension of the embeddings.
+        units: Dimension of the state of each direction.
+        hidden_dim: Dimension of the ReLU layer, the pooled output.
+        dropout: Dropout rate of the embeddings and of the last states.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class BiLstmBackbone(TextBackbone):
 
         # === Functional Model ===
         inputs = make_inputs()
-        embedded = embedding_dropout(token_embedding(inputs["token_ids"]))
-        states = lstm(embedded, inputs["padding_mask"])
+        embedded = embedding_dropout(token_embedding(inputs["token_ids"]))  # (batch, length, embedding_dim)
+        states = lstm(embedded, inputs["padding_mask"])  # (batch, 2 · units)
         outputs = {"pooled_output": hidden(state_dropout(states))}
         super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
 
@@ -62,6 +62,6 @@ class BiLstmBackbone(TextBackbone):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class BiLstmTextClassifier(PowerBertTextClassifier):
-    """The task class by which keras-hub finds a classifier on this backbone."""
+    """Task class by which keras-hub finds a classifier on this backbone."""
 
     backbone_cls = BiLstmBackbone

@@ -1,4 +1,4 @@
-"""Convolutions over word embeddings (Kim, Convolutional neural networks for sentence classification, 2014)."""
+"""Convolutions over token embeddings (Kim, Convolutional neural networks for sentence classification, 2014)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from power_bert.model.text_backbone import TextBackbone, make_inputs
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class CnnBackbone(TextBackbone):
-    """Filters of several widths over word-piece embeddings, each reduced to its largest value in the text.
+    """Backbone of convolution filters of several widths over token embeddings, with max pooling over the text.
 
-    Beyond the ends of a text its embeddings are zero, whether there is padding or not.
+    The embeddings beyond the ends of a text are zero, whether there is padding or not.
 
     Args:
-        vocabulary_size: rows of the embedding table.
-        embedding_dim: width of an embedding.
-        filters: filters of each width.
-        widths: how many word pieces a filter sees.
-        dropout: rate on the embeddings.
+        vocabulary_size: Number of tokens in the vocabulary, the rows of the embedding table.
+        embedding_dim: Dimension of the embeddings.
+        filters: Number of filters of each width.
+        widths: Filter widths, in tokens.
+        dropout: Dropout rate of the embeddings.
     """
 
     def __init__(
@@ -45,12 +45,14 @@ class CnnBackbone(TextBackbone):
 
         # === Functional Model ===
         inputs = make_inputs()
-        embedded = token_embedding(inputs["token_ids"])
+        embedded = token_embedding(inputs["token_ids"])  # (batch, length, embedding_dim)
         embedded = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(embedded)
-        is_token = ops.expand_dims(ops.cast(inputs["padding_mask"], embedded.dtype), -1)
+        is_token = ops.expand_dims(ops.cast(inputs["padding_mask"], embedded.dtype), -1)  # (batch, length, 1)
         embedded = embedded * is_token
-        # After ReLU nothing is below zero, so padding set to zero is never the largest.
-        largest = [ops.max(convolution(embedded) * is_token, axis=1) for convolution in convolutions]
+        # After ReLU no value is below zero, so padding set to zero never changes the maximum.
+        largest = [
+            ops.max(convolution(embedded) * is_token, axis=1) for convolution in convolutions
+        ]  # (batch, filters)
         outputs = {"pooled_output": ops.concatenate(largest, axis=-1)}
         super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
 
@@ -66,6 +68,6 @@ class CnnBackbone(TextBackbone):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class CnnTextClassifier(PowerBertTextClassifier):
-    """The task class by which keras-hub finds a classifier on this backbone."""
+    """Task class by which keras-hub finds a classifier on this backbone."""
 
     backbone_cls = CnnBackbone

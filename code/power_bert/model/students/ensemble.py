@@ -1,4 +1,4 @@
-"""Several students as one model."""
+"""Ensemble of several students in one model."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from power_bert.model.text_backbone import TextBackbone, make_inputs
 
 
 def mean_logits(logits: Sequence[Any]) -> Any:
-    """Logits of the mean of the members' probabilities: log Σ_m softmax(z_m) / M, (batch, classes).
+    """Compute the logits of the members' mean probabilities, log(Σ_m softmax(z_m) / M).
 
     Args:
-        logits: of each member, (batch, classes).
+        logits: Logits z_m of each of the M members, (batch, classes).
+
+    Returns:
+        Logits, (batch, classes).
     """
-    log_probabilities = [ops.log_softmax(values, axis=-1) for values in logits]
+    log_probabilities = [ops.log_softmax(values, axis=-1) for values in logits]  # M × (batch, classes)
     return ops.logsumexp(ops.stack(log_probabilities, axis=0), axis=0) - math.log(len(log_probabilities))
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class EnsembleBackbone(TextBackbone):
-    """The average of the probabilities (or scores) of several classifiers that read the same word pieces.
+    """Backbone that averages the probabilities (or scores) of several classifiers with the same tokenizer.
 
     Args:
-        members: serialised classifiers; `EnsembleBackbone.of` makes them, weights included, from classifiers.
+        members: Serialized classifiers; `EnsembleBackbone.of` makes them, weights included, from classifiers.
     """
 
     gives_logits = True
@@ -53,10 +56,10 @@ class EnsembleBackbone(TextBackbone):
 
     @classmethod
     def of(cls, classifiers: Sequence[PowerBertTextClassifier]) -> EnsembleBackbone:
-        """From classifiers with the same classes, at least one; their weights are copied.
+        """Build an ensemble from at least one classifier, all with the same classes; their weights are copied.
 
         Raises:
-            ValueError: there are none, or they differ in their classes.
+            ValueError: There is no classifier, or they differ in their number of classes.
         """
         if len({classifier.num_classes for classifier in classifiers}) != 1:
             raise ValueError("expected at least one classifier, and all with the same number of classes")
@@ -70,10 +73,10 @@ class EnsembleBackbone(TextBackbone):
 
 
 def _serialized(classifier: PowerBertTextClassifier) -> dict[str, Any]:
-    """The classifier without its tokenizer: the ensemble has one for all."""
+    """Serialize a classifier without its tokenizer: the ensemble has one tokenizer for all members."""
     serialized: dict[str, Any] = keras.saving.serialize_keras_object(classifier)
     serialized["config"]["preprocessor"] = None
-    serialized.pop("compile_config", None)  # a member is not trained by itself
+    serialized.pop("compile_config", None)  # members are not trained on their own
     return serialized
 
 
@@ -86,6 +89,6 @@ def _named(member: Mapping[str, Any], name: str) -> PowerBertTextClassifier:
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class EnsembleTextClassifier(PowerBertTextClassifier):
-    """The task class by which keras-hub finds a classifier on this backbone."""
+    """Task class by which keras-hub finds a classifier on this backbone."""
 
     backbone_cls = EnsembleBackbone

@@ -1,4 +1,4 @@
-"""A linear model of the TF-IDF vector of word pieces."""
+"""Linear model of the TF-IDF vector of the tokens."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from power_bert.model.text_backbone import TextBackbone, make_inputs
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class LinearBackbone(TextBackbone):
-    """Logits = W · tfidf(text) + b, exactly: no hidden layer, no dropout.
+    """Backbone that computes the logits W · tfidf(text) + b, without hidden layer or dropout.
 
-    The order of words and the segments do not count.
+    The order of the tokens and their segments have no effect.
 
     Args:
-        vocabulary_size: number of word pieces.
-        num_outputs: classes, or 1 for a score.
-        sublinear: whether a term that occurs c times counts 1 + ln c, not c.
+        vocabulary_size: Number of tokens in the vocabulary.
+        num_outputs: Number of classes; 1 for a regressor.
+        sublinear: Whether a term that occurs c times counts 1 + ln c instead of c.
     """
 
     gives_logits = True
@@ -52,6 +52,6 @@ class LinearBackbone(TextBackbone):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class LinearTextClassifier(PowerBertTextClassifier):
-    """The task class by which keras-hub finds a classifier on this backbone."""
+    """Task class by which keras-hub finds a classifier on this backbone."""
 
     backbone_cls = LinearBackbone

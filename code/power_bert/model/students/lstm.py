@@ -1,4 +1,4 @@
-"""A bidirectional LSTM that gives the last state of either direction (Hochreiter & Schmidhuber 1997; Graves 2012)."""
+"""Bidirectional LSTM that returns the last state of each direction (Hochreiter & Schmidhuber 1997; Graves 2012)."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ Tensor = Any
 
 
 def reversed_positions(lengths: Tensor, length: int | Tensor) -> Tensor:
-    """Positions that put each text of a batch backwards and leave its padding where it is: int32 (batch, length).
+    """Compute positions that reverse each text of a batch and leave its padding in place.
 
     Args:
-        lengths: tokens of each text, int32 (batch,).
-        length: of the batch.
+        lengths: Number of tokens of each text, int32 (batch,).
+        length: Padded length of the batch.
+
+    Returns:
+        Positions, int32 (batch, length).
     """
-    position = ops.expand_dims(ops.arange(length, dtype="int32"), 0)
-    backwards = ops.expand_dims(lengths, 1) - 1 - position
+    position = ops.expand_dims(ops.arange(length, dtype="int32"), 0)  # (1, length)
+    backwards = ops.expand_dims(lengths, 1) - 1 - position  # (batch, length)
     return ops.where(backwards >= 0, backwards, position)
 
 
 def take_rows(vectors: Tensor, positions: Tensor) -> Tensor:
-    """Rows `positions` (batch, taken) of `vectors` (batch, length, dim): (batch, taken, dim)."""
+    """Gather the rows `positions` (batch, taken) of `vectors` (batch, length, dim): (batch, taken, dim)."""
     batch, length, dim = ops.shape(vectors)
     first = ops.expand_dims(ops.arange(batch, dtype="int32") * length, 1)
     return ops.take(ops.reshape(vectors, (-1, dim)), positions + first, axis=0)
 
 
 def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """The new hidden and cell state, (…, units) each.
+    """Compute the new hidden and cell state, (…, units) each.
 
     Args:
-        gates: before their activations, in Keras' order: input, forget, candidate, output; (…, 4 · units).
-        cell: (…, units).
+        gates: Gates before their activations, (…, 4 · units), in Keras' order: input, forget, candidate, output.
+        cell: Previous cell state, (…, units).
     """
     enter, forget, candidate, leave = ops.split(gates, 4, axis=-1)
     cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(candidate)
@@ -43,12 +46,12 @@ def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class TwoDirectionCell(keras.layers.Layer):
-    """One step of two LSTMs side by side: the first half of the batch is that of one, the second half of the other.
+    """RNN cell for one step of two LSTMs: the first half of the batch belongs to one, the second half to the other.
 
-    The inputs are projected already.
+    The inputs are already projected.
 
     Args:
-        units: width of a state.
+        units: Dimension of the state.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -58,7 +61,7 @@ class TwoDirectionCell(keras.layers.Layer):
         self.output_size = units
 
     def build(self, projected_shape: Any) -> None:
-        # Each gate of each direction starts orthogonal, as in Keras.
+        # Each gate of each direction is initialized orthogonally, as in Keras.
         start = keras.initializers.Orthogonal()
 
         def blocks(shape: Any, dtype: Any = None) -> Tensor:
@@ -75,9 +78,18 @@ class TwoDirectionCell(keras.layers.Layer):
     def call(
         self, projected: Tensor, states: list[Tensor], training: bool | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Inputs (2 · batch, 4 · units) and states (hidden, cell), each (2 · batch, units) → output, new states."""
+        """Run one step.
+
+        Args:
+            projected: Projected inputs, (2 · batch, 4 · units).
+            states: Hidden and cell state, (2 · batch, units) each.
+            training: Unused.
+
+        Returns:
+            Output (2 · batch, units) and the new states.
+        """
         hidden, cell = states
-        hidden = ops.reshape(hidden, (2, -1, self.units))
+        hidden = ops.reshape(hidden, (2, -1, self.units))  # (2, batch, units)
         recurrent = ops.reshape(ops.matmul(hidden, self.recurrent_kernel), (-1, 4 * self.units))
         gates = projected + recurrent
         hidden, cell = lstm_step(gates, cell)
@@ -89,16 +101,16 @@ class TwoDirectionCell(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class BidirectionalLstm(keras.layers.Layer):
-    """The last hidden state of an LSTM that reads forwards, and of one that reads backwards: (batch, 2 · units).
+    """Layer that returns the last hidden states of a forward and of a backward LSTM, (batch, 2 · units).
 
-    Equal to Keras' `Bidirectional(LSTM(units))` with a mask. Differs in that no mask is needed: padding is at the end,
-    so each text is put backwards within its own length, and the state after its last token is picked. Both directions
-    run in one loop on inputs that were projected all at once. In a TensorFlow graph of static shape, as conversion to
-    LiteRT asks for, the loop is unrolled: 0.14 ms for 32 steps of 64 units on one thread, where the converter's
-    UNIDIRECTIONAL_SEQUENCE_LSTM takes 0.27 ms and, worse, starts each text from the state that the last one has left.
+    Equivalent to Keras' `Bidirectional(LSTM(units))` with a mask, but needs none: padding is at the end, so each text
+    is reversed within its own length, and the state after its last token is selected. Both directions run in one loop
+    on inputs that were projected all at once. In a TensorFlow graph of static shape, which conversion to LiteRT needs,
+    the loop is unrolled: 0.14 ms for 32 steps of 64 units on one thread. The converter's UNIDIRECTIONAL_SEQUENCE_LSTM
+    takes 0.27 ms and, worse, starts each text from the final state of the previous one.
 
     Args:
-        units: width of a state.
+        units: Dimension of the state of each direction.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -114,10 +126,10 @@ class BidirectionalLstm(keras.layers.Layer):
 
         def bias(shape: Any, dtype: Any = None) -> Tensor:
             gate = ops.arange(shape[0]) // self.units % 4
-            return ops.cast(gate == 1, dtype)  # the forget gate starts open
+            return ops.cast(gate == 1, dtype)  # the forget gate is initially open, as in Keras
 
         self.kernel = self.add_weight(shape=(2, width, 4 * self.units), initializer=kernels, name="kernel")
-        # Of one dimension, by which weight decay, pruning and clustering know a bias; first that of reading forwards.
+        # One-dimensional: weight decay, pruning and clustering recognize a bias by that. The forward half comes first.
         self.bias = self.add_weight(shape=(2 * 4 * self.units,), initializer=bias, name="bias")
         self.cell = TwoDirectionCell(self.units, dtype=self.dtype_policy, name="cell")
         self.cell.build((None, 4 * self.units))
@@ -126,28 +138,29 @@ class BidirectionalLstm(keras.layers.Layer):
         self.built = True
 
     def call(self, vectors: Tensor, padding_mask: Tensor) -> Tensor:
-        """(batch, length, dim) vectors and their int32 (batch, length) mask → (batch, 2 · units)."""
+        """Encode vectors (batch, length, dim) with their padding mask, int32 (batch, length): (batch, 2 · units)."""
         batch, length = ops.shape(vectors)[:2]
-        lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=1)
-        backwards = take_rows(vectors, reversed_positions(lengths, length))
-        both = ops.reshape(ops.stack([vectors, backwards]), (2, -1, ops.shape(vectors)[2]))
+        lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=1)  # (batch,)
+        backwards = take_rows(vectors, reversed_positions(lengths, length))  # (batch, length, dim)
+        both = ops.reshape(ops.stack([vectors, backwards]), (2, -1, ops.shape(vectors)[2]))  # (2, batch · length, dim)
         projected = ops.matmul(both, self.kernel) + ops.reshape(self.bias, (2, 1, 4 * self.units))
         projected = ops.reshape(projected, (2, batch, length, 4 * self.units))
+        # (2, batch, length, units)
         states = self._unrolled(projected) if _is_static_graph(batch, length) else self._looped(projected)
-        last = ops.expand_dims(ops.maximum(lengths - 1, 0), 1)
+        last = ops.expand_dims(ops.maximum(lengths - 1, 0), 1)  # (batch, 1)
         return ops.concatenate([ops.squeeze(take_rows(states[side], last), 1) for side in (0, 1)], axis=-1)
 
     def _looped(self, projected: Tensor) -> Tensor:
-        """Hidden states of both directions, (2, batch, length, units), from (2, batch, length, 4 · units)."""
+        """Run both directions in a loop: (2, batch, length, 4 · units) → hidden states (2, batch, length, units)."""
         _, batch, length, width = ops.shape(projected)
         states = self.loop(ops.reshape(projected, (2 * batch, length, width)))
         return ops.reshape(states, (2, batch, length, self.units))
 
     def _unrolled(self, projected: Tensor) -> Tensor:
-        """As `_looped`, step by step."""
+        """Compute the same hidden states as `_looped`, with one set of operations per step."""
         hidden = cell = ops.zeros((2, projected.shape[1], self.units), projected.dtype)
         states = []
-        for inputs in ops.unstack(projected, axis=2):
+        for inputs in ops.unstack(projected, axis=2):  # (2, batch, 4 · units)
             hidden, cell = lstm_step(inputs + ops.matmul(hidden, self.cell.recurrent_kernel), cell)
             states.append(hidden)
         return ops.stack(states, axis=2)
@@ -160,7 +173,7 @@ class BidirectionalLstm(keras.layers.Layer):
 
 
 def _is_static_graph(batch: int | Tensor, length: int | Tensor) -> bool:
-    """Whether a TensorFlow graph of one fixed shape is being made; training and prediction leave the shape open."""
+    """Return whether a TensorFlow graph of one fixed shape is built; training and prediction leave the shape open."""
     if keras.backend.backend() != "tensorflow" or not (isinstance(batch, int) and isinstance(length, int)):
         return False
     import tensorflow as tf

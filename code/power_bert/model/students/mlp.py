@@ -1,4 +1,4 @@
-"""Hidden layers on the TF-IDF vector of word pieces."""
+"""Multilayer perceptron on the TF-IDF vector of the tokens."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ _INITIAL_RANGE = 0.1
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class MlpBackbone(TextBackbone):
-    """ReLU layers on the same TF-IDF vector that `LinearBackbone` takes; the first is vocabulary × hidden_dims[0].
+    """Backbone of ReLU layers on the TF-IDF vector that `LinearBackbone` uses.
+
+    The first layer has vocabulary_size × hidden_dims[0] weights.
 
     Args:
-        vocabulary_size: number of word pieces.
-        hidden_dims: widths of the hidden layers, at least one.
-        dropout: rate after each hidden layer but the last, which the head drops out.
-        sublinear: whether a term that occurs c times counts 1 + ln c, not c.
+        vocabulary_size: Number of tokens in the vocabulary.
+        hidden_dims: Dimensions of the hidden layers, at least one.
+        dropout: Dropout rate after each hidden layer except the last, whose output the head drops out.
+        sublinear: Whether a term that occurs c times counts 1 + ln c instead of c.
     """
 
     def __init__(
@@ -60,6 +62,6 @@ class MlpBackbone(TextBackbone):
 
 @keras.saving.register_keras_serializable(package="power_bert")
 class MlpTextClassifier(PowerBertTextClassifier):
-    """The task class by which keras-hub finds a classifier on this backbone."""
+    """Task class by which keras-hub finds a classifier on this backbone."""
 
     backbone_cls = MlpBackbone

@@ -1,8 +1,9 @@
 // Uses the page as a person would, in headless Chromium, and prints what it shows.
 //
-// stdin: {address, chromium, arguments, files: [path], texts: [[first, second]], backend, screenshot}
+// stdin: {address, chromium, arguments, files: [path], texts: [[first, second]], backend, token, compare: text, screenshot}
 // stdout: {status, errors: [text], cards: [name], table: [row], results: [[{label: probability}]], notes: [[text]],
-//          hosts: [every host that was asked for something]}; results and notes are by text, then by model.
+//          hosts: [every host that was asked for something], compared: [[cell]]}; results and notes are by text, then by
+//          model; compared are the rows of the server's comparison.
 
 import { text as readAll } from "node:stream/consumers";
 
@@ -29,6 +30,11 @@ async function visit(page) {
   });
   await page.goto(plan.address);
   await settle(page);
+  if (plan.token) {
+    await page.fill("#token", plan.token);
+    await page.click("#token-form button");
+    await settle(page);
+  }
   for (const file of plan.files) {
     await page.setInputFiles("#files", file);
     await settle(page);
@@ -45,6 +51,12 @@ async function visit(page) {
     results.push(await page.locator(".card").evaluateAll(readBars));
     notes.push(await page.locator(".card").allInnerTexts());
   }
+  if (plan.compare) {
+    await page.fill("#texts", plan.compare);
+    await page.click("#compare");
+    await page.waitForSelector("#compared table");
+    await settle(page);
+  }
   if (plan.screenshot) await page.screenshot({ path: plan.screenshot, fullPage: true });
   return {
     status: await page.textContent("#status"),
@@ -54,6 +66,7 @@ async function visit(page) {
     results,
     notes,
     hosts: [...hosts],
+    compared: await page.locator("#compared tr").evaluateAll(readCells),
   };
 }
 
@@ -66,6 +79,10 @@ function readBars(cards) {
   };
   const bars = (card) => [...card.querySelectorAll("li:has(> .label), li.score")];
   return cards.map((card) => Object.fromEntries(bars(card).map(read)));
+}
+
+function readCells(rows) {
+  return rows.map((row) => [...row.cells].map((cell) => cell.textContent));
 }
 
 function settle(page) {

@@ -1,23 +1,35 @@
-// The page: files in, texts in, results out.
+// The page: reacts to files and texts, and shows results.
 
 import { Classifier, Runtime, availableBackends } from "./classifier.js";
+import { compareHere, comparisonCsv, comparisonTables, download, readTexts } from "./compare.js";
+import { haveSameLabels, median } from "./measures.js";
 import { ModelFileError, readModelFile } from "./model_file.js";
-import { ModelView, formatBytes, showError } from "./view.js";
+import { Server } from "./server.js";
+import { ModelView, element, formatBytes, showError } from "./view.js";
 
 const TYPING_PAUSE_MS = 150;
 const MEASURED_RUNS = 30;
+// Of no task in particular; a model of pairs takes both texts.
+const EXAMPLES = [
+  ["A warm, funny and very well acted film.", "The movie is good, and so are the actors."],
+  ["I have waited for my parcel for two weeks, and nobody answers.", "My order has not arrived yet."],
+  ["Please wake me up at seven tomorrow morning.", "The stock market fell sharply on Monday."],
+];
 
 const find = (id) => document.getElementById(id);
 const page = Object.fromEntries(
   ["main", "drop", "files", "backends", "status", "errors", "first", "second", "second-field", "first-label"]
-    .concat(["results", "comparison", "rows", "cards", "measure"])
+    .concat(["results", "comparison", "rows", "cards", "measure", "privacy", "token-form", "token"])
+    .concat(["examples", "teacher-field", "teacher", "many", "texts", "compare", "csv", "compared", "texts-label"])
     .map((id) => [id, find(id)]),
 );
 
-// One entry a model: {file, classifier, view}; classifier is null where the backend cannot run the model.
+// One {file, classifier, view, result} for each model; classifier is null if the backend cannot run the model, and result if
+// there is no text.
 let models = [];
 let runtime = null;
-// Everything that uses the runtime waits for what was asked before: it runs one thing at a time.
+const server = new Server();
+// The runtime does one thing at a time, so everything that uses it waits in this queue.
 let queue = Promise.resolve();
 let numQueued = 0;
 let typingPause = null;
@@ -34,7 +46,7 @@ function enqueue(work) {
   showBusy();
 }
 
-// For screen readers, and for tests: whether what is shown is about to change.
+// Tells screen readers and tests whether the results are about to change.
 function showBusy() {
   page.main.setAttribute("aria-busy", String(numQueued > 0 || typingPause !== null));
 }
@@ -43,20 +55,24 @@ function showBusy() {
 
 async function addModel(fileName, readBytes) {
   page.status.textContent = `Loading ${fileName} …`;
-  // Lets the browser show the line before it is busy.
+  // Lets the browser show the status before the work begins.
   await new Promise((resolve) => setTimeout(resolve));
   try {
     const file = await readModelFile(await readBytes(), fileName);
-    const model = { file, classifier: await Classifier.load(file, runtime), view: null };
-    model.view = new ModelView(file, () => enqueue(() => removeModel(model)));
-    models.push(model);
-    page.cards.append(model.view.card);
-    page.rows.append(model.view.row);
+    showModel(file, await Classifier.load(file, runtime));
   } catch (error) {
     const known = error instanceof ModelFileError;
     showError(page.errors, known ? error.message : `${fileName}: the runtime cannot run it (${error.message}).`);
   }
   await update();
+}
+
+function showModel(file, classifier) {
+  const model = { file, classifier, view: null, result: null };
+  model.view = new ModelView(file, () => enqueue(() => removeModel(model)));
+  models.push(model);
+  page.cards.append(model.view.card);
+  page.rows.append(model.view.row);
 }
 
 async function removeModel(model) {
@@ -72,18 +88,39 @@ function openFiles(files) {
   }
 }
 
-// Models that lie beside the page: models.json, [{"name": …, "url": …}].
+// Opens the models beside the page, which models.json lists: [{"name": …, "url": …}], or those of the server:
+// {"server": true}.
 async function openPreloaded() {
-  const response = await fetch("models.json");
-  for (const { name, url } of await response.json()) {
-    enqueue(() => addModel(name, () => download(url)));
+  const listed = await (await fetch("models.json")).json();
+  if (listed.server) {
+    enqueue(openServer);
+    return;
+  }
+  for (const { name, url } of listed) {
+    enqueue(() => addModel(name, () => downloadModel(url)));
   }
 }
 
-async function download(url) {
+async function downloadModel(url) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
   return new Uint8Array(await response.arrayBuffer());
+}
+
+async function openServer() {
+  page.privacy.textContent =
+    "Compare the models of the server with .tflite files that you open here. Texts are sent to the server only for its " +
+    "models; opened files stay on this device.";
+  let classifiers = [];
+  try {
+    classifiers = await server.models();
+    page["token-form"].hidden = true;
+  } catch (error) {
+    page["token-form"].hidden = !error.needsToken;
+    if (!error.needsToken || server.token) showError(page.errors, error.message);
+  }
+  for (const classifier of classifiers) showModel(classifier.file, classifier);
+  await update();
 }
 
 // --- Results ---
@@ -95,17 +132,54 @@ async function update() {
   page.results.hidden = models.length === 0;
   page.comparison.hidden = models.length < 2;
   page.status.textContent = statusLine();
+  offerTeachers();
   for (const model of models) await classify(model);
+  showAgainstTeacher();
+}
+
+function teacherModel() {
+  return models[page.teacher.selectedIndex];
+}
+
+function offerTeachers() {
+  const chosen = page.teacher.selectedOptions[0]?.text;
+  page["teacher-field"].hidden = models.length < 2;
+  page.many.hidden = !models.length;
+  const names = models.map((_, index) => displayName(index));
+  page.teacher.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
+  const anyPairs = models.some(({ file }) => file.takesPairs);
+  page["texts-label"].textContent = anyPairs ? "Pairs, one a line, with a tab between the texts" : "Texts, one a line";
+}
+
+// Names can be equal: several exports of one run have the same one.
+function displayName(index) {
+  const { name, fileName } = models[index].file;
+  return models.filter(({ file }) => file.name === name).length > 1 ? `${name} (${fileName})` : name;
+}
+
+function showAgainstTeacher() {
+  const teacher = teacherModel();
+  for (const { file, result, view } of models) {
+    const comparable = teacher?.result && result && haveSameLabels(file, teacher.file);
+    view.showAgainst(comparable ? teacher.result : null, file === teacher?.file);
+  }
 }
 
 function statusLine() {
-  if (!models.length) return `Ready: ${runtime.description}`;
-  const bytes = models.reduce((sum, { file }) => sum + file.bytes.length, 0);
-  const loaded = models.length === 1 ? "1 model" : `${models.length} models`;
-  return `${loaded} (${formatBytes(bytes)}) on ${runtime.description}`;
+  const opened = models.filter(({ classifier }) => !classifier?.isRemote);
+  const bytes = opened.reduce((sum, { file }) => sum + file.bytes.length, 0);
+  const remote = models.length > opened.length ? `; ${count(models.length - opened.length)} on the server` : "";
+  if (!opened.length) return `Ready: ${runtime.description}${remote}`;
+  return `${count(opened.length)} (${formatBytes(bytes)}) on ${runtime.description}${remote}`;
 }
 
-async function classify({ file, classifier, view }) {
+function count(number) {
+  return number === 1 ? "1 model" : `${number} models`;
+}
+
+async function classify(model) {
+  const { file, classifier, view } = model;
+  model.result = null;
   const [first, second] = [page.first.value, page.second.value];
   view.showSpeed(null);
   if (!classifier) {
@@ -113,33 +187,76 @@ async function classify({ file, classifier, view }) {
   } else if (!first.trim() && !(file.takesPairs && second.trim())) {
     view.clear();
   } else {
-    view.show(await classifier.classify(first, second));
+    try {
+      model.result = await classifier.classify(first, second);
+      view.show(model.result);
+    } catch (error) {
+      if (!classifier.isRemote) throw error;
+      view.showFailure(error.message);
+    }
   }
 }
 
 async function measure() {
   page.measure.disabled = true;
-  for (const { classifier, view } of models.filter(({ classifier }) => classifier)) {
-    page.status.textContent = `Measuring ${classifier.file.name} …`;
-    const times = [];
-    for (let run = 0; run < MEASURED_RUNS; run++) {
-      times.push((await classifier.classify(page.first.value, page.second.value)).inferenceMs);
+  const measured = models.filter(({ classifier }) => classifier).map((model) => ({ model, times: [] }));
+  // In turns, so that other load on the device affects all models alike.
+  for (let run = 0; run < MEASURED_RUNS; run++) {
+    page.status.textContent = `Measuring, run ${run + 1} of ${MEASURED_RUNS} …`;
+    for (const { model, times } of measured) {
+      const { inferenceMs, roundTripMs } = await model.classifier.classify(page.first.value, page.second.value);
+      times.push(roundTripMs ?? inferenceMs);
     }
-    times.sort((one, other) => one - other);
-    const quantile = (share) => times[Math.ceil(share * MEASURED_RUNS) - 1];
-    view.showSpeed({ median: quantile(0.5), p95: quantile(0.95), runs: MEASURED_RUNS });
+  }
+  const reference = measured.find(({ model }) => model === teacherModel());
+  for (const { model, times } of measured) {
+    const p95 = [...times].sort((one, other) => one - other)[Math.ceil(0.95 * MEASURED_RUNS) - 1];
+    const speedUp = reference && median(reference.times) / median(times);
+    model.view.showSpeed({ p50: median(times), p95, runs: MEASURED_RUNS, speedUp });
   }
   page.status.textContent = statusLine();
   page.measure.disabled = false;
+}
+
+// --- Comparison on many texts ---
+
+async function compare(save) {
+  page.compare.disabled = page.csv.disabled = true;
+  try {
+    const compared = models
+      .map(({ classifier }, index) => ({ name: displayName(index), classifier }))
+      .filter(({ classifier }) => classifier);
+    const teacher = compared.findIndex(({ classifier }) => classifier === teacherModel()?.classifier);
+    if (teacher < 0) throw new Error("The teacher cannot be run here; choose another model.");
+    const inputs = readTexts(page.texts.value, compared[teacher].classifier.file.takesPairs);
+    const found = compared.every(({ classifier }) => classifier.isRemote)
+      ? await compareOnServer(compared, teacher, inputs)
+      : await compareHere(compared, teacher, inputs, (done) => {
+          page.status.textContent = `Comparing, text ${done} of ${inputs.length} …`;
+        });
+    if (save) download(comparisonCsv(found), "comparison.csv", "text/csv");
+    else page.compared.replaceChildren(...comparisonTables(found));
+  } catch (error) {
+    showError(page.errors, error.message);
+  }
+  page.status.textContent = statusLine();
+  page.compare.disabled = page.csv.disabled = false;
+}
+
+// Times without the network.
+function compareOnServer(compared, teacher, inputs) {
+  const names = compared.map(({ classifier }) => classifier.name);
+  return server.compare({ inputs, teacher: names[teacher], models: names });
 }
 
 // --- Backends ---
 
 async function useBackend(backend) {
   page.status.textContent = "Loading the runtime …";
-  models.forEach(({ classifier }) => classifier?.delete());
+  const opened = models.filter(({ classifier }) => !classifier?.isRemote);
+  opened.forEach(({ classifier }) => classifier?.delete());
   runtime = await Runtime.load(backend);
-  for (const model of models) {
+  for (const model of opened) {
     model.classifier = await Classifier.load(model.file, runtime).catch((error) => {
       showError(page.errors, `${model.file.name}: ${runtime.description} cannot run it (${error.message}).`);
       return null;
@@ -171,12 +288,30 @@ function onDrag(event) {
 page.first.addEventListener("input", onTyping);
 page.second.addEventListener("input", onTyping);
 page.measure.addEventListener("click", () => enqueue(measure));
+page.compare.addEventListener("click", () => enqueue(() => compare(false)));
+page.csv.addEventListener("click", () => enqueue(() => compare(true)));
+page.teacher.addEventListener("change", () => enqueue(update));
+page.examples.append(
+  ...EXAMPLES.map(([first, second]) => {
+    const button = element("button", { type: "button", text: first });
+    button.addEventListener("click", () => {
+      [page.first.value, page.second.value] = [first, second];
+      enqueue(update);
+    });
+    return button;
+  }),
+);
+page["token-form"].addEventListener("submit", (event) => {
+  event.preventDefault();
+  server.token = page.token.value.trim();
+  enqueue(openServer);
+});
 page.files.addEventListener("change", () => {
   openFiles(page.files.files);
-  page.files.value = ""; // so that the same file can be chosen again
+  page.files.value = ""; // allows choosing the same file again
 });
 page.backends.addEventListener("change", (event) => enqueue(() => useBackend(event.target.value)));
-// A file dropped beside the field would replace the page.
+// Without these handlers, a file dropped beside the field would replace the page.
 document.addEventListener("dragover", onDrag);
 document.addEventListener("dragleave", onDrag);
 document.addEventListener("drop", (event) => {

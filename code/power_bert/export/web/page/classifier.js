@@ -1,37 +1,35 @@
-// Runs a classifier with LiteRT.js: the runtime on one backend, and models compiled for it.
+// Inference with LiteRT.js: the runtime on one backend, and models compiled for it.
 
 import { Tensor, isWebGPUSupported, loadAndCompile, loadLiteRt, supportsFeature, unloadLiteRt } from "@litertjs/core";
 
 import { WordPieceTokenizer } from "./tokenizer.js";
 
 const WASM_FOLDER = new URL("./vendor/@litertjs/core/wasm/", import.meta.url).href;
-// More threads than this do not make a sentence faster.
+// More threads do not reduce the latency of one sentence.
 const MOST_THREADS = 4;
-// The runtime's WebGPU kernels compute some graphs wrongly, without an error: each model is compared with the
-// processor's results.
+// The runtime's WebGPU kernels compute some graphs wrongly without an error, so each model is compared with WebAssembly
+// on these texts.
 const CHECK_TEXTS = ["", "The quick brown fox jumps over the lazy dog.", "No! It is not good, 3 of 10: avoid."];
 const LARGEST_DIFFERENCE = 0.01;
-// Probabilities of a quantised model are rounded.
+// The probabilities of a quantized model do not sum to exactly 1.
 const SUM_TOLERANCE = 0.2;
 
-/** Backends that this browser offers: "wasm" (the processor) always, "webgpu" where there is an adapter. */
+/** Backends of this browser: always "wasm" (the CPU), and "webgpu" if there is an adapter. */
 export async function availableBackends() {
   const adapter = isWebGPUSupported() ? await navigator.gpu.requestAdapter().catch(() => null) : null;
   return adapter ? ["wasm", "webgpu"] : ["wasm"];
 }
 
-/**
- * The runtime, loaded for one backend at a time; models compiled before are gone with the next `load`.
- */
+/** The runtime, loaded for one backend at a time. The next `load` invalidates all compiled models. */
 export class Runtime {
   /** @param {"wasm" | "webgpu"} backend */
   static async load(backend) {
     unloadLiteRt();
     const features = await Promise.all(["threads", "relaxedSimd", "jspi"].map((name) => supportsFeature(name)));
     const [threads, relaxedSimd, jspi] = features;
-    // Threads need a page that is isolated from others: the headers that `power_bert.export.web.serve` sends.
+    // Threads need a cross-origin isolated page, for which `power_bert.export.web.serve` sends the headers.
     const threaded = backend === "wasm" && globalThis.crossOriginIsolated && threads && relaxedSimd;
-    // With JSPI a model may run partly on the graphics processor.
+    // With JSPI, a model may run partly on WebGPU.
     await loadLiteRt(WASM_FOLDER, { threads: threaded, jspi: backend === "webgpu" && jspi && relaxedSimd });
     const numThreads = threaded ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
     return new Runtime(backend, numThreads);
@@ -42,7 +40,7 @@ export class Runtime {
     this.numThreads = numThreads;
   }
 
-  /** In words for the user. */
+  /** Description for the user. */
   get description() {
     if (this.backend === "webgpu") return "WebGPU";
     return `WebAssembly, ${this.numThreads} ${this.numThreads === 1 ? "thread" : "threads"}`;
@@ -50,8 +48,8 @@ export class Runtime {
 
   /**
    * @param {Uint8Array} bytes The model file.
-   * @param {"wasm" | "webgpu"} backend The processor is always there too.
-   * @throws {Error} The runtime cannot run it.
+   * @param {"wasm" | "webgpu"} backend The loaded backend, or "wasm", which is always available.
+   * @throws {Error} The runtime cannot run the model.
    */
   compile(bytes, backend = this.backend) {
     return loadAndCompile(bytes, {
@@ -64,26 +62,26 @@ export class Runtime {
 
 /**
  * @typedef {object} Classification
- * @property {Float32Array} outputs Probabilities in the order of the labels, or one number (a regression).
- * @property {number} numTokens Word pieces with [CLS] and [SEP].
- * @property {number} length Word pieces that the model ran on; the rest is padding.
- * @property {number} cut Word pieces that did not fit.
+ * @property {Float32Array} outputs Probabilities in the order of the labels, or the score of a regression.
+ * @property {number} numTokens Number of tokens, with [CLS] and [SEP].
+ * @property {number} length Sequence length of the signature that ran, in tokens, with padding.
+ * @property {number} cut Number of truncated tokens.
  * @property {number} tokenizeMs
  * @property {number} inferenceMs
- * @property {string} backend What the model ran on, in words for the user.
+ * @property {string} backend Description of the backend, for the user.
  */
 
-/** A model file with its tokenizer, compiled. */
+/** A compiled model with its tokenizer. */
 export class Classifier {
   /**
    * @param {import("./model_file.js").ModelFile} file
    * @param {Runtime} runtime
-   * @throws {Error} The runtime cannot run it.
+   * @throws {Error} The runtime cannot run the model, or computes it wrongly.
    */
   static async load(file, runtime) {
     const tokenizer = new WordPieceTokenizer(file.vocabulary, file.tokenizer);
     const classifier = new Classifier(file, tokenizer, runtime, await runtime.compile(file.bytes));
-    // The first run prepares memory and takes many times as long as the others.
+    // The first run of each signature allocates memory and takes many times as long as later ones.
     for (const signature of file.signatures) checkOutputs(file, await classifier.run(signature, [], []));
     if (runtime.backend !== "wasm") await classifier.compareWithProcessor();
     return classifier;
@@ -96,7 +94,7 @@ export class Classifier {
     this.model = model;
   }
 
-  /** What the model runs on, in words for the user. */
+  /** Description of the backend that runs the model, for the user. */
   get backend() {
     const { backend, description } = this.runtime;
     return backend === "webgpu" && !this.model.isFullyAccelerated ? `${description}, partly WebAssembly` : description;
@@ -104,7 +102,7 @@ export class Classifier {
 
   /**
    * @param {string} first
-   * @param {string} second Not used by models of single texts.
+   * @param {string} second Ignored by models of single texts.
    * @returns {Promise<Classification>}
    */
   async classify(first, second) {
@@ -136,7 +134,7 @@ export class Classifier {
     const outputs = await (key ? this.model.run(key, inputs) : this.model.run(inputs));
     const [output] = Object.values(outputs);
     const values = Float32Array.from(await output.data());
-    // The runtime's memory is not collected by JavaScript.
+    // JavaScript does not collect the runtime's memory.
     [...Object.values(inputs), ...Object.values(outputs)].forEach((tensor) => tensor.delete());
     return values;
   }
@@ -158,13 +156,13 @@ export class Classifier {
     }
   }
 
-  /** Frees the model's memory. */
+  /** Frees the memory of the model. */
   delete() {
     this.model.delete();
   }
 }
 
-// The runtime goes on where it cannot compute something.
+// The runtime continues without an error if it cannot compute an operation.
 function checkOutputs(file, outputs) {
   const sum = outputs.reduce((total, output) => total + output, 0);
   const fits = file.labels.length > 1 ? Math.abs(sum - 1) <= SUM_TOLERANCE : Number.isFinite(sum);

@@ -1,5 +1,5 @@
-// Reads a .tflite classifier: signatures from the model, names and descriptions from its metadata, vocabulary and
-// labels from the archive at its end.
+// Reads a .tflite classifier: signatures from the model, name and description from its metadata, vocabulary and labels
+// from the archive at its end.
 
 import { Table } from "./flatbuffer.js";
 import { readTokenizerSettings } from "./tokenizer_settings.js";
@@ -8,7 +8,7 @@ import { readAppendedZip } from "./zip.js";
 const [FLOAT32, INT32] = [0, 2];
 const TYPE_NAMES = { 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string", 9: "int8" };
 const [LABELS_FILE, VOCABULARY_FILE] = [2, 5];
-// Fields in the order of the schemas: tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs.
+// Positions of the fields in the schemas tensorflow/compiler/mlir/lite/schema/schema.fbs and metadata_schema.fbs.
 const MODEL = { operatorCodes: 1, subgraphs: 2, buffers: 4, metadata: 6, signatures: 7 };
 const OPERATOR_CODE = { customCode: 1, builtinCode: 3 };
 const CUSTOM = 32;
@@ -17,18 +17,18 @@ const TENSOR = { shape: 0, type: 1, name: 3, shapeSignature: 7 };
 const SIGNATURE = { inputs: 0, outputs: 1, key: 2, subgraph: 4 };
 const TENSOR_MAP = { name: 0, tensor: 1 };
 const ENTRY = { name: 0, buffer: 1 };
-const METADATA = { name: 0, description: 1, version: 2, subgraphs: 3, author: 4, licence: 5, files: 6 };
+const METADATA = { name: 0, description: 1, version: 2, subgraphs: 3, author: 4, license: 5, files: 6 };
 const SUBGRAPH_METADATA = { inputs: 2, outputs: 3, files: 4, inputProcessUnits: 5 };
 const TENSOR_METADATA = { name: 0, processUnits: 4, files: 6 };
 const ASSOCIATED_FILE = { name: 0, type: 2 };
 const PROCESS_UNIT = { options: 1 };
 const TOKENIZER_OPTIONS = { vocabularyFiles: 0 };
 
-// What only damage or malice exceeds: offsets in a FlatBuffer, tokens of an input, characters of a message.
+// Limits that only damaged or malicious files exceed: offsets in a FlatBuffer, tokens of an input, length of a message.
 const MOST_BYTES = 2 ** 31 - 1;
 const MOST_TOKENS = 65536;
 const LONGEST_MESSAGE = 600;
-// Settings that the page uses → what they must be.
+// Setting that the page uses → description and check of its value.
 const SETTINGS = {
   task: ["text", (value) => typeof value === "string"],
   pairs: ["true or false", (value) => typeof value === "boolean"],
@@ -36,11 +36,14 @@ const SETTINGS = {
   lowercase: ["true or false", (value) => typeof value === "boolean"],
   max_length: ["a positive whole number", (value) => Number.isSafeInteger(value) && value > 0],
   model_sha256: ["text", (value) => typeof value === "string"],
+  quantization: ["text", (value) => typeof value === "string"],
+  retention: ["a list of numbers", (value) => value === null || (Array.isArray(value) && value.every(Number.isFinite))],
+  dev: ["scores by length", (value) => typeof value === "object"],
 };
 
 const EXPORT_ADVICE = "Export one with: bash run.sh export RUN --out model.tflite";
 
-/** What is wrong with a file, in words for the user. */
+/** An error in a model file, with a message for the user. */
 export class ModelFileError extends Error {
   constructor(message) {
     super(message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message);
@@ -48,11 +51,11 @@ export class ModelFileError extends Error {
 }
 
 /**
- * @typedef {object} Signature One way to call the model.
+ * @typedef {object} Signature A signature of the model.
  * @property {string} key
- * @property {number} length Word pieces of its inputs.
- * @property {Record<"ids" | "mask" | "segment_ids", string>} inputNames What an input is for → its name.
- * @property {number} numOutputs Numbers that come out.
+ * @property {number} length Sequence length of its inputs, in tokens.
+ * @property {Record<"ids" | "mask" | "segment_ids", string>} inputNames Role of an input → its name.
+ * @property {number} numOutputs Number of outputs.
  */
 
 /**
@@ -63,21 +66,26 @@ export class ModelFileError extends Error {
  * @property {string} description
  * @property {string} version
  * @property {string} author
- * @property {string} licence
+ * @property {string} license
  * @property {string[]} vocabulary
- * @property {string[]} labels Empty for a model that gives one number (a regression).
+ * @property {string[]} labels Empty for a regression.
  * @property {object} tokenizer Settings of the tokenizer, see `readTokenizerSettings`.
- * @property {boolean} takesPairs
- * @property {number} maxLength
+ * @property {boolean} takesPairs Whether the model classifies pairs of texts.
+ * @property {number} maxLength Max length of an example, in tokens.
  * @property {string} task
- * @property {Signature[]} signatures By rising length.
+ * @property {string} quantization
+ * @property {number[]} retention What each block keeps; empty if nothing is eliminated.
+ * @property {string} devScore Dev score of the file, as text; empty if unknown.
+ * @property {Signature[]} signatures In ascending order of length.
  */
 
 /**
+ * Reads and checks a model file.
+ *
  * @param {Uint8Array} bytes The whole file.
- * @param {string} fileName
+ * @param {string} fileName Name for messages.
  * @returns {Promise<ModelFile>}
- * @throws {ModelFileError} The file is no classifier that this page can run; the message says why and what to do.
+ * @throws {ModelFileError} The page cannot run the file; the message says why and what to do.
  */
 export async function readModelFile(bytes, fileName) {
   try {
@@ -114,18 +122,27 @@ async function read(bytes, fileName) {
     description: metadata.string(METADATA.description),
     version: metadata.string(METADATA.version),
     author: metadata.string(METADATA.author),
-    licence: metadata.string(METADATA.licence),
+    license: metadata.string(METADATA.license),
     vocabulary: readVocabulary(metadata, files, fileName),
     labels,
     tokenizer: readTokenizerSettings(extra),
     takesPairs: extra.pairs ?? false,
     maxLength: extra.max_length ?? signatures.at(-1).length,
     task: extra.task ?? "",
+    quantization: extra.quantization ?? "",
+    retention: extra.retention ?? [],
+    devScore: formatDevScore(extra.dev),
     signatures,
   };
 }
 
-// The browser's runtime would leave such an operation out without a word.
+// The first score of the longest input: dev is {length: {scores: {metric: fraction, …}}}.
+function formatDevScore(dev) {
+  const [metric, score] = Object.entries(Object.values(dev ?? {}).at(-1)?.scores ?? {})[0] ?? [];
+  return typeof score === "number" ? `${metric} ${(100 * score).toFixed(2)}` : "";
+}
+
+// The browser's runtime would skip a custom operation without an error.
 function checkOperations(model, fileName) {
   const custom = model.tables(MODEL.operatorCodes).filter((code) => code.int32(OPERATOR_CODE.builtinCode) === CUSTOM);
   if (custom.length) {
@@ -150,13 +167,13 @@ function findMetadata(model, fileName) {
   return metadata;
 }
 
-// An entry of a list by a number that the file gives.
+// Returns an entry of a list by an index from the file.
 function at(list, index, what) {
   if (!(index in list)) throw new Error(`there is no ${what} ${index}`);
   return list[index];
 }
 
-// What the metadata schema has no field for; a file of another program does not have it.
+// Reads the settings that the metadata schema has no field for; a file of another program has none.
 function readExtra(files) {
   const content = files.get("power_bert.json");
   if (!content) return {};
@@ -172,7 +189,7 @@ function readExtra(files) {
   return settings;
 }
 
-// The runtime checks little of a file before it computes with it. Browsers hash only on a secure page: https, localhost.
+// The runtime itself checks little. Browsers can hash only on secure pages (https, localhost).
 async function checkWeights(model, expected) {
   if (expected === undefined || !globalThis.crypto?.subtle) return;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", model));
@@ -230,7 +247,7 @@ function describe(key, subgraph, subgraphIndex, names, metadata, fileName) {
   return { key, length: lengths[0], inputNames, numOutputs: staticShape(output, fileName).at(-1) };
 }
 
-// What each input is for, in the order of the subgraph's inputs: the names of its tensor metadata.
+// Returns the role of each input, in the order of the subgraph's inputs: its name in the tensor metadata.
 function inputRoles(metadata, subgraphIndex, numInputs, fileName) {
   const subgraphs = metadata.tables(METADATA.subgraphs);
   const subgraph = subgraphs[subgraphIndex] ?? subgraphs[0];
@@ -319,14 +336,15 @@ function associatedFiles(metadata, tensors) {
   ];
 }
 
-// Lines of the first of the listed files; of the file with the usual name where none is listed.
+// Reads the lines of the first listed file that exists, or else of the file with the usual name.
 function readListed(listed, usualName, files) {
   const names = [...listed.map((file) => file.string(ASSOCIATED_FILE.name)), usualName];
   const name = names.find((candidate) => files.has(candidate));
   return name === undefined ? null : readLines(files.get(name), name);
 }
 
-// As power_bert.files.read_lines: only LF or CR LF ends a line; empty lines at the end are left out.
+// Splits lines as power_bert.storage.files.read_lines does: only LF or CR LF ends a line; empty lines at the end do not
+// count.
 function readLines(bytes, name) {
   const lines = decode(bytes, name).split(/\r?\n/);
   while (lines.length && !lines.at(-1)) lines.pop();

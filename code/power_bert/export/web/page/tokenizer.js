@@ -1,18 +1,18 @@
-// BERT's WordPiece tokenizer with the ids of power_bert.text.tokenizer, on the library @huggingface/tokenizers.
+// BERT's WordPiece tokenizer, based on @huggingface/tokenizers, with the same ids as power_bert.text.tokenizer.
 //
-// tests/export/golden_tokenizer.json holds texts with the ids that both sides must give.
+// tests/export/web/golden_tokenizer.json holds texts with the ids that both must give.
 
 import { Tokenizer } from "@huggingface/tokenizers";
 
 const MAX_CHARACTERS_PER_WORD = 100;
-// Ideographs outside the Basic Multilingual Plane that the trainer sets apart; the library looks at UTF-16 units and
-// misses them.
+// Ideographs outside the Basic Multilingual Plane, which the Python tokenizer separates. The library looks at UTF-16
+// units and misses them.
 const RARE_IDEOGRAPH = /[\u{20000}-\u{2A6DF}\u{2A700}-\u{2B81F}\u{2B920}-\u{2CEAF}\u{2F800}-\u{2FA1F}]/gu;
 
 export class WordPieceTokenizer {
   /**
-   * @param {string[]} vocabulary The tokens in the order of their ids; of equal ones the last counts.
-   * @param {object} settings As `readTokenizerSettings` of tokenizer_settings.js gives them.
+   * @param {string[]} vocabulary Tokens in the order of their ids; of equal tokens the last counts.
+   * @param {object} settings Result of `readTokenizerSettings`.
    */
   constructor(vocabulary, settings) {
     const special = ["pad", "unk", "cls", "sep", "mask"].map((role) => settings[`${role}_token`]);
@@ -29,12 +29,13 @@ export class WordPieceTokenizer {
   }
 
   /**
-   * Encodes a sentence or a pair with [CLS] and [SEP].
+   * Encodes a text or a pair of texts with [CLS] and [SEP].
    *
    * @param {string} first
-   * @param {string | null} second The second text of a pair; null for a sentence.
-   * @param {number} maxLength Tokens at most; what is over is cut from the end, for pairs as in `truncatePair`.
-   * @returns {{ids: number[], segmentIds: number[], cut: number}} Both not padded, and how many tokens were cut off.
+   * @param {string | null} second The second text of a pair; null for a single text.
+   * @param {number} maxLength Max length in tokens; longer texts are truncated at the end, pairs as in `truncatePair`.
+   * @returns {{ids: number[], segmentIds: number[], cut: number}} Ids and segment ids without padding, and the number of
+   *   truncated tokens.
    */
   encode(first, second, maxLength) {
     const left = this.pieces(first);
@@ -50,13 +51,13 @@ export class WordPieceTokenizer {
     return { ids, segmentIds, cut: left.length + right.length - keptLeft - keptRight };
   }
 
-  /** Ids of a text's word pieces, without [CLS] and [SEP], not truncated. */
+  /** Token ids of a text, without [CLS] and [SEP] and without truncation. */
   pieces(text) {
     return this.tokenizer.encode(this.prepare(text), { add_special_tokens: false }).ids;
   }
 
-  // What the library does otherwise than the trainer's (see RARE_IDEOGRAPH). JavaScript lower-cases a sigma at the end
-  // of a word to ς; the trainer, character by character, to σ.
+  // Makes up for differences between the library and the Python tokenizer: rare ideographs, and the sigma at the end of
+  // a word, which JavaScript lowercases to ς and the Python tokenizer to σ.
   prepare(text) {
     const { lowercase, tokenize_chinese_chars: setsApart } = this.settings;
     const spaced = setsApart ? text.replace(RARE_IDEOGRAPH, " $& ") : text;
@@ -65,10 +66,10 @@ export class WordPieceTokenizer {
 }
 
 /**
- * Lengths to which a pair is cut: the longer one first, and both to half where both are too long; of an odd budget the
- * longer one gets the one token more, and the second one where both are equally long.
+ * Truncates the longer text of a pair first, and both to half the budget if both are longer than that. Of an odd budget
+ * the longer text gets one token more, or the second text if both are equally long.
  *
- * @returns {[number, number]} The kept tokens of the first and of the second text.
+ * @returns {[number, number]} Number of tokens kept of the first and of the second text.
  */
 export function truncatePair(numFirst, numSecond, budget) {
   if (numFirst + numSecond <= budget) return [numFirst, numSecond];
@@ -81,7 +82,7 @@ function build(vocabulary, ids, special, settings) {
   const { lowercase, added_tokens: added } = settings;
   const normalized = new Map(special.map((token) => [token, false]));
   added.forEach((token) => normalized.set(token.content, token.normalized));
-  // Added tokens at the end of the vocabulary are no word pieces.
+  // Added tokens at the end of the vocabulary are not part of the WordPiece model.
   const isAdded = (token) => !special.includes(token) && normalized.has(token);
   const numWordPieces = vocabulary.findLastIndex((token) => !isAdded(token)) + 1;
   const pieces = Object.create(null);
@@ -109,7 +110,7 @@ function build(vocabulary, ids, special, settings) {
       .map(([content, isNormalized]) => ({ id: ids.get(content), content, special: true, normalized: isNormalized })),
   };
   const tokenizer = new Tokenizer(definition, {});
-  // The library makes word pieces of all added tokens.
+  // The library adds all added tokens to the WordPiece model.
   for (const content of normalized.keys()) if (!(content in pieces)) tokenizer.model.tokens_to_ids.delete(content);
   return tokenizer;
 }

@@ -1,7 +1,7 @@
-// Settings of the tokenizer, as power_bert.text.tokenizer_settings writes them into power_bert.json.
+// Settings of the tokenizer, which power_bert_runtime.tokenizer_settings writes to power_bert.json.
 
-// What power_bert.json may say of the tokenizer, and what is meant where it says nothing (strip_accents: as lowercase).
-const USUAL_SETTINGS = {
+// Setting of the tokenizer in power_bert.json → default. By default, accents are stripped if the text is lowercased.
+const DEFAULT_SETTINGS = {
   lowercase: true,
   strip_accents: null,
   tokenize_chinese_chars: true,
@@ -14,17 +14,17 @@ const USUAL_SETTINGS = {
 };
 
 /**
- * Settings of the tokenizer out of power_bert.json; what it does not name has its usual value.
+ * Reads the settings of the tokenizer from power_bert.json; missing settings have their default.
  *
  * @param {object} values The object in power_bert.json.
- * @throws {Error} A value is of the wrong type.
+ * @throws {Error} A value has the wrong type.
  */
 export function readTokenizerSettings(values) {
   const settings = {};
-  for (const [name, usual] of Object.entries(USUAL_SETTINGS)) {
-    const value = values[name] ?? usual;
-    const isRight = name === "added_tokens" ? isTokenList(value) : value === usual || typeof value === typeOf(name);
-    if (!isRight) throw new Error(`power_bert.json: ${name} is ${JSON.stringify(value).slice(0, 60)}`);
+  for (const [name, fallback] of Object.entries(DEFAULT_SETTINGS)) {
+    const value = values[name] ?? fallback;
+    const isValid = name === "added_tokens" ? isTokenList(value) : value === fallback || typeof value === typeOf(name);
+    if (!isValid) throw new Error(`power_bert.json: ${name} is ${JSON.stringify(value).slice(0, 60)}`);
     settings[name] = value;
   }
   return settings;

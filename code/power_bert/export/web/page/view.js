@@ -1,9 +1,11 @@
-// What the page shows of a model: a card with its probabilities and a row of the comparison.
+// The view of a model: a card with its probabilities and a row of the comparison.
+
+import { cosine, totalVariation } from "./measures.js";
 
 const SHOWN_LABELS = 5;
 
-/** An element with attributes (`text`: its text) and children. */
-function element(name, { text, ...attributes } = {}, children = []) {
+/** Makes an element with attributes (`text`: its text) and children. */
+export function element(name, { text, ...attributes } = {}, children = []) {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -15,15 +17,15 @@ export function formatBytes(bytes) {
   return bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-function formatMs(ms) {
+export function formatMs(ms) {
   return `${ms.toFixed(ms < 10 ? 2 : 1)} ms`;
 }
 
-function formatShare(share) {
+export function formatShare(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-/** A message that stays until it is dismissed. */
+/** Shows a message until the user dismisses it. */
 export function showError(container, message) {
   const dismiss = element("button", { type: "button", text: "Dismiss" });
   const box = element("div", { class: "error" }, [element("p", { text: message }), dismiss]);
@@ -34,7 +36,7 @@ export function showError(container, message) {
 /** A model's card and its row in the comparison. */
 export class ModelView {
   /**
-   * @param {import("./model_file.js").ModelFile} file
+   * @param {import("./model_file.js").ModelFile} file Or what stands for the file of a model of the server.
    * @param {() => void} onRemove
    */
   constructor(file, onRemove) {
@@ -61,29 +63,26 @@ export class ModelView {
   clear() {
     this.bars.replaceChildren();
     this.note.textContent = "No text yet.";
-    this.fillRow("–", "–", "–");
+    this.result = null;
+    this.fillRow("–", "–");
   }
 
-  /** @param {import("./classifier.js").Classification} result */
+  /** @param {import("./classifier.js").Classification} result Or what `ServerClassifier.classify` returns. */
   show(result) {
-    const { outputs, numTokens, length, cut, tokenizeMs, inferenceMs, backend } = result;
-    const padded = length > numTokens ? `, padded to ${length}` : "";
-    const lost = cut ? `, ${cut} more cut off` : "";
-    this.note.textContent =
-      `${numTokens} word pieces${padded}${lost}; tokenizer ${formatMs(tokenizeMs)}, ` +
-      `model ${formatMs(inferenceMs)} on ${backend}`;
-    const time = formatMs(tokenizeMs + inferenceMs);
+    const { outputs } = result;
+    this.result = result;
+    this.note.textContent = result.roundTripMs === undefined ? steps(result) : roundTrip(result);
     if (!this.file.labels.length) {
       const score = outputs[0].toFixed(3);
       this.bars.replaceChildren(element("li", { class: "score", text: score }));
-      this.fillRow(score, "–", time);
+      this.fillRow(score, "–");
       return;
     }
     const ranked = this.file.labels
       .map((label, index) => ({ label, probability: outputs[index] }))
       .sort((one, other) => other.probability - one.probability);
     this.bars.replaceChildren(...ranked.slice(0, SHOWN_LABELS).map(bar), ...rest(ranked.slice(SHOWN_LABELS)));
-    this.fillRow(ranked[0].label, formatShare(ranked[0].probability), time);
+    this.fillRow(ranked[0].label, formatShare(ranked[0].probability));
   }
 
   /** @param {string} message Why there is no result. */
@@ -92,10 +91,31 @@ export class ModelView {
     this.note.textContent = message;
   }
 
-  /** @param {{median: number, p95: number, runs: number} | null} speed In milliseconds. */
+  /**
+   * @param {{p50: number, p95: number, runs: number, speedUp: number | undefined} | null} speed Latency in milliseconds, and
+   *   the speed-up over the teacher; null shows none.
+   */
   showSpeed(speed) {
-    this.speed.textContent =
-      speed && `Model alone, ${speed.runs} runs: median ${formatMs(speed.median)}, 95 % within ${formatMs(speed.p95)}`;
+    const times = speed && `p50 ${formatMs(speed.p50)}, p95 ${formatMs(speed.p95)}`;
+    this.speed.textContent = speed && `Latency of the model, ${speed.runs} runs in turn with the others: ${times}`;
+    if (speed?.speedUp) this.cells.speedUp.textContent = `${speed.speedUp.toFixed(2)} ×`;
+  }
+
+  /**
+   * Compares the result with that of the teacher.
+   *
+   * @param {import("./classifier.js").Classification | null} taught Result of the teacher; null if there is none to compare.
+   * @param {boolean} isTeacher
+   */
+  showAgainst(taught, isTeacher) {
+    const { speedUp, cosine: alike, variation } = this.cells;
+    for (const cell of Object.values(this.cells)) cell.textContent = "–";
+    if (isTeacher) speedUp.textContent = "teacher";
+    if (isTeacher || !taught || !this.result) return;
+    speedUp.textContent = `${(totalMs(taught) / totalMs(this.result)).toFixed(2)} ×`;
+    if (!this.file.labels.length) return;
+    alike.textContent = cosine(taught.outputs, this.result.outputs).toFixed(4);
+    variation.textContent = totalVariation(taught.outputs, this.result.outputs).toFixed(4);
   }
 
   remove() {
@@ -103,20 +123,49 @@ export class ModelView {
     this.row.remove();
   }
 
-  fillRow(label, probability, time) {
+  fillRow(label, probability) {
+    const { name, fileName, bytes, devScore, quantization, retention } = this.file;
+    const number = (text) => element("td", { class: "number", text });
+    this.cells = { speedUp: number("–"), cosine: number("–"), variation: number("–") };
     this.row.replaceChildren(
-      element("th", { scope: "row", text: this.file.name }, [element("small", { text: this.file.fileName })]),
-      element("td", { class: "number", text: formatBytes(this.file.bytes.length) }),
+      element("th", { scope: "row", text: name }, [element("small", { text: fileName })]),
       element("td", { text: label }),
-      element("td", { class: "number", text: probability }),
-      element("td", { class: "number", text: time }),
+      number(probability),
+      number(this.result ? formatMs(totalMs(this.result)) : "–"),
+      ...Object.values(this.cells),
+      number(devScore || "–"),
+      number(formatBytes(bytes.length)),
+      element("td", { text: quantization === "none" ? "float32" : quantization || "–" }),
+      element("td", { text: formatRetention(retention) }),
     );
   }
 }
 
+function totalMs({ roundTripMs, tokenizeMs, inferenceMs }) {
+  return roundTripMs ?? tokenizeMs + inferenceMs;
+}
+
+// Fractions of a text's tokens that the blocks keep, or numbers of tokens; the smallest fraction stands for [CLS] alone.
+function formatRetention(retention) {
+  if (!retention?.length) return retention ? "all" : "–";
+  const areFractions = retention.every((kept) => kept <= 1);
+  return retention.map((kept) => (areFractions ? (kept < 0.001 ? "[CLS]" : kept.toFixed(2)) : kept)).join(" ");
+}
+
+function steps({ numTokens, length, cut, tokenizeMs, inferenceMs, backend }) {
+  const padded = length > numTokens ? `, padded to ${length}` : "";
+  const lost = cut ? `, ${cut} more cut off` : "";
+  const times = `tokenizer ${formatMs(tokenizeMs)}, model ${formatMs(inferenceMs)}`;
+  return `${numTokens} tokens${padded}${lost}; ${times} on ${backend}`;
+}
+
+function roundTrip({ roundTripMs, backend }) {
+  return `${formatMs(roundTripMs)} to ${backend}, and back`;
+}
+
 function bar({ label, probability }) {
   const filled = element("span");
-  filled.style.width = `${100 * probability}%`; // as a property: the page's policy allows no style attributes
+  filled.style.width = `${100 * probability}%`; // a property, because the page's policy forbids style attributes
   return element("li", {}, [
     element("span", { class: "label", text: label }),
     element("span", { class: "value", text: formatShare(probability) }),
@@ -124,33 +173,36 @@ function bar({ label, probability }) {
   ]);
 }
 
-// The labels after the most probable ones, folded away.
+// Folds away the labels after the most probable ones.
 function rest(ranked) {
   if (!ranked.length) return [];
   const list = element("ol", { class: "bars" }, ranked.map(bar));
   return [element("li", {}, [element("details", {}, [element("summary", { text: `${ranked.length} more` }), list])])];
 }
 
-function summary({ bytes, labels, signatures, takesPairs }) {
-  const gives = labels.length ? `${labels.length} labels` : "one number";
-  const lengths = signatures.map(({ length }) => length).join(", ");
-  return [formatBytes(bytes.length), gives, `length ${lengths}`, takesPairs ? "pairs" : "single texts"].join(" · ");
+function summary({ bytes, labels, signatures, lengths, takesPairs }) {
+  const gives = labels.length ? `${labels.length} labels` : "one score";
+  const tokens = (lengths ?? signatures.map(({ length }) => length)).join(", ");
+  return [formatBytes(bytes.length), gives, `length ${tokens}`, takesPairs ? "pairs" : "single texts"].join(" · ");
 }
 
 function details(file) {
+  const known = Object.entries(file.facts ?? factsOf(file)).filter(([, fact]) => fact);
+  const list = known.flatMap(([name, fact]) => [element("dt", { text: name }), element("dd", { text: fact })]);
+  return element("details", {}, [element("summary", { text: "About this model" }), element("dl", {}, list)]);
+}
+
+function factsOf(file) {
   const { inputNames, numOutputs } = file.signatures[0];
-  const facts = {
+  return {
     Description: file.description,
     Task: file.task,
     Version: file.version,
     Author: file.author,
-    Licence: file.licence,
-    Vocabulary: `${file.vocabulary.length} word pieces, ${file.tokenizer.lowercase ? "lower-case" : "cased"}`,
+    License: file.license,
+    Vocabulary: `${file.vocabulary.length} tokens, ${file.tokenizer.lowercase ? "lowercase" : "cased"}`,
     Inputs: Object.entries(inputNames).map(([role, name]) => (role === name ? role : `${role} (${name})`)).join(", "),
     Output: `${numOutputs} × float32`,
     Labels: file.labels.join(", "),
   };
-  const known = Object.entries(facts).filter(([, fact]) => fact);
-  const list = known.flatMap(([name, fact]) => [element("dt", { text: name }), element("dd", { text: fact })]);
-  return element("details", {}, [element("summary", { text: "About this model" }), element("dl", {}, list)]);
 }

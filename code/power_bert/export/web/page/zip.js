@@ -1,5 +1,11 @@
-// Reads the zip archive that is appended to a model file: the associated files of TFLite metadata. Nothing is unpacked
-// that is not bounded, by the same limits as in power_bert.export.appended_files.
+// Reads the zip archive appended to a model file: the associated files of the TFLite metadata. All that is unpacked is
+// bounded, by the same limits as in power_bert_runtime.appended_files.
+//
+// Why not fflate (0.8.3): a reader with its `unzipSync` and a filter needs about 40 lines instead of 160, and adds 91 kB
+// (5.5 kB bundled and minified) to the 52 kB of the page's own scripts. But fflate checks no CRC, ignores encryption,
+// truncates without an error a file that inflates to more than its size, and does not tell where the archive begins,
+// which the hash of the weights needs. Of the 19 archives in tests/fixtures/tiny_exports.py, all refused here, it
+// accepts 4; of 300 random edits of an archive, 15 change what it reads without an error, and none here.
 
 const END_OF_DIRECTORY = 0x06054b50;
 const DIRECTORY_ENTRY = 0x02014b50;
@@ -16,10 +22,10 @@ const MOST_RATIO = 100;
 /**
  * Reads all files of the archive at the end of `bytes`.
  *
- * @param {Uint8Array} bytes
- * @returns {Promise<{files: Map<string, Uint8Array>, start: number}>} Name → content, empty where there is no archive;
- *   and where the archive begins.
- * @throws {Error} The archive is damaged, or holds what no exporter writes.
+ * @param {Uint8Array} bytes The whole model file.
+ * @returns {Promise<{files: Map<string, Uint8Array>, start: number}>} Name → content, empty if there is no archive; and
+ *   the position where the archive begins.
+ * @throws {Error} The archive is damaged, or holds something that no exporter writes.
  */
 export async function readAppendedZip(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -32,7 +38,7 @@ export async function readAppendedZip(bytes) {
   return { files, start: entries.length ? entries[0].header : bytes.length };
 }
 
-// The end record is found from the back: a comment of any length may follow it.
+// Searches the end record from the back, because a comment of any length may follow it.
 function findEnd(view) {
   const first = Math.max(0, view.byteLength - END_SIZE - LONGEST_COMMENT);
   for (let position = view.byteLength - END_SIZE; position >= first; position--) {
@@ -41,7 +47,7 @@ function findEnd(view) {
   return -1;
 }
 
-// The entries of the directory in the order of their contents.
+// Returns the entries of the directory in the order of their contents.
 function readDirectory(view, bytes, end) {
   const numEntries = view.getUint16(end + 10, true);
   const directorySize = view.getUint32(end + 12, true);
@@ -52,7 +58,7 @@ function readDirectory(view, bytes, end) {
   if (numEntries > MOST_FILES) {
     throw new Error(`the archive at its end has ${numEntries} files, at most ${MOST_FILES} are expected`);
   }
-  // Offsets count from the file's start or, where the archive was simply appended, from the archive's.
+  // Offsets count from the beginning of the file or, if the archive was simply appended, of the archive.
   const archiveStart = end - directorySize - directoryOffset;
   const entries = [];
   let position = end - directorySize;
@@ -80,7 +86,7 @@ function readEntry(view, bytes, position, archiveStart) {
   };
 }
 
-// Before anything is unpacked.
+// Checks the directory before anything is unpacked.
 function checkDirectory(entries) {
   const names = entries.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
@@ -99,7 +105,7 @@ function checkDirectory(entries) {
 }
 
 function checkEntry({ name, flags, method, compressedSize, size }) {
-  // \p{C}: control characters and the like.
+  // \p{C} matches control, format and unassigned characters.
   if (!name || name === "." || name === ".." || /[/\\:\p{C}]/u.test(name)) {
     throw new Error(`${shown(name)} in the archive at its end is no name of a plain file`);
   }
@@ -123,7 +129,7 @@ async function readContent(view, bytes, entry) {
   return content;
 }
 
-// As many bytes as there are, but not more than one over `size`.
+// Inflates all bytes there are, but at most `size` + 1.
 async function inflate(compressed, size) {
   const reader = new Blob([compressed]).stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
   const content = new Uint8Array(size + 1);
@@ -155,7 +161,7 @@ function expect(view, position, signature) {
   if (position < 0 || view.getUint32(position, true) !== signature) throw new Error("the appended archive is damaged");
 }
 
-// A name for a message: short.
+// Shortens and quotes a name for a message.
 function shown(name) {
   return JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}…` : name);
 }

@@ -1,0 +1,336 @@
+"""Choose what each encoder block keeps: the configuration of least loss at a given cost.
+
+How much the loss rises if one block alone keeps fewer tokens, heads or neurons is measured beforehand (`LossCurves`).
+Three assumptions make the best combination exact and quick to find:
+
+* What heads and neurons add to the loss adds up over blocks, as in SPDY (Frantar & Alistarh 2022).
+* A token costs what its elimination costs in the first block that drops it: with curves L_j and non-increasing
+  fractions f_j, the tokens add Σ_j L_j(f_j) − L_j(f_{j−1}).
+* The cost of a block depends on the tokens that enter it, those that it keeps, and its own heads and neurons.
+
+So loss + λ · cost is a sum over pairs of neighboring blocks, and the Viterbi algorithm minimizes it over all blocks.
+The smallest multiplier λ whose configuration is cheap enough meets the target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+from power_bert.elimination.configuration import EncoderConfiguration
+from power_bert.elimination.flops import EncoderShape, count_attention, count_ends, count_feed_forward
+from power_bert.elimination.retention import CLS_ALONE, FRACTION, Retention
+
+# A stage of a gradual search lowers the cost by at most this factor: what is measured does not hold for a much smaller
+# model.
+_LARGEST_STAGE = 1.7
+# With a largest loss: the stages of a path, the end of a path, and the stages that a path has on small data sets.
+_PATH_STAGE, _PATH_END, EXPECTED_STAGES = 1.4, 10.0, 4
+# Kernels are fast if the number of neurons is a multiple of this.
+NEURON_MULTIPLE = 32
+# Fractions of tokens that are considered: multiples of this, and [CLS] alone.
+_FRACTION_STEP = 0.025
+_SMALLEST_MULTIPLIER, _LARGEST_MULTIPLIER = 1e-6, 1e6
+_BISECTIONS = 50
+
+
+def stage_targets(target: float) -> list[float]:
+    """Return the FLOPs reduction after each stage, in equal ratios."""
+    stages = max(1, math.ceil(math.log(target) / math.log(_LARGEST_STAGE)))
+    return [target ** (stage / stages) for stage in range(1, stages + 1)]
+
+
+def path_targets(through: float | None) -> list[float]:
+    """Return the FLOPs reduction after each stage of a path that ends where the loss is too large.
+
+    Args:
+        through: FLOPs reduction that is one of the stages, unless it is smaller than any; None for no such stage.
+    """
+    before = 0 if through is None else round(math.log(through) / math.log(_PATH_STAGE))
+    ratio = through ** (1 / before) if through and before else _PATH_STAGE
+    last = max(before, math.floor(math.log(_PATH_END) / math.log(ratio)))
+    return [ratio**stage for stage in range(1, last + 1)]
+
+
+@dataclass(frozen=True)
+class LossCurves:
+    """How the loss rises as one block keeps less, everything else as it is.
+
+    Each curve is a tuple of (kept, loss), from what the block keeps now downwards; losses of one unit.
+
+    Attributes:
+        tokens: Kept as a fraction of each example's tokens; only the first point in the last block.
+        heads: Kept attention heads.
+        neurons: Kept feed-forward neurons.
+    """
+
+    tokens: tuple[tuple[float, float], ...]
+    heads: tuple[tuple[int, float], ...]
+    neurons: tuple[tuple[int, float], ...]
+
+
+class EncoderCost(Protocol):
+    """Cost of the parts of an encoder for an average example, in any unit; arrays over what may be kept."""
+
+    def attention(self, heads: np.ndarray, entering: np.ndarray, cls_alone: bool, ranks: bool) -> np.ndarray:
+        """Return the cost of the attention of a block, (options,).
+
+        Args:
+            heads: Numbers of heads, (options,).
+            entering: Tokens of each different length that enter the block, (lengths,).
+            cls_alone: Whether ``[CLS]`` alone attends.
+            ranks: Whether tokens are ranked by significance.
+        """
+        ...
+
+    def feed_forward(self, neurons: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """Return the cost of the feed-forward layer of a block, (options,).
+
+        Args:
+            neurons: Numbers of neurons, (options,).
+            left: Tokens of each different length that the block keeps, (lengths,).
+        """
+        ...
+
+    @property
+    def ends(self) -> float:
+        """Cost of embeddings, pooler and head."""
+        ...
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Different lengths of the examples in tokens, (lengths,)."""
+        ...
+
+
+class FlopsCost:
+    """`EncoderCost` in FLOPs.
+
+    Args:
+        shape: Sizes of the model.
+        lengths: Tokens of the training examples, (examples,).
+    """
+
+    def __init__(self, shape: EncoderShape, lengths: Sequence[int]) -> None:
+        self.shape = shape
+        self.lengths, counts = np.unique(np.asarray(lengths, dtype=np.int64), return_counts=True)
+        self._weights = counts / counts.sum()
+        self.ends = float(self._weights @ sum(count_ends(shape, self.lengths).values()))
+
+    def attention(self, heads: np.ndarray, entering: np.ndarray, cls_alone: bool, ranks: bool) -> np.ndarray:
+        queries = np.ones_like(entering) if cls_alone else entering
+        return self._mean(sum(count_attention(self.shape, heads[:, None], entering, queries, ranks).values()))
+
+    def feed_forward(self, neurons: np.ndarray, left: np.ndarray) -> np.ndarray:
+        return self._mean(sum(count_feed_forward(self.shape, neurons[:, None], left).values()))
+
+    def _mean(self, flops: np.ndarray) -> np.ndarray:
+        """Average (options, lengths) over the examples: (options,)."""
+        return flops @ self._weights
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Options of one block, with what each adds to the loss and to the cost.
+
+    Attributes:
+        token_loss: Loss of each level of tokens that are kept, (levels,), from all to ``[CLS]`` alone.
+        heads: Numbers of heads, (options,).
+        head_loss: (options,).
+        head_cost: Cost of the attention by the level of the tokens that enter, (levels, options).
+        head_cost_of_cls: The same if ``[CLS]`` alone attends, as no other token is kept.
+        neurons: Numbers of neurons, (options,).
+        neuron_loss: (options,).
+        neuron_cost: Cost of the feed-forward layer by the level of the tokens that are kept, (levels, options).
+    """
+
+    token_loss: np.ndarray
+    heads: np.ndarray
+    head_loss: np.ndarray
+    head_cost: np.ndarray
+    head_cost_of_cls: np.ndarray
+    neurons: np.ndarray
+    neuron_loss: np.ndarray
+    neuron_cost: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """Configuration as indices: the level of tokens, and the options of heads and neurons, one of each per block."""
+
+    levels: list[int]
+    heads: list[int]
+    neurons: list[int]
+
+    def of_blocks(self) -> Iterator[tuple[int, int, int]]:
+        return zip(self.levels, self.heads, self.neurons, strict=True)
+
+    def changed(self, name: str, block: int, index: int) -> _Choices:
+        indices = list(getattr(self, name))
+        indices[block] = index
+        return replace(self, **{name: indices})
+
+
+class Allocation:
+    """Best configurations of an encoder by measured curves, for any cost.
+
+    Args:
+        curves: Curves of every block.
+        cost: Cost of the encoder.
+    """
+
+    def __init__(self, curves: Sequence[LossCurves], cost: EncoderCost) -> None:
+        self._cost = cost
+        self._levels = np.append(np.arange(1.0, _FRACTION_STEP / 2, -_FRACTION_STEP), CLS_ALONE)  # (levels,)
+        self._tokens = [
+            Retention(FRACTION, (float(level),)).left_after(0, cost.lengths) for level in self._levels
+        ]  # levels × (lengths,)
+        self._blocks = [self._block(block, number == len(curves) - 1) for number, block in enumerate(curves)]
+
+    def _block(self, curves: LossCurves, is_last: bool) -> _Block:
+        heads, neurons = _options(curves.heads, 1), _options(curves.neurons, NEURON_MULTIPLE)
+        one_token = np.ones_like(self._cost.lengths)
+        token_loss = _rise(curves.tokens, self._levels)
+        token_loss[self._levels > curves.tokens[0][0] + 1e-9] = np.inf if not is_last else 0.0
+        attention, attention_of_cls = (
+            np.stack([self._cost.attention(heads, tokens, cls_alone, not cls_alone) for tokens in self._tokens])
+            for cls_alone in (False, True)
+        )
+        return _Block(
+            token_loss=token_loss,
+            heads=heads,
+            head_loss=_rise(curves.heads, heads),
+            head_cost=attention,
+            head_cost_of_cls=attention_of_cls,
+            neurons=neurons,
+            neuron_loss=_rise(curves.neurons, neurons),
+            neuron_cost=np.stack(
+                [self._cost.feed_forward(neurons, one_token if is_last else left) for left in self._tokens]
+            ),
+        )
+
+    def best(self, target: float) -> tuple[EncoderConfiguration, float]:
+        """Return the configuration of least loss whose cost is at most `target`, and its cost.
+
+        If none is as cheap, the cheapest one.
+        """
+        low, high = np.log(_SMALLEST_MULTIPLIER / target), np.log(_LARGEST_MULTIPLIER / target)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            if self._cost_of(self._minimize(np.exp(middle))) <= target:
+                high = middle
+            else:
+                low = middle
+        choices = self._spend(self._minimize(np.exp(high)), target)
+        return self._configuration(choices), self._cost_of(choices)
+
+    def _minimize(self, multiplier: float) -> _Choices:
+        """Minimize loss + λ · cost by the Viterbi algorithm."""
+        levels = len(self._levels)
+        best = np.full(levels, np.inf)  # of all configurations of the blocks so far that leave this level
+        best[0] = 0.0
+        tables = []
+        for number, block in enumerate(self._blocks):
+            of_heads, of_cls = (
+                block.head_loss + multiplier * cost for cost in (block.head_cost, block.head_cost_of_cls)
+            )  # (levels, options)
+            of_neurons = block.neuron_loss + multiplier * block.neuron_cost  # (levels, options)
+            of_tokens = np.maximum(block.token_loss - _finite(block.token_loss)[:, None], 0.0)  # (entering, kept)
+            if number == len(self._blocks) - 1:
+                of_tokens = np.where(np.arange(levels) < levels - 1, np.inf, np.zeros((levels, 1)))
+            of_tokens[np.tril_indices(levels, -1)] = np.inf  # no block keeps more than the one before it
+            attention = np.repeat(of_heads.min(axis=1)[:, None], levels, axis=1)  # (entering, kept)
+            attention[:, -1] = of_cls.min(axis=1)
+            total = best[:, None] + attention + of_tokens + of_neurons.min(axis=1)
+            tables.append(
+                (total.argmin(axis=0), of_heads.argmin(axis=1), of_cls.argmin(axis=1), of_neurons.argmin(axis=1))
+            )
+            best = total.min(axis=0)
+        choices, level = _Choices([], [], []), levels - 1  # the last block leaves [CLS] alone
+        for entering, heads, heads_of_cls, neurons in reversed(tables):
+            choices.levels.insert(0, level)
+            choices.neurons.insert(0, int(neurons[level]))
+            is_cls_alone, level = level == levels - 1, int(entering[level])
+            choices.heads.insert(0, int((heads_of_cls if is_cls_alone else heads)[level]))
+        return choices
+
+    def _spend(self, choices: _Choices, target: float) -> _Choices:
+        """Keep more where it lowers the loss most, as long as the cost stays within the target.
+
+        The multipliers reach only configurations on the convex hull of loss and cost, which can lie far apart.
+        """
+        loss, cost = self._loss_of(choices), self._cost_of(choices)
+        while True:
+            gains = []
+            for larger in self._larger(choices):
+                less, more = loss - self._loss_of(larger), self._cost_of(larger)
+                if less >= 0 and more <= target:
+                    gains.append((less / max(more - cost, 1e-12 * target), more, larger))
+            if not gains:
+                return choices
+            _, cost, choices = max(gains, key=lambda gain: gain[0])
+            loss = self._loss_of(choices)
+
+    def _larger(self, choices: _Choices) -> Iterator[_Choices]:
+        """Yield the configurations in which one block keeps the next larger number of one thing."""
+        for number, block in enumerate(self._blocks):
+            before, level = choices.levels[number - 1] if number else 0, choices.levels[number]
+            is_last = number == len(self._blocks) - 1
+            if level > before and not is_last and np.isfinite(block.token_loss[level - 1]):
+                yield choices.changed("levels", number, level - 1)
+            for name, sizes in (("heads", block.heads), ("neurons", block.neurons)):
+                index = getattr(choices, name)[number]
+                if index + 1 < len(sizes):
+                    yield choices.changed(name, number, index + 1)
+
+    def _loss_of(self, choices: _Choices) -> float:
+        loss, before = 0.0, 0
+        for number, (block, (level, head, neuron)) in enumerate(zip(self._blocks, choices.of_blocks(), strict=True)):
+            loss += block.head_loss[head] + block.neuron_loss[neuron]
+            if number < len(self._blocks) - 1:
+                loss += max(block.token_loss[level] - _finite(block.token_loss)[before], 0.0)
+            before = level
+        return float(loss)
+
+    def _cost_of(self, choices: _Choices) -> float:
+        cost, before = self._cost.ends, 0
+        for block, (level, head, neuron) in zip(self._blocks, choices.of_blocks(), strict=True):
+            is_cls_alone = level == len(self._levels) - 1
+            cost += (block.head_cost_of_cls if is_cls_alone else block.head_cost)[before, head]
+            cost += block.neuron_cost[level, neuron]
+            before = level
+        return float(cost)
+
+    def _configuration(self, choices: _Choices) -> EncoderConfiguration:
+        blocks = list(zip(self._blocks, choices.of_blocks(), strict=True))
+        return EncoderConfiguration(
+            Retention(FRACTION, tuple(round(float(self._levels[level]), 4) for level in choices.levels)),
+            tuple(int(block.heads[head]) for block, (_, head, _) in blocks),
+            tuple(int(block.neurons[neuron]) for block, (*_, neuron) in blocks),
+        )
+
+
+def _options(curve: Sequence[tuple[int, float]], multiple: int) -> np.ndarray:
+    """Return the numbers of units that may be kept: all, and if fewer were measured, every smaller multiple."""
+    most = curve[0][0]
+    return np.append(np.arange(multiple, most, multiple), most) if len(curve) > 1 else np.array([most])
+
+
+def _rise(curve: Sequence[tuple[float, float]], kept: np.ndarray) -> np.ndarray:
+    """Interpolate the rise of the loss over its first point; noise never makes keeping less look better."""
+    points, losses = (np.array(values, dtype=np.float64) for values in zip(*curve, strict=True))
+    if len(points) == 1:
+        return np.zeros(len(kept))
+    rise = np.maximum.accumulate(losses - losses[0])
+    # Smooth and monotone: between straight lines only the measured points would ever be chosen.
+    return PchipInterpolator(points[::-1], rise[::-1])(np.clip(kept, points[-1], points[0]))
+
+
+def _finite(losses: np.ndarray) -> np.ndarray:
+    """Replace infinite losses, of levels that the block does not have, by 0."""
+    return np.where(np.isfinite(losses), losses, 0.0)

@@ -1,0 +1,272 @@
+"""Phase 2 with SPEEDUP or MAX_LOSS: eliminate gradually, where it costs the loss least, until the target is met.
+
+Each stage measures how the loss rises if one block keeps fewer tokens, heads or neurons (`train.sensitivity`), chooses
+the configuration of least loss at the cost of the stage (`elimination.allocation`), slices out what it does not keep,
+and trains what is left, as gradual structured pruning does (Kurtić et al. 2023, ZipLM). So the next stage measures a
+model that has adapted. The last stage is trained by phase 3.
+
+With MAX_LOSS every stage is trained, and the search ends where the dev score has fallen too far below that of the
+baseline. Phase 3 trains the fastest stage within the limit.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from power_bert.config.experiment import Experiment
+from power_bert.elimination.allocation import Allocation, FlopsCost, LossCurves, path_targets, stage_targets
+from power_bert.elimination.configuration import KeptUnits
+from power_bert.elimination.flops import EncoderShape, forward_flops
+from power_bert.errors import UserError
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.classifier_building import plain_tokenizer, rebuild_classifier
+from power_bert.model.importance import Importance, ImportanceRecorder, most_important
+from power_bert.model.trained_classifier import load_own_classifier
+from power_bert.objectives.distiller import Distiller
+from power_bert.predict.forward import compiled_forward
+from power_bert.predict.metrics import format_score, format_scores, is_defined
+from power_bert.predict.predict_texts import EVALUATION_BATCH_SIZE, predict_outputs
+from power_bert.result_tables import csv_text, to_frame
+from power_bert.runs.run_dir import BASELINE, PhaseDir, write_run_json
+from power_bert.runs.run_documents import read_configuration, read_metrics, read_object
+from power_bert.storage.files import atomic_write_text
+from power_bert.storage.json_form import NUMBER
+from power_bert.text.batches import TrainingBatches
+from power_bert.train.feeding import feed_training
+from power_bert.train.phase_end import PhaseResult, finish_phase, write_metrics_csv
+from power_bert.train.self_distillation import Lesson
+from power_bert.train.sensitivity import Sensitivity
+from power_bert.train.training import (
+    RunContext,
+    TrainingPlan,
+    compile_for_phase,
+    evaluate_dev,
+    keep_checkpoint,
+    train_classifier,
+)
+from power_bert_runtime.encoded_texts import EncodedTexts
+
+_TITLE = "2 search"
+# Targets are powers of a ratio.
+_ROUNDING = 1e-6
+# Points of score that re-training may win back, so that the search goes on beyond MAX_LOSS by so much.
+_WON_BACK = 1.0
+# Training batches on which heads and neurons are ranked.
+_RANKING_STEPS = 60
+# Tokens of the training examples on which the loss is measured; at least and at most so many examples.
+_MEASURED_TOKENS, _FEWEST_EXAMPLES, _MOST_EXAMPLES = 10_000, 64, 1024
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """A trained stage of a search with MAX_LOSS.
+
+    Attributes:
+        stage: Folder of the stage.
+        target: FLOPs reduction that was asked for.
+        reduction: FLOPs reduction.
+        metric: Name of the score.
+        score: Dev score, as a fraction; None or NaN if undefined.
+        loss: Difference to the baseline in points, positive if the score is lower.
+    """
+
+    stage: PhaseDir
+    target: float
+    reduction: float
+    metric: str
+    score: float | None
+    loss: float
+
+    def __str__(self) -> str:
+        return f"{self.reduction:.2f} times fewer FLOPs at {self.metric} {format_score(self.score)} ({-self.loss:+.2f})"
+
+
+class GradualSearch:
+    """The search of one run.
+
+    Args:
+        context: Context of the run.
+        fine_tuned: Model of phase 1.
+        phase_dir: Where to write. Each stage has a folder of its own there and is not repeated after a kill.
+        lesson: What the model learns from between the stages.
+        phases: Names of the phases of the run, for metrics.csv.
+    """
+
+    def __init__(
+        self,
+        context: RunContext[Experiment],
+        fine_tuned: PowerBertTextClassifier,
+        phase_dir: PhaseDir,
+        lesson: Lesson,
+        phases: Sequence[str],
+    ) -> None:
+        self.context, self.phase_dir, self.lesson, self.phases = context, phase_dir, lesson, phases
+        self.fine_tuned = fine_tuned
+        lengths = context.train.encoded.lengths.tolist()
+        shape = EncoderShape.of(fine_tuned.backbone.get_config(), fine_tuned.num_classes)
+        self.cost, self.whole = FlopsCost(shape, lengths), forward_flops(shape, lengths).per_example
+
+    def run(self) -> PhaseResult:
+        """Eliminate until the target of the run is met.
+
+        Raises:
+            UserError: MAX_LOSS is exceeded by the first stage, or before SPEEDUP is reached.
+        """
+        started, history, model = time.perf_counter(), list[dict[str, Any]](), self.fine_tuned
+        experiment, frontier = self.context.experiment, list[FrontierPoint]()
+        max_loss = experiment.max_loss
+        targets = stage_targets(experiment.speedup or 1.0) if max_loss is None else path_targets(experiment.speedup)
+        for number, target in enumerate(targets, start=1):
+            stage = PhaseDir(self.phase_dir.path / f"stage_{number}")
+            title = f"{_TITLE}, stage {number}" + (f" of {len(targets)}" if max_loss is None else "")
+            if not stage.is_done:
+                self._eliminate(model, stage, target, title)
+                if number < len(targets) or max_loss is not None:
+                    self._train(stage, title, history)
+                stage.mark_done()
+            model = load_own_classifier(stage.existing_model())
+            if stage.metrics.exists():
+                history += _numbered(read_metrics(stage.metrics)["history"], len(history))
+            if max_loss is not None:
+                frontier.append(self._point(stage, target))
+                self.context.reporter.say(f"{title}: {frontier[-1]}")
+                if frontier[-1].loss > max_loss + _WON_BACK:
+                    break
+        if max_loss is not None:
+            stage = self._fastest_within(max_loss, frontier)
+            model = load_own_classifier(stage.existing_model())
+        return self._finish(model, stage, history, started)
+
+    def _point(self, stage: PhaseDir, target: float) -> FrontierPoint:
+        """Return the speed and the loss of a trained stage."""
+        metric = self.context.experiment.task_definition.metrics[0]
+        trained, baseline = (
+            read_metrics(phase.metrics)["scores"][metric] for phase in (stage, self.context.run_dir.phase(BASELINE))
+        )
+        if not is_defined(baseline):
+            raise UserError(
+                f"MAX_LOSS: the {metric} of the baseline is undefined, so no loss can be measured; train it better "
+                "(LR_BERT, EPOCH), or give SPEEDUP in place of MAX_LOSS"
+            )
+        loss = 100 * (baseline - trained) if is_defined(trained) else math.inf
+        reduction = read_object(stage.retention, {"flops_reduction": NUMBER})["flops_reduction"]
+        return FrontierPoint(stage, target, reduction, metric, trained, loss)
+
+    def _fastest_within(self, max_loss: float, frontier: Sequence[FrontierPoint]) -> PhaseDir:
+        """Write ``frontier.csv`` and return the fastest stage whose loss is within the limit."""
+        rows = (
+            {"flops_reduction": point.reduction, point.metric: point.score, "loss_points": point.loss}
+            for point in frontier
+        )
+        atomic_write_text(self.phase_dir.path / "frontier.csv", csv_text(to_frame(rows)))
+        speedup = self.context.experiment.speedup or 1.0
+        within = [point for point in frontier if point.loss <= max_loss and point.target >= speedup - _ROUNDING]
+        if not within:
+            asked = f"MAX_LOSS={max_loss:g}" + (f" with SPEEDUP={speedup:g}: not both" if speedup > 1.0 else "")
+            raise UserError(
+                f"{asked}. The frontier, against the baseline: {'; '.join(map(str, frontier))}. Raise MAX_LOSS"
+                + (" or lower SPEEDUP" if speedup > 1.0 else "")
+            )
+        return within[-1].stage
+
+    def _eliminate(self, model: PowerBertTextClassifier, stage: PhaseDir, target: float, title: str) -> None:
+        """Measure, choose and slice; leave the configuration and the model that is not trained yet."""
+        if stage.retention.exists():
+            return
+        context = self.context
+        context.reporter.say(f"{title}: measuring what each block can do without, for {target:.2f} times fewer FLOPs")
+        examples, logits = self._measured()
+        importance = self._importance(model)
+        curves = Sensitivity(model, examples, logits, context.experiment.max_length).curves(importance)
+        if not context.experiment.width:
+            curves = [LossCurves(each.tokens, each.heads[:1], each.neurons[:1]) for each in curves]
+        configuration, cost = Allocation(curves, self.cost).best(self.whole / target)
+        kept = [
+            KeptUnits(most_important(each.heads, heads), most_important(each.neurons, neurons))
+            for each, heads, neurons in zip(
+                importance, configuration.heads or (), configuration.neurons or (), strict=True
+            )
+        ]
+        narrow = rebuild_classifier(model, kept, extraction="hard", retention=configuration.tokens)
+        stage.path.mkdir(parents=True, exist_ok=True)
+        scores = evaluate_dev(context, compiled_forward(narrow), stage)
+        keep_checkpoint(narrow, stage)
+        reached = self.whole / cost
+        write_run_json(
+            stage.retention,
+            {
+                **configuration.to_json(),
+                "flops_reduction": reached,
+                "scores": scores,
+                "curves": [asdict(each) for each in curves],
+            },
+        )
+        context.reporter.say(f"{title}: {reached:.2f} times fewer FLOPs  {configuration}  dev {format_scores(scores)}")
+
+    def _measured(self) -> tuple[EncodedTexts, np.ndarray]:
+        """Return training examples to measure on, and what the fine-tuned model says of them, (examples, outputs)."""
+        train, max_length = self.context.train, self.context.experiment.max_length
+        wanted = int(np.clip(_MEASURED_TOKENS / train.encoded.lengths.mean(), _FEWEST_EXAMPLES, _MOST_EXAMPLES))
+        chosen = train.examples.take(np.random.default_rng(0).permutation(len(train.examples))[:wanted])
+        encoded = plain_tokenizer(self.fine_tuned).encode(chosen.first, chosen.second, max_length)
+        forward = compiled_forward(self.fine_tuned)
+        return encoded, predict_outputs(forward, encoded, EVALUATION_BATCH_SIZE, max_length)
+
+    def _importance(self, model: PowerBertTextClassifier) -> list[Importance]:
+        """Rank the heads and neurons of each block by their importance to the loss of training batches."""
+        experiment, train = self.context.experiment, self.context.train
+        batches = TrainingBatches(
+            train.encoded, train.examples.labels, experiment.batch_size, experiment.max_length, experiment.seed
+        )
+        steps = min(_RANKING_STEPS, batches.steps_per_epoch)
+        ranked = rebuild_classifier(model)
+        recorder = ImportanceRecorder(ranked.backbone)
+        ranked.compile(optimizer=recorder, metrics=[])
+        labels_dtype = "float32" if experiment.task_definition.is_regression else "int64"
+        data = feed_training(lambda: itertools.islice(batches.epoch(0), steps), steps, labels_dtype)
+        keras.Model.fit(ranked, data, steps_per_epoch=steps, shuffle=False, verbose=0)
+        return recorder.importance(ranked.backbone)
+
+    def _train(self, stage: PhaseDir, title: str, before: Sequence[dict[str, Any]]) -> None:
+        context, model = self.context, load_own_classifier(stage.existing_model())
+        epochs = context.experiment.search_epochs
+        steps = -(-len(context.train.encoded) // context.experiment.batch_size) * epochs
+        plan = TrainingPlan(
+            title,
+            epochs,
+            functools.partial(compile_for_phase, context.experiment),
+            "last",
+            None,
+            lambda history: write_metrics_csv(
+                context.run_dir, self.phases, self.phase_dir, [*before, *_numbered(history, len(before))]
+            ),
+            self.lesson.targets,
+        )
+        outcome = train_classifier(context, Distiller(model, self.lesson.objective, steps), stage, plan)
+        write_run_json(stage.metrics, {"scores": outcome["scores"], "history": outcome["history"]})
+        stage.training_state.unlink(missing_ok=True)
+
+    def _finish(
+        self, model: PowerBertTextClassifier, last: PhaseDir, history: list[dict[str, Any]], started: float
+    ) -> PhaseResult:
+        context, phase_dir = self.context, self.phase_dir
+        scores = evaluate_dev(context, compiled_forward(model), phase_dir)
+        keep_checkpoint(model, phase_dir)
+        stored = read_configuration(last.retention)
+        write_run_json(phase_dir.retention, stored.to_json())
+        outcome = {"history": history, "best_epoch": len(history), "scores": scores}
+        return finish_phase(context, phase_dir, _TITLE, outcome, started, {})
+
+
+def _numbered(history: Sequence[dict[str, Any]], before: int) -> list[dict[str, Any]]:
+    """Return the entries with their epochs counted on from those of the stages before."""
+    return [{**entry, "epoch": before + entry["epoch"]} for entry in history]

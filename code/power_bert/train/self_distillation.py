@@ -1,0 +1,96 @@
+"""The fine-tuned model as the teacher of search and re-training (self-distillation).
+
+Elimination and narrowing change what a model can compute, not what it should say. The model of phase 1 says that for
+every training example, softer than a label; its outputs are computed once and kept until the run is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from power_bert.config.validation import TrainingSettings
+from power_bert.config.values import Schedule
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.encoder_states import cls_states
+from power_bert.objectives.objective import Objective, pack_targets
+from power_bert.predict.forward import compiled_forward
+from power_bert.predict.predict_texts import EVALUATION_BATCH_SIZE
+from power_bert.storage.files import atomic_file
+from power_bert.text.batches import evaluation_batches
+from power_bert.train.training import RunContext
+from power_bert_runtime.parsing import parsing
+
+# Weight of the labels; that of the teacher's outputs is 1 − α.
+ALPHA = 0.1
+# Weight of the [CLS] states of all blocks.
+CLS_WEIGHT = 0.3
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a phase learns from.
+
+    Attributes:
+        objective: Loss to minimize.
+        targets: Targets of `pack_targets`, float32 (examples, columns).
+    """
+
+    objective: Objective
+    targets: np.ndarray
+
+
+def labels_alone(context: RunContext[TrainingSettings]) -> Lesson:
+    """Return the objective and targets without a teacher."""
+    num_outputs = context.experiment.task_definition.num_outputs
+    objective = Objective(num_outputs, 0, Schedule.constant(1.0), Schedule.constant(1.0), "kl")
+    return Lesson(objective, pack_targets(_labels(context), []))
+
+
+def taught_by(teacher: PowerBertTextClassifier, context: RunContext[TrainingSettings], path: Path) -> Lesson:
+    """Return the objective and targets with a teacher: its logits, and its ``[CLS]`` states after each block.
+
+    Args:
+        teacher: Fine-tuned model that eliminates nothing.
+        context: Context of the run.
+        path: File in which the targets are kept.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    num_outputs = context.experiment.task_definition.num_outputs
+    objective = Objective(
+        num_outputs, 1, Schedule.constant(ALPHA), Schedule.constant(1.0), "mse", cls_weight=CLS_WEIGHT
+    )
+    if not path.exists():
+        context.reporter.say("computing what the fine-tuned model says of the training examples")
+        _write_targets(teacher, context, path)
+    with parsing(path, "the targets of a training", "Delete it, and it is made again"):
+        targets = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Lesson(objective, targets)
+
+
+def _labels(context: RunContext[TrainingSettings]) -> np.ndarray:
+    labels = context.train.examples.labels
+    if labels is None:
+        raise ValueError("the training split has no labels")
+    return labels
+
+
+def _write_targets(teacher: PowerBertTextClassifier, context: RunContext[TrainingSettings], path: Path) -> None:
+    """Write the targets in parts, so that they need not fit into memory."""
+    states, pooled = cls_states(teacher.backbone, teacher.input)  # (batch, blocks, hidden)
+    flat = ops.reshape(states, (-1, states.shape[1] * states.shape[2]))
+    forward = compiled_forward(keras.Model(teacher.input, ops.concatenate([teacher.logits_of(pooled), flat], axis=1)))
+    labels, encoded = _labels(context), context.train.encoded
+    columns = 1 + teacher.num_classes + flat.shape[1]
+    with atomic_file(path) as file:
+        temporary = Path(file.name)
+        targets = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(len(encoded), columns))
+        for batch in evaluation_batches(encoded, EVALUATION_BATCH_SIZE, context.experiment.max_length):
+            targets[batch.rows] = pack_targets(labels[batch.rows], [np.asarray(forward(batch.inputs))])
+        targets.flush()

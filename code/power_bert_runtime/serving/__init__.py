@@ -1,0 +1,1 @@
+"""HTTP service of exported classifiers; needs the extra `serve`."""

@@ -1,0 +1,208 @@
+"""The search for a target: what is measured, its stages, and a run that ends at the target."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from power_bert.config.experiment import Experiment, resolve_experiment
+from power_bert.elimination.allocation import path_targets, stage_targets
+from power_bert.elimination.configuration import KeptUnits
+from power_bert.elimination.flops import EncoderShape, forward_flops
+from power_bert.elimination.retention import Retention
+from power_bert.errors import UserError
+from power_bert.model.classifier_building import plain_tokenizer, rebuild_classifier
+from power_bert.model.importance import Importance, mask_of, most_important
+from power_bert.model.trained_classifier import load_own_classifier
+from power_bert.predict.forward import compiled_forward
+from power_bert.predict.predict_texts import predict_outputs
+from power_bert.reports.finish_run import finish_run
+from power_bert.runs.run_dir import PhaseDir, RunDir, write_run_json
+from power_bert.runs.run_documents import read_configuration
+from power_bert.train import phases
+from power_bert.train.gradual_search import FrontierPoint, GradualSearch
+from power_bert.train.sensitivity import Sensitivity
+from power_bert_runtime.encoded_texts import EncodedTexts
+
+
+@pytest.mark.parametrize("target", [1.05, 1.7, 2.0, 5.0, 100.0])
+def test_stages_have_equal_ratios_and_end_at_the_target(target: float) -> None:
+    stages = np.array(stage_targets(target))
+    ratios = stages / np.append(1.0, stages[:-1])
+    assert stages[-1] == pytest.approx(target) and ratios.max() <= 1.7 + 1e-9
+    np.testing.assert_allclose(ratios, ratios[0])
+
+
+def test_a_path_has_stages_of_one_ratio_through_the_speedup() -> None:
+    assert path_targets(None) == pytest.approx([1.4**stage for stage in range(1, 7)])
+    assert path_targets(1.05) == path_targets(None)
+    for through in (1.2, 2.0, 3.0, 30.0):
+        path = np.array(path_targets(through))
+        ratios = path / np.append(1.0, path[:-1])
+        np.testing.assert_allclose(ratios, ratios[0])
+        assert np.abs(path - through).min() < 1e-9 and 1.18 < ratios[0] < 1.7
+
+
+class TestSensitivity:
+    TEXTS = ("the cat sees a dog", "a dog", "the dog sees the cat and the cat sees the dog")
+
+    @pytest.fixture
+    def classifier(self, make_classifier: Callable[..., Any]) -> Any:
+        return make_classifier(intermediate_dim=64)
+
+    @pytest.fixture
+    def encoded(self, classifier: Any) -> EncodedTexts:
+        return plain_tokenizer(classifier).encode(self.TEXTS, None, 24)
+
+    @pytest.fixture
+    def importance(self) -> list[Importance]:
+        rng = np.random.default_rng(0)
+        return [Importance(rng.uniform(size=2), rng.uniform(size=64)) for _ in range(2)]
+
+    def logits(self, classifier: Any, encoded: EncodedTexts) -> np.ndarray:
+        return predict_outputs(compiled_forward(classifier), encoded, 8, 24)
+
+    def test_nothing_eliminated_is_no_loss(self, classifier: Any, encoded: EncodedTexts) -> None:
+        assert Sensitivity(classifier, encoded, self.logits(classifier, encoded), 24).loss() < 1e-9
+
+    def test_a_point_is_the_loss_of_the_model_that_keeps_so_much(
+        self, classifier: Any, encoded: EncodedTexts, importance: list[Importance]
+    ) -> None:
+        """Hidden tokens, heads and neurons count as tensors that are really shorter and narrower."""
+        logits = self.logits(classifier, encoded)
+        first, last = Sensitivity(classifier, encoded, logits, 24).curves(importance)
+        everything = KeptUnits(np.arange(2), np.arange(64))
+        for curve, kept in (
+            (first.heads, KeptUnits(most_important(importance[0].heads, 1), np.arange(64))),
+            (first.neurons, KeptUnits(np.arange(2), most_important(importance[0].neurons, 32))),
+        ):
+            narrow = rebuild_classifier(classifier, [kept, everything])
+            error = np.square(self.logits(narrow, encoded) - logits).mean() / np.var(logits, axis=0).mean()
+            assert curve[-1] == (curve[-1][0], pytest.approx(error, rel=1e-3))
+        fraction, loss = first.tokens[3]
+        shorter = rebuild_classifier(classifier, extraction="hard", retention=(fraction, 0.0001))
+        error = np.square(self.logits(shorter, encoded) - logits).mean() / np.var(logits, axis=0).mean()
+        assert loss == pytest.approx(error, rel=1e-3) and loss > 0
+        assert len(last.tokens) == 1 and first.tokens[0] == (1.0, pytest.approx(0.0, abs=1e-9))
+
+    def test_goes_on_from_what_is_eliminated(
+        self, classifier: Any, encoded: EncodedTexts, importance: list[Importance]
+    ) -> None:
+        logits = self.logits(classifier, encoded)
+        shorter = rebuild_classifier(classifier, extraction="hard", retention=(0.5, 0.0001))
+        now = np.square(self.logits(shorter, encoded) - logits).mean() / np.var(logits, axis=0).mean()
+        first, _ = Sensitivity(shorter, encoded, logits, 24).curves(importance)
+        assert first.tokens[0] == (0.5, pytest.approx(now, rel=1e-3))
+        assert max(fraction for fraction, _ in first.tokens) == 0.5
+
+
+def test_masks() -> None:
+    assert mask_of(np.array([0.2, 0.7, 0.1]), 2).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_a_target_needs_fractions(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="RETENTION_UNIT=tokens with SPEEDUP"):
+        make_experiment(tmp_path, speedup=2.0, retention_unit="tokens")
+
+
+def test_settings_of_earlier_runs_have_no_teacher(tmp_path: Path) -> None:
+    stored = json.loads(resolve_experiment({"output_dir": str(tmp_path), "speedup": 2.0}).to_json())
+    assert stored["self_distill"] is stored["width"] is True
+    for name in ("self_distill", "width"):
+        del stored[name]
+    earlier = Experiment.from_json(json.dumps(stored), "config.json")
+    assert not earlier.self_distill and not earlier.width
+
+
+def test_a_teacher_by_default_with_a_target_only(tmp_path: Path) -> None:
+    for given, teaches in (({}, False), ({"speedup": 2.0}, True), ({"speedup": 2.0, "self_distill": False}, False)):
+        assert resolve_experiment({"output_dir": str(tmp_path), **given}).self_distill is teaches
+
+
+def test_a_constant_answer_teaches_nothing(
+    make_experiment: Callable[..., Experiment], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = SimpleNamespace(labels=np.array([0, 1, 1]))
+    context: Any = SimpleNamespace(
+        experiment=make_experiment(tmp_path, self_distill=True),
+        run_dir=RunDir(tmp_path),
+        reporter=SimpleNamespace(say=print),
+        **dict.fromkeys(("train", "dev"), SimpleNamespace(examples=examples)),
+    )
+    fine_tuned = context.run_dir.phase("1_fine_tune")
+    write_run_json(fine_tuned.metrics, {"scores": {"matthews": 0.0}, "history": [], "warnings": []})
+    lesson = phases.lesson_of_run(context, lambda: pytest.fail("the teacher is not needed"))
+    assert lesson.targets[:, 0].tolist() == [0, 1, 1]
+    assert "no better than a constant answer" in capsys.readouterr().out
+
+
+class TestLargestLoss:
+    def chosen(self, experiment: Experiment, folder: Path, losses: dict[float, float]) -> Path:
+        """Return the stage that is taken from a frontier of FLOPs reduction → loss."""
+        search: Any = SimpleNamespace(context=SimpleNamespace(experiment=experiment), phase_dir=PhaseDir(folder))
+        frontier = [
+            FrontierPoint(PhaseDir(folder / f"{speed}"), speed, speed, "matthews", 0.5 - loss / 100, loss)
+            for speed, loss in losses.items()
+        ]
+        return GradualSearch._fastest_within(search, experiment.max_loss or 0.0, frontier).path
+
+    def test_the_fastest_within(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+        experiment = make_experiment(tmp_path, max_loss=1.0)
+        assert self.chosen(experiment, tmp_path, {1.4: 0.2, 2.0: 1.2, 2.7: 1.0, 3.8: 2.5}).name == "2.7"
+        header, first, *_ = (tmp_path / "frontier.csv").read_text().splitlines()
+        assert header == "flops_reduction,matthews,loss_points" and [float(cell) for cell in first.split(",")] == [
+            1.4,
+            pytest.approx(0.498),
+            0.2,
+        ]
+
+    def test_not_both(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+        experiment = make_experiment(tmp_path, max_loss=1.0, speedup=2.0)
+        assert self.chosen(experiment, tmp_path, {1.4: 0.2, 2.0: 0.9}).name == "2.0"
+        with pytest.raises(UserError, match=r"SPEEDUP=2: not both.*1.40 times fewer FLOPs at matthews 49.80 \(-0.20\)"):
+            self.chosen(experiment, tmp_path, {1.4: 0.2, 2.0: 1.1, 2.8: 2.0})
+
+    def test_nothing_within(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"MAX_LOSS=1\. The frontier.*Raise MAX_LOSS$"):
+            self.chosen(make_experiment(tmp_path, max_loss=1.0), tmp_path, {1.4: 2.5})
+
+    def test_needs_a_search(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="MAX_LOSS is a target of the search, and RETENTION_CONFIG skips"):
+            make_experiment(tmp_path, max_loss=1.0, retention_config="1.0,0.5")
+
+    @pytest.mark.slow
+    def test_run(self, run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("power_bert.elimination.allocation._PATH_END", 2.0)
+        run = run_tiny(tmp_path / "run", max_loss=90.0, epochs=1, search_epochs=1)
+        frontier = (run.folder / "2_search" / "frontier.csv").read_text().splitlines()
+        assert len(frontier) == 3  # a header and two stages: 1.4 and 1.96
+        assert (run.folder / "baseline" / "DONE").exists() and "1.9" in frontier[2]
+        assert run.output.index("baseline: done") < run.output.index("2 search, stage 1: 1.4")
+
+
+class TestRun:
+    def test_ends_at_the_target(self, run_tiny: Callable[..., Any], tmp_path: Path) -> None:
+        run = run_tiny(tmp_path / "run", speedup=2.2, epochs=1, search_epochs=1)
+        run_dir = RunDir(run.folder)
+        first, model = (load_own_classifier(run_dir.phase(name).model) for name in ("1_fine_tune", "3_retrain"))
+        configuration = read_configuration(run_dir.phase("2_search").retention)
+        backbone = model.backbone
+        assert backbone.retention == configuration.tokens and tuple(backbone.num_heads) == configuration.heads
+        lengths = [9, 12, 15]
+        whole, narrow = (EncoderShape.of(each.backbone.get_config(), 2) for each in (first, model))
+        assert forward_flops(narrow, lengths, backbone.retention).total < forward_flops(whole, lengths).total
+        stages = [json.loads((run.folder / "2_search" / f"stage_{n}" / "retention.json").read_text()) for n in (1, 2)]
+        for stage, target in zip(stages, stage_targets(2.2), strict=True):
+            assert target <= stage["flops_reduction"] < 1.3 * target
+        assert "stage 2 of 2" in run.output and not run_dir.phase("1_fine_tune").targets.exists()
+        assert Retention.of(stages[1]["tokens"]) == configuration.tokens
+        # Measured against the model of phase 1, which has all heads and neurons.
+        finish_run(run_dir, Console(quiet=True))
+        timings = json.loads(run_dir.timings.read_text())
+        assert timings["flops_speedup"] == pytest.approx(stages[1]["flops_reduction"], rel=0.1)
+        assert "feed-forward neurons of block 1 … 2" in run_dir.summary.read_text()
