@@ -55,9 +55,13 @@ LR_BERT="${LR_BERT-}"
 # Empty: the task's default, for GLUE the paper's (cola 7e-3).
 LAMBDA="${LAMBDA-}"
 
-# Target FLOPs reduction of the search, 1.05 to 100; usual 1.5 to 4 (2: half of the floating-point operations).
+# Target of the search: how many times fewer FLOPs, 1.05 to 100; usual 1.5 to 4 (2: half of the floating-point operations).
 # Empty: LAMBDA decides. With a target, LAMBDA is not used.
 SPEEDUP="${SPEEDUP-}"
+
+# What SPEEDUP and the search with MAX_LOSS count: flops (floating-point operations, the same on every machine) or latency
+# (time in batches of 32 texts of similar length, measured on this machine; a larger part of the model goes for it).
+SPEEDUP_BY="${SPEEDUP_BY-flops}"
 
 # Largest loss of the dev score against a model trained as long with nothing eliminated, 0 to 100 points; usual 0.5 to 2.
 # The search then takes the fastest configuration within it, and with SPEEDUP one that is at least so fast.

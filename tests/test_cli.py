@@ -29,6 +29,7 @@ SETTINGS = (
         "LR_BERT",
         "LAMBDA",
         "SPEEDUP",
+        "SPEEDUP_BY",
         "WIDTH",
         "MAX_LOSS",
         "SELF_DISTILL",
@@ -132,6 +133,7 @@ class TestSettings:
             **{"LR_SOFT_EXTRACT": "2e-3", "LR_BERT": "5e-5", "LAMBDA": "0.004", "MAX_LENGTH": "99", "SEED": "7"},
             **{
                 "SPEEDUP": "",
+                "SPEEDUP_BY": "latency",
                 "MAX_LOSS": "",
                 "WIDTH": "0",
                 "SELF_DISTILL": "0",
@@ -160,7 +162,7 @@ class TestSettings:
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"retention_profile": "free", "retention_jitter": 0.1},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
-            **{"width": False, "self_distill": False},
+            **{"speedup_by": "latency", "width": False, "self_distill": False},
         )
         assert resolved == [(expected, False)]
 

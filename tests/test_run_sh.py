@@ -16,7 +16,7 @@ import pytest
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 MAIN_SETTINGS = (
     *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "MAX_LOSS", "WIDTH", "SELF_DISTILL"),
+    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "SPEEDUP_BY", "MAX_LOSS", "WIDTH", "SELF_DISTILL"),
 )
 FURTHER_SETTINGS = (
     *(
@@ -159,7 +159,7 @@ def test_defaults(project: Project) -> None:
     filled = {name: seen[name] for name in MAIN_SETTINGS + FURTHER_SETTINGS if seen[name]}
     assert filled == {
         **{"TASK": "cola", "EPOCH": "3", "SEED": "0", "CASED": "auto", "GATE": "visibility"},
-        **{"WIDTH": "1"},
+        **{"SPEEDUP_BY": "flops", "WIDTH": "1"},
         **{
             "RETENTION_UNIT": "fraction",
             "RETENTION_PROFILE": "step",

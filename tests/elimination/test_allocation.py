@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from power_bert.elimination.allocation import Allocation, FlopsCost, LossCurves
+from power_bert.elimination.allocation import Allocation, FlopsCost, LossCurves, whole_cost
 from power_bert.elimination.configuration import EncoderConfiguration
 from power_bert.elimination.flops import EncoderShape, forward_flops
 from power_bert.elimination.retention import Retention
@@ -30,6 +30,10 @@ CURVES = [curves_of(1.0, 0.1, 0.2), curves_of(0.3, 0.2, 0.2), curves_of(0.0, 0.4
 
 def flops(configuration: EncoderConfiguration) -> float:
     return forward_flops(configuration.narrowed(SHAPE), LENGTHS, configuration.tokens).per_example
+
+
+def test_cost_of_an_encoder_that_eliminates_nothing() -> None:
+    assert whole_cost(FlopsCost(SHAPE, LENGTHS), SHAPE) == pytest.approx(WHOLE)
 
 
 @pytest.mark.parametrize("target", [1.3, 2.0, 3.0, 5.0])

@@ -26,6 +26,7 @@ from power_bert.runs.run_dir import PhaseDir, RunDir, write_run_json
 from power_bert.runs.run_documents import read_configuration
 from power_bert.train import phases
 from power_bert.train.gradual_search import FrontierPoint, GradualSearch
+from power_bert.train.latency_cost import LatencyTable
 from power_bert.train.sensitivity import Sensitivity
 from power_bert_runtime.encoded_texts import EncodedTexts
 
@@ -146,7 +147,9 @@ class TestLargestLoss:
         """Return the stage that is taken from a frontier of FLOPs reduction → loss."""
         search: Any = SimpleNamespace(context=SimpleNamespace(experiment=experiment), phase_dir=PhaseDir(folder))
         frontier = [
-            FrontierPoint(PhaseDir(folder / f"{speed}"), speed, speed, "matthews", 0.5 - loss / 100, loss)
+            FrontierPoint(
+                PhaseDir(folder / f"{speed}"), speed, speed, "fewer FLOPs", "matthews", 0.5 - loss / 100, loss
+            )
             for speed, loss in losses.items()
         ]
         return GradualSearch._fastest_within(search, experiment.max_loss or 0.0, frontier).path
@@ -206,3 +209,14 @@ class TestRun:
         timings = json.loads(run_dir.timings.read_text())
         assert timings["flops_speedup"] == pytest.approx(stages[1]["flops_reduction"], rel=0.1)
         assert "feed-forward neurons of block 1 … 2" in run_dir.summary.read_text()
+
+    @pytest.mark.slow
+    def test_counts_time(self, run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The tiny model takes as long with fewer tokens, so the target is out of reach, and is said to be."""
+        table = LatencyTable([1, 64], [1, 2], [32, 64], *[[[1.0, 1.1]] * 2] * 4, ends=[1.0, 1.0])
+        monkeypatch.setattr("power_bert.train.latency_cost._measure", lambda *_: table)
+        run = run_tiny(tmp_path / "run", speedup=1.6, speedup_by="latency", epochs=1, search_epochs=1)
+        stored = json.loads((run.folder / "2_search" / "stage_1" / "retention.json").read_text())
+        assert 1.0 < stored["latency_reduction"] < 1.1 < stored["flops_reduction"]
+        assert json.loads((run.folder / "2_search" / "latency.json").read_text())["ends"] == [1.0, 1.0]
+        assert "warning: 1.60 times less time cannot be reached" in run.output

@@ -194,10 +194,10 @@ class Experiment(RunSettings):
     speedup: Annotated[
         float | None,
         Setting(
-            "Target FLOPs reduction of the search, in place of LAMBDA",
+            "Target of the search, in place of LAMBDA: times fewer FLOPs, or with SPEEDUP_BY=latency less time",
             low=1.05,
             high=100.0,
-            expected="{low} to {high} times fewer FLOPs",
+            expected="{low} to {high} times",
             usual="1.5 to 4",
             default_text="none, LAMBDA is used",
         ),
@@ -214,6 +214,16 @@ class Experiment(RunSettings):
             default_text="none",
         ),
     ] = None
+    speedup_by: Annotated[
+        Literal["flops", "latency"],
+        Setting(
+            "What the search counts with SPEEDUP or MAX_LOSS",
+            meanings={
+                "flops": "floating-point operations, the same on every machine",
+                "latency": "time in batches of 32 texts of similar length, measured on this machine",
+            },
+        ),
+    ] = "flops"
     width: Annotated[
         bool,
         Setting(

@@ -75,7 +75,13 @@ class LossCurves:
 
 
 class EncoderCost(Protocol):
-    """Cost of the parts of an encoder for an average example, in any unit; arrays over what may be kept."""
+    """Cost of the parts of an encoder for an average example, in any unit; arrays over what may be kept.
+
+    Attributes:
+        fewer: What a cheaper encoder has or takes, for messages, such as "fewer FLOPs".
+    """
+
+    fewer: str
 
     def attention(self, heads: np.ndarray, entering: np.ndarray, cls_alone: bool, ranks: bool) -> np.ndarray:
         """Return the cost of the attention of a block, (options,).
@@ -116,6 +122,8 @@ class FlopsCost:
         lengths: Tokens of the training examples, (examples,).
     """
 
+    fewer = "fewer FLOPs"
+
     def __init__(self, shape: EncoderShape, lengths: Sequence[int]) -> None:
         self.shape = shape
         self.lengths, counts = np.unique(np.asarray(lengths, dtype=np.int64), return_counts=True)
@@ -132,6 +140,16 @@ class FlopsCost:
     def _mean(self, flops: np.ndarray) -> np.ndarray:
         """Average (options, lengths) over the examples: (options,)."""
         return flops @ self._weights
+
+
+def whole_cost(cost: EncoderCost, shape: EncoderShape) -> float:
+    """Return the cost of an encoder that eliminates nothing; its last block computes ``[CLS]`` alone."""
+    tokens, total = cost.lengths, cost.ends
+    for block, (heads, neurons) in enumerate(zip(shape.heads, shape.neurons, strict=True)):
+        is_last = block == shape.num_layers - 1
+        total += float(cost.attention(np.array([heads]), tokens, is_last, ranks=False)[0])
+        total += float(cost.feed_forward(np.array([neurons]), np.ones_like(tokens) if is_last else tokens)[0])
+    return total
 
 
 @dataclass(frozen=True)

@@ -178,13 +178,27 @@ class EncoderBlock(keras.layers.Layer):
             Hidden states (batch, kept, hidden), visibility (batch, kept) and attention probabilities (batch, heads,
             query, key).
         """
+        hidden_states, visibility, probabilities = self.attend(
+            hidden_states, visibility, padding_mask, cls_alone, None if gates is None else gates.heads, training
+        )
+        hidden_states = self.feed_forward(hidden_states, None if gates is None else gates.neurons, training)
+        return hidden_states, visibility, probabilities
+
+    def attend(
+        self,
+        hidden_states: Tensor,
+        visibility: Tensor,
+        padding_mask: Tensor,
+        cls_alone: bool = False,
+        head_gates: Tensor | None = None,
+        training: bool | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the first half of `encode`: attention, its layer norm, and extraction."""
         key_bias = key_bias_of(visibility, self.fades)
         cls_alone = cls_alone or (isinstance(self.extraction, HardExtraction) and self.extraction.keeps_cls_alone)
         queries = hidden_states[:, :1] if cls_alone else hidden_states  # (batch, query, hidden)
         # (batch, query, hidden) and (batch, heads, query, key)
-        attended, probabilities = self.attention(
-            hidden_states, key_bias, queries, None if gates is None else gates.heads, training=training
-        )
+        attended, probabilities = self.attention(hidden_states, key_bias, queries, head_gates, training=training)
         hidden_states = self.attention_norm(queries + self.dropout(attended, training=training))
         if cls_alone:
             visibility = visibility[:, :1]
@@ -192,11 +206,17 @@ class EncoderBlock(keras.layers.Layer):
             scores = significance(probabilities, visibility)  # (batch, length)
             # (batch, kept, hidden) and (batch, kept)
             hidden_states, visibility = self.extraction(hidden_states, visibility, scores, padding_mask)
+        return hidden_states, visibility, probabilities
+
+    def feed_forward(
+        self, hidden_states: Tensor, neuron_gates: Tensor | None = None, training: bool | None = None
+    ) -> Tensor:
+        """Compute the second half of `encode`: the feed-forward layer and its layer norm, (batch, kept, hidden)."""
         transformed = activation_function(self.activation)(self.intermediate(hidden_states))  # (…, intermediate)
-        if gates is not None:
-            transformed = transformed * ops.cast(gates.neurons, transformed.dtype)
+        if neuron_gates is not None:
+            transformed = transformed * ops.cast(neuron_gates, transformed.dtype)
         transformed = self.dropout(self.output_projection(transformed), training=training)  # (batch, kept, hidden)
-        return self.output_norm(hidden_states + transformed), visibility, probabilities
+        return self.output_norm(hidden_states + transformed)
 
     def compute_output_spec(
         self, hidden_states: Any, visibility: Any, padding_mask: Any, cls_alone: bool = False, training: Any = None

@@ -88,6 +88,10 @@ class PhaseDir:
     def retention(self) -> Path:
         return self.path / "retention.json"
 
+    @property
+    def latency(self) -> Path:
+        return self.path / "latency.json"
+
     def predictions(self, split: str) -> Path:
         return self.path / f"predictions_{split}.tsv"
 

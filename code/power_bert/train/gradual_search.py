@@ -23,8 +23,16 @@ import keras
 import numpy as np
 
 from power_bert.config.experiment import Experiment
-from power_bert.elimination.allocation import Allocation, FlopsCost, LossCurves, path_targets, stage_targets
-from power_bert.elimination.configuration import KeptUnits
+from power_bert.elimination.allocation import (
+    Allocation,
+    EncoderCost,
+    FlopsCost,
+    LossCurves,
+    path_targets,
+    stage_targets,
+    whole_cost,
+)
+from power_bert.elimination.configuration import EncoderConfiguration, KeptUnits
 from power_bert.elimination.flops import EncoderShape, forward_flops
 from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
@@ -42,6 +50,7 @@ from power_bert.storage.files import atomic_write_text
 from power_bert.storage.json_form import NUMBER
 from power_bert.text.batches import TrainingBatches
 from power_bert.train.feeding import feed_training
+from power_bert.train.latency_cost import LatencyCost, latency_table
 from power_bert.train.phase_end import PhaseResult, finish_phase, write_metrics_csv
 from power_bert.train.self_distillation import Lesson
 from power_bert.train.sensitivity import Sensitivity
@@ -72,8 +81,9 @@ class FrontierPoint:
 
     Attributes:
         stage: Folder of the stage.
-        target: FLOPs reduction that was asked for.
-        reduction: FLOPs reduction.
+        target: Reduction of the cost that was asked for.
+        reduction: Reduction of the cost: how many times fewer FLOPs, or less time.
+        fewer: What is reduced, as `EncoderCost.fewer`.
         metric: Name of the score.
         score: Dev score, as a fraction; None or NaN if undefined.
         loss: Difference to the baseline in points, positive if the score is lower.
@@ -82,16 +92,21 @@ class FrontierPoint:
     stage: PhaseDir
     target: float
     reduction: float
+    fewer: str
     metric: str
     score: float | None
     loss: float
 
     def __str__(self) -> str:
-        return f"{self.reduction:.2f} times fewer FLOPs at {self.metric} {format_score(self.score)} ({-self.loss:+.2f})"
+        return (
+            f"{self.reduction:.2f} times {self.fewer} at {self.metric} {format_score(self.score)} ({-self.loss:+.2f})"
+        )
 
 
 class GradualSearch:
     """The search of one run.
+
+    With SPEEDUP_BY=latency the cost is measured time, else FLOPs.
 
     Args:
         context: Context of the run.
@@ -111,9 +126,18 @@ class GradualSearch:
     ) -> None:
         self.context, self.phase_dir, self.lesson, self.phases = context, phase_dir, lesson, phases
         self.fine_tuned = fine_tuned
-        lengths = context.train.encoded.lengths.tolist()
-        shape = EncoderShape.of(fine_tuned.backbone.get_config(), fine_tuned.num_classes)
-        self.cost, self.whole = FlopsCost(shape, lengths), forward_flops(shape, lengths).per_example
+        self.shape = EncoderShape.of(fine_tuned.backbone.get_config(), fine_tuned.num_classes)
+        self.cost = self._cost()
+        self.whole = whole_cost(self.cost, self.shape)
+
+    def _cost(self) -> EncoderCost:
+        lengths = self.context.train.encoded.lengths
+        if self.context.experiment.speedup_by == "flops":
+            return FlopsCost(self.shape, lengths.tolist())
+        table = latency_table(
+            self.fine_tuned.backbone, self.phase_dir.latency, int(lengths.max()), self.context.reporter
+        )
+        return LatencyCost(table, lengths)
 
     def run(self) -> PhaseResult:
         """Eliminate until the target of the run is met.
@@ -158,13 +182,18 @@ class GradualSearch:
                 "(LR_BERT, EPOCH), or give SPEEDUP in place of MAX_LOSS"
             )
         loss = 100 * (baseline - trained) if is_defined(trained) else math.inf
-        reduction = read_object(stage.retention, {"flops_reduction": NUMBER})["flops_reduction"]
-        return FrontierPoint(stage, target, reduction, metric, trained, loss)
+        name = _reduction_name(self.context.experiment)
+        reduction = read_object(stage.retention, {name: NUMBER})[name]
+        return FrontierPoint(stage, target, reduction, self.cost.fewer, metric, trained, loss)
 
     def _fastest_within(self, max_loss: float, frontier: Sequence[FrontierPoint]) -> PhaseDir:
         """Write ``frontier.csv`` and return the fastest stage whose loss is within the limit."""
         rows = (
-            {"flops_reduction": point.reduction, point.metric: point.score, "loss_points": point.loss}
+            {
+                _reduction_name(self.context.experiment): point.reduction,
+                point.metric: point.score,
+                "loss_points": point.loss,
+            }
             for point in frontier
         )
         atomic_write_text(self.phase_dir.path / "frontier.csv", csv_text(to_frame(rows)))
@@ -183,7 +212,9 @@ class GradualSearch:
         if stage.retention.exists():
             return
         context = self.context
-        context.reporter.say(f"{title}: measuring what each block can do without, for {target:.2f} times fewer FLOPs")
+        context.reporter.say(
+            f"{title}: measuring what each block can do without, for {target:.2f} times {self.cost.fewer}"
+        )
         examples, logits = self._measured()
         importance = self._importance(model)
         curves = Sensitivity(model, examples, logits, context.experiment.max_length).curves(importance)
@@ -201,16 +232,28 @@ class GradualSearch:
         scores = evaluate_dev(context, compiled_forward(narrow), stage)
         keep_checkpoint(narrow, stage)
         reached = self.whole / cost
+        if reached < target * (1 - _ROUNDING):
+            context.reporter.say(
+                f"{title}: warning: {target:.2f} times {self.cost.fewer} cannot be reached; this is the smallest model"
+            )
         write_run_json(
             stage.retention,
             {
                 **configuration.to_json(),
-                "flops_reduction": reached,
+                "flops_reduction": self._flops_reduction(configuration),
+                _reduction_name(self.context.experiment): reached,
                 "scores": scores,
                 "curves": [asdict(each) for each in curves],
             },
         )
-        context.reporter.say(f"{title}: {reached:.2f} times fewer FLOPs  {configuration}  dev {format_scores(scores)}")
+        context.reporter.say(
+            f"{title}: {reached:.2f} times {self.cost.fewer}  {configuration}  dev {format_scores(scores)}"
+        )
+
+    def _flops_reduction(self, configuration: EncoderConfiguration) -> float:
+        lengths = self.context.train.encoded.lengths.tolist()
+        narrow = forward_flops(configuration.narrowed(self.shape), lengths, configuration.tokens)
+        return forward_flops(self.shape, lengths).total / narrow.total
 
     def _measured(self) -> tuple[EncodedTexts, np.ndarray]:
         """Return training examples to measure on, and what the fine-tuned model says of them, (examples, outputs)."""
@@ -265,6 +308,11 @@ class GradualSearch:
         write_run_json(phase_dir.retention, stored.to_json())
         outcome = {"history": history, "best_epoch": len(history), "scores": scores}
         return finish_phase(context, phase_dir, _TITLE, outcome, started, {})
+
+
+def _reduction_name(experiment: Experiment) -> str:
+    """Return the entry of a stage's retention.json, and column of frontier.csv, with what is reduced."""
+    return f"{experiment.speedup_by}_reduction"
 
 
 def _numbered(history: Sequence[dict[str, Any]], before: int) -> list[dict[str, Any]]:
