@@ -13,6 +13,7 @@ from power_bert.benchmarks.latency import (
     measure,
     measure_interleaved,
     processor_name,
+    time_single_texts,
 )
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
@@ -94,6 +95,25 @@ class TestMeasure:
     def test_wrong_arguments(self, num_batches: int, repeats: int) -> None:
         with pytest.raises(ValueError, match="at least one repeat"):
             measure(lambda inputs: 0, [one_batch(make_encoded())] * num_batches, repeats)
+
+
+class TestSingleTexts:
+    def test_each_example_alone_and_in_turns(self) -> None:
+        calls: list[tuple[str, int]] = []
+
+        def forward_of(name: str) -> Forward:
+            def forward(inputs: dict[str, np.ndarray]) -> np.ndarray:
+                calls.append((name, int(inputs["padding_mask"].sum())))
+                return inputs["token_ids"]
+
+            return forward
+
+        encoded = make_encoded((7, 3))
+        timings = time_single_texts({name: forward_of(name) for name in ("a", "b")}, encoded, MAX_LENGTH, repeats=2)
+        assert sorted(calls[:6]) == [("a", calls[0][1])] * 3 + [("b", calls[0][1])] * 3 and calls[0][0] != calls[1][0]
+        assert {length for _, length in calls} == {3, 7} and len(calls) == 12
+        for timing in timings.values():
+            assert (timing.examples, timing.repeats) == (2, 2) and 0 < timing.p50_ms <= timing.p95_ms
 
 
 class TestCompiledForward:

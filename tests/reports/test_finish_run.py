@@ -130,9 +130,18 @@ class TestSummary:
         assert value_of(rows, "without padding") == "2.51 × fewer (1250 → 497 million per example)"
         assert value_of(rows, "fixed padding, no elimination") == "21.2 ms per example"
         assert value_of(rows, "length-bucketed, with elimination") == "4 ms per example"
-        assert value_of(rows, "speed-up") == "2.1 × over length-bucketed batches, 5.3 × over fixed padding"
+        faster = "2.1 × over length-bucketed batches (84 % of the FLOPs reduction), 5.3 × over fixed padding"
+        assert value_of(rows, "speed-up") == faster
+        assert "one text at a time" not in [row.label for row in rows]
         conditions = "A Processor, cpu, 2 threads, batches of 32, 408 dev examples, median of 5 passes"
         assert value_of(rows, "measured on") == conditions
+
+    def test_one_text_at_a_time(self, run_dir: RunDir) -> None:
+        values = json.loads(run_dir.timings.read_text(encoding="utf-8"))
+        single, eliminated = {"p50_ms": 4.2, "p95_ms": 8.04}, {"p50_ms": 2.0, "p95_ms": 3.5}
+        write_run_json(run_dir.timings, values | {"single_texts": {"single": single, "single_eliminated": eliminated}})
+        shown = value_of(summary_rows(run_dir), "one text at a time")
+        assert shown == "2.1 × at p50 (p50 4.2 → 2 ms, p95 8.04 → 3.5 ms)"
 
     def test_time_of_the_phases(self, run_dir: RunDir) -> None:
         rows = summary_rows(run_dir)
@@ -222,6 +231,8 @@ class TestMeasureRun:
         assert values["threads"] >= 1 and values["processor"]
         rows = summary_rows(run_to_measure)
         assert value_of(rows, "model with elimination") == "3_retrain/model"
+        assert {of_model["examples"] for of_model in values["single_texts"].values()} == {7}
+        assert " × at p50 (p50 " in value_of(rows, "one text at a time")
 
     def test_no_model(self, run_to_measure: RunDir) -> None:
         with pytest.raises(UserError, match="3_retrain/model: no model there"):

@@ -6,6 +6,8 @@ Three variants run the same examples:
 * ``bucketed``: batches of examples of similar length, padded to their bucket, no elimination (the stronger baseline);
 * ``bucketed_eliminated``: the same batches with elimination.
 
+`time_single_texts` takes one example at a time instead, with and without elimination in turns.
+
 One timing covers a pass over all batches, compiled, from NumPy arrays to results on the host; tokenization and padding
 are not included. Every timing records its device, its batch size and the threads that the backend is configured to use.
 Compare only timings of one run that agree in these.
@@ -119,6 +121,52 @@ def compare_on_clock(
         BUCKETED_ELIMINATED: (eliminated, bucketed),
     }
     return measure_interleaved(variants, repeats)
+
+
+@dataclass(frozen=True)
+class SingleTexts:
+    """Latency of examples that run one at a time.
+
+    Attributes:
+        examples: Number of examples.
+        p50_ms: Median over the examples, in ms; of each example the median over the repeats counts.
+        p95_ms: 95th percentile over the examples.
+        repeats: Number of timed runs of each example, without the warm-up.
+    """
+
+    examples: int
+    p50_ms: float
+    p95_ms: float
+    repeats: int
+
+
+def time_single_texts(
+    forwards: Mapping[str, Forward], encoded: EncodedTexts, max_length: int, repeats: int = 5
+) -> dict[str, SingleTexts]:
+    """Time several compiled functions on one example after the other, in turns.
+
+    Args:
+        forwards: Name → function.
+        encoded: Examples to run.
+        max_length: Length that no example exceeds.
+        repeats: Number of timed runs of each function on each example.
+
+    Returns:
+        Name → latency, in the order of `forwards`.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in forwards}
+    for batch in evaluation_batches(encoded, 1, max_length):
+        runs: dict[str, list[float]] = {name: [] for name in forwards}
+        for _ in range(repeats + 1):
+            for name, forward in forwards.items():
+                runs[name].append(_pass_seconds(forward, [batch]))
+        for name, of_example in runs.items():
+            seconds[name].append(statistics.median(of_example[1:]))
+    latencies = {}
+    for name, of_examples in seconds.items():
+        p50, p95 = 1e3 * np.percentile(of_examples, [50, 95])
+        latencies[name] = SingleTexts(len(of_examples), float(p50), float(p95), repeats)
+    return latencies
 
 
 def configured_threads() -> int:

@@ -41,7 +41,9 @@ def summary(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
 
 
 def benchmark(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
-    """Measure the latency of a finished run again: fixed padding, length buckets, length buckets with elimination.
+    """Measure the latency of a finished run again, with and without elimination, and print the summary.
+
+    In batches of 32, with fixed padding and in length buckets, and one text at a time; all in turns.
 
     Example:
 

@@ -11,24 +11,41 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from power_bert.benchmarks.latency import compare_on_clock, configured_threads, device_name, processor_name
+from power_bert.benchmarks.latency import (
+    compare_on_clock,
+    configured_threads,
+    device_name,
+    processor_name,
+    time_single_texts,
+)
 from power_bert.elimination.flops import EncoderShape, forward_flops
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import build_without_elimination, plain_tokenizer
 from power_bert.model.trained_classifier import load_own_classifier
+from power_bert.predict.forward import compiled_forward
 from power_bert.reports.elimination_cost import measure_differences
 from power_bert.reports.model_card import write_model_card
 from power_bert.reports.run_report import write_run_report
 from power_bert.reports.run_summary import summary_text
 from power_bert.runs.run_dir import PHASES, RunDir, write_run_json
 from power_bert.runs.run_folder import read_experiment
-from power_bert.runs.timings import BUCKETED, BUCKETED_ELIMINATED, FIXED_PADDING, UNPADDED, UNPADDED_ELIMINATED
+from power_bert.runs.timings import (
+    BUCKETED,
+    BUCKETED_ELIMINATED,
+    FIXED_PADDING,
+    SINGLE,
+    SINGLE_ELIMINATED,
+    UNPADDED,
+    UNPADDED_ELIMINATED,
+)
 from power_bert.storage.files import atomic_write_text
 from power_bert.text.batches import evaluation_batches
 from power_bert.text.examples import Examples, read_examples
 from power_bert_runtime.encoded_texts import EncodedTexts
 
 MAX_EXAMPLES = 500
+# Examples that are also timed one at a time.
+_SINGLE_TEXTS = 100
 
 _FINE_TUNE, _, _RETRAIN = PHASES
 
@@ -54,9 +71,13 @@ def measure_run(run_dir: RunDir, max_examples: int = MAX_EXAMPLES, batch_size: i
     examples = read_examples(experiment.task_definition, "dev", experiment.data_dir)
     encoded = _encode(eliminating, examples, max_examples, experiment.max_length)
     timings = compare_on_clock(full, eliminating, encoded, experiment.max_length, batch_size, repeats)
+    forwards = {SINGLE: compiled_forward(full), SINGLE_ELIMINATED: compiled_forward(eliminating)}
+    few = _encode(eliminating, examples, min(max_examples, _SINGLE_TEXTS), experiment.max_length)
+    single = time_single_texts(forwards, few, experiment.max_length, repeats)
     values = {
         **_count(full, eliminating, encoded, experiment.max_length, batch_size),
         "timings": {name: dataclasses.asdict(timing) for name, timing in timings.items()},
+        "single_texts": {name: dataclasses.asdict(timing) for name, timing in single.items()},
         "threads": configured_threads(),
         "device": device_name(),
         "processor": processor_name(),

@@ -11,6 +11,9 @@ from power_bert.runs.document import REMEDY, Document
 FIXED_PADDING = "fixed_padding"
 BUCKETED = "bucketed"
 BUCKETED_ELIMINATED = "bucketed_eliminated"
+# One text at a time.
+SINGLE = "single"
+SINGLE_ELIMINATED = "single_eliminated"
 # Counted, not timed.
 UNPADDED = "unpadded"
 UNPADDED_ELIMINATED = "unpadded_eliminated"
