@@ -59,6 +59,17 @@ def test_openvino_pads_to_few_lengths_and_never_over_the_maximum(write_openvino:
         check(classifier.run(shorter, pad_to=11), shorter, [11] * 7)
 
 
+def test_openvino_computes_in_float32(write_openvino: Write, tmp_path: Path) -> None:
+    """Its default is bfloat16 on CPUs that have it."""
+    import openvino
+
+    from power_bert_runtime.openvino_engine import compile_model
+
+    path = write_openvino(tmp_path / "m.xml")
+    compiled = compile_model(openvino.Core().read_model(path), 1)
+    assert compiled.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.f32
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
 def test_litert_takes_the_shortest_signature_for_each_example(
     write_tflite: Write, tmp_path: Path, threads: int
