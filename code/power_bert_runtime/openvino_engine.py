@@ -23,8 +23,8 @@ FILES_KEY = "power_bert_files"
 def compile_model(model: openvino.Model, threads: int) -> openvino.CompiledModel:
     """Compile a model for the CPU, for the lowest latency, in float32 where it is not quantized.
 
-    By default OpenVINO computes in bfloat16 on CPUs that have it (AVX512-BF16, AMX): probabilities then differ from those
-    on other machines by a few percent.
+    By default OpenVINO computes in bfloat16 on CPUs that have it (AVX512-BF16, AMX): probabilities then differ from
+    those on other machines by a few percent.
 
     Args:
         model: The model.
