@@ -16,18 +16,17 @@ def compress(
     out: Annotated[Path, typer.Option(help="Run folder of the compressed student.")],
     sparsity: Annotated[
         float | None,
-        typer.Option(help="Fraction of each large weight that becomes 0, such as 0.8 [default: the run's]."),
+        typer.Option(help="Fraction of each large weight matrix that becomes 0, such as 0.8 [default: the run's]."),
     ] = None,
     block: Annotated[
-        str | None, typer.Option(help="Rows x columns that become 0 together, such as 1x16 [default: the run's].")
+        str | None,
+        typer.Option(help="Block that is pruned as a whole, rows x columns, such as 1x16 [default: the run's]."),
     ] = None,
     clusters: Annotated[
         int | None,
-        typer.Option(help="Distinct values that each large weight ends with, such as 16 [default: the run's]."),
+        typer.Option(help="Number of distinct values of each large weight matrix, such as 16 [default: the run's]."),
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs of the further training [default: half of the run's].")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of further training [default: half of the run's].")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate [default: the run's].")] = None,
     data_dir: RunData = None,
     quantize: Annotated[

@@ -44,7 +44,7 @@ def train_vocab(
     """Train a WordPiece vocabulary on the training documents of text files; test documents are never used.
 
     Give prepare-corpus the same --seed, --test-share and document options, so that it holds out the same test
-    documents. One prepared corpus can be given in place of text: its sources are then read with its own split.
+    documents. A prepared corpus can be given in place of text: its sources are then read with its own split.
 
     Examples:
 

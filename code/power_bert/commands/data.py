@@ -31,7 +31,7 @@ def download(
     tasks: Annotated[
         list[str], typer.Argument(help=f"Tasks: {TASK_NAMES}, ax; all for all of these; or 20newsgroups.")
     ],
-    to: Annotated[Path | None, typer.Option(help="Folder for one folder per task [default: glue_data].")] = None,
+    to: Annotated[Path | None, typer.Option(help="Parent of the folders of the tasks [default: glue_data].")] = None,
     mirror: Annotated[str | None, typer.Option(help="URL of a folder with the same files on another server.")] = None,
     wait: Wait = False,
 ) -> None:
@@ -66,7 +66,7 @@ def sample(
     target: Annotated[Path | None, typer.Argument(help="Folder [default: glue_data/sample/acceptability].")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sentences.")] = 0,
 ) -> None:
-    """Generate the embedded data set, acceptability-sample: synthetic sentences in CoLA's layout. It is not CoLA.
+    """Generate the data set acceptability-sample: synthetic sentences in the layout of CoLA, which it is not.
 
     Example:
 

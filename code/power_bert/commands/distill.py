@@ -129,22 +129,25 @@ def compare(
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option(help="Teacher to compare with [default: the first teacher that one of the runs names]."),
+        typer.Option(help="Teacher of the label agreement [default: the first one that a run was distilled from]."),
     ] = None,
     length: Annotated[
-        int | None, typer.Option(help="Tokens of the timed input [default: the max length of each run].", min=5)
+        int | None,
+        typer.Option(
+            help="Sequence length of the timed input, in tokens [default: the max length of each run].", min=5
+        ),
     ] = None,
     quantize: Annotated[
         Literal["none", "float16", "dynamic", "int8"], typer.Option(help="Quantization of the exported files.")
     ] = "none",
     threads: Threads = 2,
-    timed_runs: Annotated[int, typer.Option(help="Timed runs of each file.", min=1)] = 200,
+    timed_runs: Annotated[int, typer.Option(help="Number of timed calls of each file.", min=1)] = 200,
     data_dir: RunData = None,
     logits: Annotated[Path | None, typer.Option(help=LOGITS_HELP)] = None,
 ) -> None:
     """Compare runs: scores, model size, latency, throughput, agreement with the teacher and calibration error.
 
-    Runs that differ in the seed only become one row: mean ± standard deviation.
+    Runs that differ only in the seed share a row: mean ± standard deviation.
 
     Examples:
 
@@ -175,7 +178,7 @@ def linear_baselines(
         Literal["dev", "test"] | None, typer.Option(help="Split to score [default: test if it has labels, else dev].")
     ] = None,
     train_examples: Annotated[
-        int | None, typer.Option(help="Training examples, chosen at random [default: all].", min=1)
+        int | None, typer.Option(help="Number of training examples to use, selected at random [default: all].", min=1)
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for linear_baselines.txt and .csv [default: only shown].")
@@ -241,13 +244,15 @@ def measure_distillation(
         ),
     ] = None,
     students: Annotated[
-        str, typer.Option(help=f"Students, with commas: {', '.join(STUDENT_NAMES)}.")
+        str, typer.Option(help=f"Students, separated by commas: {', '.join(STUDENT_NAMES)}.")
     ] = "bert-tiny,bilstm,cnn,linear,mlp",
     ways: Annotated[
         str,
-        typer.Option(help="Variants, with commas: alone (no teacher), distilled, two_teachers, augmented, unlabelled."),
+        typer.Option(
+            help="Variants, separated by commas: alone (no teacher), distilled, two_teachers, augmented, unlabelled."
+        ),
     ] = "alone,distilled,two_teachers,augmented",
-    seeds: Annotated[str, typer.Option(help="Seeds of the students, with commas.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds of the students, separated by commas.")] = "0,1,2",
     teachers: Annotated[
         list[str] | None,
         typer.Option(
@@ -258,7 +263,7 @@ def measure_distillation(
         list[str] | None,
         typer.Option(help="Unlabeled texts for the variant unlabelled, as for distill: TASK=FILE; repeatable."),
     ] = None,
-    augment_copies: Annotated[int, typer.Option(help="Augmented texts made of each training text.", min=1)] = 2,
+    augment_copies: Annotated[int, typer.Option(help="Augmented texts per training text.", min=1)] = 2,
     wait: Wait = False,
 ) -> None:
     """Measure distillation: students without a teacher, with one, with two, and with augmentation.
@@ -266,8 +271,8 @@ def measure_distillation(
     Each run has its own run directory. The same command resumes an interrupted measurement; other students or variants
     are added to it. At the end all finished runs of each task are compared (OUT/TASK/comparison), together with the
     linear baselines and the gain of each student over the student without a teacher and over least squares (gains.txt,
-    .csv). OUT/summary.txt shows all tasks. Augmented runs have fewer epochs, so that the number of training steps is
-    about the same. The variant unlabelled also learns the teacher's logits on the texts of a file.
+    .csv). OUT/summary.txt shows all tasks. Augmented runs have fewer epochs, so that the number of training steps stays
+    about the same. The variant unlabelled also learns the teacher's logits of the texts of a file.
 
     Examples:
 

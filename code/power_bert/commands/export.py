@@ -1,4 +1,4 @@
-"""Commands that write, inspect and time .tflite files."""
+"""Commands that write, inspect and time exported files."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def export(
         Literal["none", "float16", "dynamic", "int8", "auto"],
         typer.Option(
             help="Quantization: none (float32), float16 (weights), dynamic (weights in int8), int8 (weights and "
-            "activations, calibrated on the training set), auto (the smallest of these forms that agrees with Keras)."
+            "activations, calibrated on the training set), auto (the smallest of these that agrees with Keras)."
         ),
     ] = "none",
     min_agreement: Annotated[
         float | None,
         typer.Option(
-            help="Smallest label agreement with Keras on the dev set, in percent, in place of all limits; "
-            "default: 98.5, with at most 0.5 points of the dev score lost.",
+            help="Smallest label agreement with Keras on the dev set, in percent; replaces all limits "
+            "[default: 98.5, and a dev score at most 0.5 points lower].",
             min=50,
             max=100,
         ),
@@ -50,7 +50,10 @@ def export(
     ] = None,
     lengths: Annotated[
         str | None,
-        typer.Option(help="Tokens of an input; several with commas: 32,64,128 [default: the run's max length]."),
+        typer.Option(
+            help="Sequence length of the input, in tokens; several separated by commas: 32,64,128 [default: the "
+            "run's max length]."
+        ),
     ] = None,
     one_file: Annotated[
         bool,
@@ -60,10 +63,13 @@ def export(
     ] = False,
     labels: Annotated[
         str | None,
-        typer.Option(help="Names of the classes, with commas, or a file with one per line [default: the task's]."),
+        typer.Option(
+            help="Names of the classes, separated by commas, or a file with one per line [default: the task's]."
+        ),
     ] = None,
     phase: Annotated[
-        str | None, typer.Option(help="Phase of a run: 1_fine_tune or 3_retrain [default: its final model].")
+        str | None,
+        typer.Option(help="Phase of a run: 1_fine_tune, 3_retrain, baseline or 4_distill [default: its final model]."),
     ] = None,
     retention_config: Annotated[
         str | None,
@@ -85,15 +91,15 @@ def export(
 ) -> None:
     """Export a trained model to one file with vocabulary, labels and metadata, for phones, browsers or servers.
 
-    Every file is compared with Keras on the dev set. It is written only if at least 98.5 % of the labels are equal and
-    the dev score falls by at most 0.5 points; a float32 file must also have the same probabilities within 0.0001. The
+    Every file is compared with Keras on the dev set. It is written only if the label agreement is at least 98.5 % and
+    the dev score drops by at most 0.5 points; the probabilities of a float32 file must also be equal within 0.0001. The
     label agreement on other texts (--check-texts) is reported as well.
 
     Examples:
 
         bash run.sh export checkpoints/runs/mrpc/first --out model.tflite
 
-        bash run.sh export RUN --out model.tflite --quantize auto         # the smallest form that passes
+        bash run.sh export RUN --out model.tflite --quantize auto         # the smallest file that passes
 
         bash run.sh export RUN --out model.tflite --quantize int8 --min-agreement 98 --check-texts mine.txt
 
@@ -157,7 +163,7 @@ def benchmark_export(
         typer.Argument(help="Exported files (.tflite, .onnx, .xml); speed-ups are relative to the first one."),
     ],
     threads: Threads = 2,
-    runs: Annotated[int, typer.Option(help="Timed calls of each file and workload.", min=1)] = 100,
+    runs: Annotated[int, typer.Option(help="Number of timed calls of each file and workload.", min=1)] = 100,
     texts: Annotated[
         Path | None,
         typer.Option(
@@ -168,8 +174,8 @@ def benchmark_export(
 ) -> None:
     """Measure the latency and throughput of exported files of all formats, each in its own process, in turns.
 
-    One example at a time by length, batches of 32 by length, and texts at their real lengths: one by one, in batches of
-    similar length (bucketed) and padded to the max length. A .tflite file runs at its own length; files of other
+    Times one example at a time and batches of 32, by length, and texts at their real lengths: one by one, in batches of
+    similar length (bucketed), and padded to the max length. A .tflite file runs at its own length; files of other
     lengths beside it (--lengths) are used for the shorter texts.
 
     Examples:
@@ -208,20 +214,20 @@ def proof_points(
         float | None, option("LR_BERT", "Peak learning rate of the BERT [default: as for run.sh].")
     ] = None,
     max_length: Annotated[
-        int | None, option("MAX_LENGTH", "Maximum sequence length, in tokens [default: the task's].")
+        int | None, option("MAX_LENGTH", "Max length of an example, in tokens [default: the task's].")
     ] = None,
     seed: Annotated[int, option("SEED", "Random seed for initialization, data order and dropout.")] = 0,
-    timed_runs: Annotated[int, typer.Option(help="Timed runs of each file.", min=1)] = 200,
+    timed_runs: Annotated[int, typer.Option(help="Number of timed calls of each file.", min=1)] = 200,
     wait: Wait = False,
 ) -> None:
     """Train, export and evaluate a BERT, its int8 file and a BERT-tiny distilled from it.
 
-    Reports for each model dev scores in Keras and in LiteRT, duration of training and evaluation, model size, and
-    latency with 1 and 2 threads. The same command resumes an interrupted call and keeps trained models.
+    Reports for each model the dev scores in Keras and in LiteRT, the duration of training and evaluation, the model
+    size, and the latency with 1 and 2 threads. The same command resumes an interrupted call and keeps trained models.
 
     Examples:
 
-        bash run.sh proof-points                                  # on the embedded sample
+        bash run.sh proof-points                                  # on the generated sample
 
         bash run.sh proof-points --task mrpc --data-dir glue_data/MRPC --out mrpc_points
 

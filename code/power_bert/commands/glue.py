@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def glue(
-    data_folder: Annotated[Path, typer.Argument(help="GLUE folder with one folder per task.")],
+    data_folder: Annotated[Path, typer.Argument(help="GLUE folder, with one folder per task.")],
     tasks: Annotated[
         str | None,
         typer.Option(help="Comma-separated tasks, such as cola,mrpc [default: all that have data in the folder]."),
@@ -82,8 +82,8 @@ def submit(
 ) -> None:
     """Write and verify a GLUE submission from finished runs: a zip with the eleven prediction files.
 
-    The model of an MNLI run also predicts AX and the other MNLI test set. A task without a run gets its majority class
-    for every row, and the output says so.
+    The model of an MNLI run also predicts AX and the other MNLI test set. For a task without a run every row gets
+    the majority class, and the output says so.
 
     Examples:
 

@@ -24,7 +24,7 @@ _RETENTION = option(
     "retention.json, or none to disable elimination [default: the model's own].",
 )
 _PHASE = typer.Option(help="Phase of a run: 1_fine_tune, 3_retrain, baseline or 4_distill [default: its final model].")
-_MAX_LENGTH = typer.Option(help="Maximum sequence length, in tokens [default: the run's].", min=5, max=4096)
+_MAX_LENGTH = typer.Option(help="Max length of an example, in tokens [default: the run's].", min=5, max=4096)
 
 
 def evaluate(
@@ -37,14 +37,13 @@ def evaluate(
     max_length: Annotated[int | None, _MAX_LENGTH] = None,
     output: Annotated[Path | None, typer.Option(help="File for the predictions [default: none].")] = None,
     against_full: Annotated[
-        bool, typer.Option(help="Also score a model with elimination with its elimination switched off.")
+        bool, typer.Option(help="Also score a model with elimination with nothing eliminated.")
     ] = True,
     report: Annotated[bool, typer.Option("--report", help="Also show precision, recall and F1 of each class.")] = False,
 ) -> None:
     """Score a trained model on labeled data, with its own retention configuration, another one, or none.
 
-    A model with elimination is also scored with its elimination switched off; the difference is shown with a 95 %
-    interval.
+    A model with elimination is also scored with nothing eliminated; the difference is shown with a 95 % interval.
 
     Examples:
 
@@ -105,7 +104,7 @@ def predict(
     text_column: Annotated[
         str,
         typer.Option(
-            help="Column of the texts in a table, or both columns of a pair with a comma between them [default: the "
+            help="Column of the texts in a table, or two columns of text pairs, separated by a comma [default: the "
             "task's, else guessed]."
         ),
     ] = "",
@@ -118,7 +117,7 @@ def predict(
         int | None,
         typer.Option(
             envvar="THREADS",
-            help="CPU threads of an exported file, with --runner beam in each process that predicts [default: all "
+            help="CPU threads of an exported file; with --runner beam, of each process that predicts [default: all "
             "cores; with --runner beam 1].",
             min=1,
         ),
@@ -126,7 +125,9 @@ def predict(
     runner: Runner = "local",
     beam_option: BeamOption = None,
 ) -> None:
-    """Predict texts or a table with probabilities, or a split of the task's data as a GLUE file, in constant memory.
+    """Predict labels and probabilities of texts or of a table, or a split of the task's data in GLUE's format.
+
+    Input of any size is read in constant memory.
 
     Examples:
 
@@ -188,18 +189,18 @@ def explain(
     target: Annotated[str, TARGET],
     text: Annotated[str, typer.Argument(help="Text to predict.", metavar="TEXT", show_default=False)],
     second: Annotated[
-        str | None, typer.Argument(help="Second text, of a task of pairs.", metavar="SECOND", show_default=False)
+        str | None, typer.Argument(help="Second text, for a task of text pairs.", metavar="SECOND", show_default=False)
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="PNG file to write [default: none].")] = None,
-    html: Annotated[Path | None, typer.Option(help="HTML file to write, complete in itself [default: none].")] = None,
+    html: Annotated[Path | None, typer.Option(help="Self-contained HTML file to write [default: none].")] = None,
     retention_config: Annotated[str | None, _RETENTION] = None,
     phase: Annotated[str | None, _PHASE] = None,
     max_length: Annotated[int | None, _MAX_LENGTH] = None,
 ) -> None:
     """Predict a text and show which of its tokens are left after each encoder block.
 
-    In the terminal a dot stands for each token that is dropped. The picture and the page shade each token by the block
-    that drops it.
+    The terminal shows a dot for each dropped token. The picture and the page shade each token by the block that drops
+    it.
 
     Examples:
 

@@ -26,7 +26,7 @@ def pretrain(
 ) -> None:
     """Pre-train a BERT by masked language modeling on a prepared corpus.
 
-    The result can be the CHECKPOINT_PATH of run.sh: OUT/model (preset of this project), OUT/hugging_face or
+    Each result is a CHECKPOINT_PATH of run.sh: OUT/model (preset of this project), OUT/hugging_face or
     OUT/tf1/bert_model.ckpt. The same command resumes an interrupted call.
 
     Examples:
@@ -61,13 +61,15 @@ def study(
     data_dir: Annotated[
         str | None, typer.Option(help="GLUE folder in place of [fine_tuning] data_dir, such as glue_data.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Cells that run at a time, each on an equal part of the cores.")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Number of cells that run at a time, each on an equal part of the cores.")
+    ] = 1,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Report the finished cells without running any.")
     ] = False,
     wait: Wait = False,
 ) -> None:
-    """Run a grid of pre-trainings with fine-tunings, and write a table, CSV files and a picture.
+    """Pre-train and fine-tune every cell of a grid of settings, and write a table, CSV files and a picture.
 
     Finished cells are kept. A cell that fails does not stop the others, but the exit status is then 1.
 

@@ -25,7 +25,7 @@ _RUN = typer.Argument(help="Run (OUTPUT_DIR).", metavar="RUN")
 
 
 def summary(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
-    """Print the summary table of a finished run again.
+    """Print the summary of a finished run again, and rewrite its report, pictures and model card.
 
     Example:
 
@@ -43,7 +43,7 @@ def summary(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
 def benchmark(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
     """Measure the latency of a finished run again, with and without elimination, and print the summary.
 
-    In batches of 32, with fixed padding and in length buckets, and one text at a time; all in turns.
+    Times batches of 32, with fixed padding and length-bucketed, and one text at a time; the models take turns.
 
     Example:
 
@@ -63,22 +63,23 @@ def benchmark(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
 @takes_settings(given=OptionGroup(Experiment, only=_SHARED, has_variables=True))
 def pareto(
     given: dict[str, Any],
-    targets: Annotated[str, typer.Option(help="Targets of SPEEDUP, with commas.")] = "1.5,2,3,4",
-    seeds: Annotated[str, typer.Option(help="Random seeds, with commas.")] = "0",
+    targets: Annotated[str, typer.Option(help="Targets of SPEEDUP, separated by commas.")] = "1.5,2,3,4",
+    seeds: Annotated[str, typer.Option(help="Random seeds, separated by commas.")] = "0",
     max_loss: Annotated[
-        float, typer.Option(help="Largest mean loss of the recommended target, in points.", min=0, max=100)
+        float,
+        typer.Option(help="Largest mean drop of the dev score of the recommended target, in points.", min=0, max=100),
     ] = 1.0,
     out: Annotated[Path, typer.Option(help="Folder of the runs and of pareto.txt, .csv and .png.")] = Path("pareto"),
     wait: Wait = False,
 ) -> None:
-    """Trace score against speed: several targets of SPEEDUP from one fine-tuned model, over seeds.
+    """Trace score against speed-up: several targets of SPEEDUP from one fine-tuned model, for one or several seeds.
 
-    Every target is compared with a model that is trained as long with nothing eliminated. The same command resumes an
-    interrupted call.
+    Every target is compared with a baseline, which is trained for as many epochs with nothing eliminated. The same
+    command resumes an interrupted call.
 
     Examples:
 
-        bash run.sh pareto                                        # on the embedded sample
+        bash run.sh pareto                                        # on the generated sample
 
         TASK=mrpc LR_BERT=1e-4 bash run.sh pareto --targets 2,3,4,5 --seeds 0,1,2 --out mrpc_front
     """
@@ -105,8 +106,8 @@ def pareto(
 
 
 def benchmark_similarity(
-    length: Annotated[int, typer.Option(help="Tokens of an example.")] = 128,
-    batch_size: Annotated[int, typer.Option(help="Examples of a batch.")] = 16,
+    length: Annotated[int, typer.Option(help="Sequence length, in tokens.")] = 128,
+    batch_size: Annotated[int, typer.Option(help="Examples per batch.")] = 16,
     dtype: Annotated[
         Literal["float32", "mixed_bfloat16"], typer.Option(help="Precision of the computation.")
     ] = "float32",

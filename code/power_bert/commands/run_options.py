@@ -23,7 +23,7 @@ RunTask = Annotated[
     str | None,
     typer.Option(
         "--task",
-        help="Task [default: the run's or the file's, or for a checkpoint TASK of the environment if DATA_DIR is set "
+        help="Task [default: that of the run or file; for a checkpoint, TASK of the environment if DATA_DIR is set "
         "too].",
     ),
 ]

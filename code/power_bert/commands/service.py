@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _HELP = """Serve classifiers over HTTP: predictions, comparison with a teacher, health, metrics, and the page of `web`.
 
-    MODEL is an exported file (.tflite, .onnx, .xml), or a run or checkpoint, which TensorFlow computes in a process of
-    its own. /docs of the server describes all operations.
+    MODEL is an exported file (.tflite, .onnx, .xml), or a run or checkpoint, which runs in TensorFlow in a process of
+    its own. The server describes all operations at /docs.
 
     Examples:
 
@@ -51,15 +51,15 @@ def _built_page() -> Path | None:
 
 
 def benchmark_serve(
-    model: Annotated[Path, typer.Argument(help="exported file")],
-    clients: Annotated[int, typer.Option(help="clients at once", min=1)] = 64,
-    seconds: Annotated[float, typer.Option(help="seconds for each server", min=1)] = 60,
+    model: Annotated[Path, typer.Argument(help="Exported file.")],
+    clients: Annotated[int, typer.Option(help="Number of concurrent clients.", min=1)] = 64,
+    seconds: Annotated[float, typer.Option(help="Duration of the load on each server, in seconds.", min=1)] = 60,
     threads: Threads = 2,
 ) -> None:
-    """Load the server with many clients, beside a plain FastAPI loop over the same file without batching.
+    """Load-test the server with many clients, and a plain FastAPI loop over the same file without batching.
 
-    Every client sends one text after the other, of the 326 that come with the program. Shows requests/s, p50 and p99 of
-    the latency, errors, and the memory of the server.
+    Each client sends one text after another, of the 326 that come with the program. Shows requests/s, latency p50 and
+    p99, errors, and the memory of the server.
 
     Example:
 

@@ -19,7 +19,7 @@ Wait = Annotated[
     bool, typer.Option("--wait", help="Wait while another process writes the same folder, instead of stopping.")
 ]
 Runner = Annotated[
-    str, typer.Option(help="Runner: local, or beam (Apache Beam) for data that are too large for one machine.")
+    str, typer.Option(help="Runner: local, or beam (Apache Beam) for data that is too large for one machine.")
 ]
 BeamOption = Annotated[
     list[str] | None, typer.Option(help="Option of the Beam job, such as --runner=FlinkRunner; repeatable.")

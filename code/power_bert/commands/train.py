@@ -28,7 +28,7 @@ def run(
 
     Examples:
 
-        bash run.sh                                                # the embedded default
+        bash run.sh                                                # a generated sample, the default settings
 
         TASK=mrpc bash run.sh                                      # after: bash run.sh download mrpc
 
@@ -38,11 +38,11 @@ def run(
 
         bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
 
-        bash run.sh run --task emotion --fine-tune-only --output-dir teacher   # for bash run.sh distill
+        bash run.sh run --task emotion --fine-tune-only --output-dir teacher   # a teacher for bash run.sh distill
 
-        BASELINE=1 bash run.sh          # also trains the baseline without elimination; a finished run gets it, too
+        BASELINE=1 bash run.sh          # also trains the baseline; works for a finished run, too
 
-        EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh   # a trained run, another configuration
+        EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh   # score a run with another configuration
     """
     from power_bert.quiet import import_backend
     from power_bert.runs.run_folder import choose_folder, finished_run

@@ -19,7 +19,8 @@ def web(
     ] = "127.0.0.1",
     build: Annotated[bool, typer.Option("--build", help="Build the page without serving it.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="New folder for the page and the models, for a web host; does not serve.")
+        Path | None,
+        typer.Option(help="New folder to write the page and the models to, for a web host; nothing is served."),
     ] = None,
 ) -> None:
     """Build the browser page for exported classifiers and serve it on this machine.

@@ -148,7 +148,7 @@ class Distillation(RunSettings):
         tuple[str, ...],
         Setting(
             "Teacher: run directory, keras-hub text classifier (preset or folder) or Hugging Face sequence classifier; "
-            "none trains the student without a teacher",
+            "none trains the student without a teacher; repeatable for several teachers",
             option="teacher",
             is_repeatable=True,
         ),
@@ -157,7 +157,9 @@ class Distillation(RunSettings):
     student_options: Annotated[
         dict[str, Any],
         read_by(parse_assignments),
-        Setting("An argument of the student's encoder, such as units=150", option="set", is_repeatable=True),
+        Setting(
+            "An argument of the student's encoder, such as units=150; repeatable", option="set", is_repeatable=True
+        ),
     ] = field(default_factory=dict)
     start: Annotated[
         str, Setting("Origin of the student's initial weights or embeddings: random, teacher, or a checkpoint")
@@ -179,17 +181,18 @@ class Distillation(RunSettings):
         str | None, Setting("Run whose student is trained further, in place of a new one", has_option=False)
     ] = None
     sparsity: Annotated[
-        float, Setting("Fraction of each large weight that pruning sets to 0", low=0.0, high=0.99, expected=_FRACTION)
+        float,
+        Setting("Fraction of each large weight matrix that pruning sets to 0", low=0.0, high=0.99, expected=_FRACTION),
     ] = 0.0
     block: Annotated[
         InstanceOf[SparsityBlock],
         read_by(SparsityBlock.parse),
-        Setting("Rows x columns of a weight that are pruned together, with --sparsity, such as 1x16"),
+        Setting("Block of a weight matrix that is pruned as a whole, rows x columns, with --sparsity, such as 1x16"),
     ] = SINGLE
     clusters: Annotated[
         int,
         Setting(
-            "Distinct values that each large weight ends with",
+            "Number of distinct values that each large weight matrix ends with",
             low=0,
             high=256,
             expected="2 to {high} values, or 0 for no clustering",
@@ -213,7 +216,7 @@ class Distillation(RunSettings):
             "a weight from 0 to 1, or a schedule such as linear:0.5:0.1",
         ),
         Setting(
-            f"Weight of the loss on the labels; the loss on the teachers' outputs has 1 minus it{_SCHEDULE}",
+            f"Weight of the loss on the labels; the loss on the teachers' outputs has the weight 1 − alpha{_SCHEDULE}",
             default_of="student",
             counts_with=("teachers",),
         ),
@@ -293,7 +296,7 @@ class Distillation(RunSettings):
         tuple[Literal["mask", "class", "ngram", "lm"], ...],
         read_by(parse_names),
         Setting(
-            "Kinds of augmentation, with commas",
+            "Kinds of augmentation, separated by commas",
             meanings={
                 "mask": "mask words",
                 "class": "replace words by others of their part of speech",
@@ -315,10 +318,10 @@ class Distillation(RunSettings):
     augment_copies: Annotated[
         int,
         Setting(
-            "Augmented texts made of each training text",
+            "Augmented texts per training text",
             low=1,
             high=1000,
-            expected="{low} to {high} augmented texts of each training text",
+            expected="{low} to {high} augmented texts per training text",
             counts_with=("augment",),
         ),
     ] = 5

@@ -75,12 +75,14 @@ class Experiment(RunSettings):
         str, Setting("Run directory", default_text="checkpoints/runs/TASK/DATA-CHECKPOINT", in_card=False)
     ]
     epochs: Annotated[
-        int, Setting("Epochs of phases 1 and 3, each", low=1, high=1000, expected=_EPOCHS, default=3, variable="EPOCH")
+        int,
+        Setting("Epochs of phase 1 and of phase 3", low=1, high=1000, expected=_EPOCHS, default=3, variable="EPOCH"),
     ]
     search_epochs: Annotated[
         int,
         Setting(
-            "Epochs of phase 2, the search; with SPEEDUP or MAX_LOSS of each stage that is followed by another",
+            "Epochs of phase 2, the search; with SPEEDUP, of each stage but the last, which phase 3 trains; with "
+            "MAX_LOSS, of every stage",
             low=1,
             high=1000,
             expected=_EPOCHS,
@@ -91,7 +93,7 @@ class Experiment(RunSettings):
     self_distill: Annotated[
         bool,
         Setting(
-            "Whether the fine-tuned model of phase 1 teaches phases 2 and 3, beside the labels",
+            "Self-distillation: whether phases 2 and 3 learn from the fine-tuned model of phase 1, besides the labels",
             option="self-distill/--no-self-distill",
             default_text="1 with SPEEDUP or MAX_LOSS, else 0",
         ),
@@ -100,7 +102,7 @@ class Experiment(RunSettings):
     lr_bert: Annotated[
         float,
         Setting(
-            "Peak learning rate of all weights but the retention parameters",
+            "Peak learning rate of all weights except the retention parameters",
             low=1e-9,
             high=0.1,
             expected=_LEARNING_RATE,
@@ -159,7 +161,7 @@ class Experiment(RunSettings):
         Literal["fraction", "tokens"],
         Setting(
             "Unit of the searched configuration",
-            meanings={"fraction": "fractions of each example's length", "tokens": "numbers of tokens, as in the paper"},
+            meanings={"fraction": "fractions of each example's tokens", "tokens": "numbers of tokens, as in the paper"},
         ),
     ] = "fraction"
     retention_profile: Annotated[
@@ -194,7 +196,7 @@ class Experiment(RunSettings):
     speedup: Annotated[
         float | None,
         Setting(
-            "Target of the search, in place of LAMBDA: times fewer FLOPs, or with SPEEDUP_BY=latency less time",
+            "Target of the search, in place of LAMBDA: FLOPs reduction, or speed-up with SPEEDUP_BY=latency",
             low=1.05,
             high=100.0,
             expected="{low} to {high} times",
@@ -205,8 +207,9 @@ class Experiment(RunSettings):
     max_loss: Annotated[
         float | None,
         Setting(
-            "Largest loss of the dev score, in points, against a model trained as long with nothing eliminated; the "
-            "search takes the fastest configuration within it, and with SPEEDUP one that is at least so fast",
+            "Largest drop of the dev score, in points, below a baseline trained for as many epochs with nothing "
+            "eliminated; the search takes the fastest configuration within it, with SPEEDUP one that also reaches "
+            "that target",
             low=0.0,
             high=100.0,
             expected="{low} to {high} points",
@@ -217,7 +220,7 @@ class Experiment(RunSettings):
     speedup_by: Annotated[
         Literal["flops", "latency"],
         Setting(
-            "What the search counts with SPEEDUP or MAX_LOSS",
+            "Cost that the search reduces with SPEEDUP or MAX_LOSS",
             meanings={
                 "flops": "floating-point operations, the same on every machine",
                 "latency": "time in batches of 32 texts of similar length, measured on this machine",
@@ -293,7 +296,9 @@ class RunFlags(Settings):
         bool, Setting("No training: score the run in OUTPUT_DIR, or a CHECKPOINT_PATH with a head, on dev")
     ] = False
     predict_only: Annotated[bool, Setting("No training: predict the test data with the model of EVAL_ONLY")] = False
-    resume: Annotated[bool, Setting("Resume an interrupted run; 0 starts it anew", option="resume/--no-resume")] = True
+    resume: Annotated[
+        bool, Setting("Resume an interrupted run; 0 starts it from scratch", option="resume/--no-resume")
+    ] = True
 
     @classmethod
     def spelled(cls, name: str) -> str:

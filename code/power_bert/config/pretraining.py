@@ -63,7 +63,7 @@ class PretrainingSettings(Settings):
     positions: Annotated[
         int,
         Setting(
-            "Rows of the position table, the largest sequence length of the model",
+            "Rows of the position table: the max sequence length of the model",
             low=0,
             high=65536,
             expected="a number of positions, or 0 for the length of the corpus",
@@ -75,13 +75,13 @@ class PretrainingSettings(Settings):
         int, Setting("Training steps", low=1, high=LARGEST, expected="a number of training steps from {low}")
     ] = 10_000
     batch: Annotated[
-        int, Setting("Records of a training step", low=1, high=2**20, expected="a number of records from {low}")
+        int, Setting("Records per training step", low=1, high=2**20, expected="a number of records from {low}")
     ] = 64
     # The result is the same up to rounding.
     accumulate: Annotated[
         int,
         Setting(
-            "Parts into which a batch is split to save memory (gradient accumulation)",
+            "Gradient accumulation: parts into which a batch is split to save memory",
             low=1,
             high=2**20,
             expected="a number of parts from {low}",
@@ -101,7 +101,7 @@ class PretrainingSettings(Settings):
         Literal["linear", "one-cycle"],
         Setting(
             "Learning rate schedule",
-            meanings={"linear": "warm-up, then linear to 0", "one-cycle": "rises and falls as a cosine"},
+            meanings={"linear": "warm-up, then linear to 0", "one-cycle": "rises and falls along a cosine"},
         ),
     ] = "linear"
     warmup: Warmup = 0.1
@@ -128,7 +128,7 @@ class PretrainingSettings(Settings):
     # The written model has BERT's 0.1, for fine-tuning.
     dropout: Annotated[
         float,
-        Setting("Dropout rate while pre-training", low=0.0, high=0.9, expected="a rate from {low} to {high}"),
+        Setting("Dropout rate during pre-training", low=0.0, high=0.9, expected="a rate from {low} to {high}"),
     ] = 0.0
     # BERT's 0.02 is for widths of 768 and more. In a narrow model it makes the attention scores, products of two
     # projections, start near 0.
@@ -166,7 +166,7 @@ class PretrainingSettings(Settings):
     interval: Annotated[
         int,
         Setting(
-            "Training steps between evaluations; after each one the state for resuming is stored",
+            "Training steps between evaluations; each evaluation also stores the state for resuming",
             low=1,
             high=LARGEST,
             expected="a number of training steps from {low}",
@@ -183,7 +183,7 @@ class PretrainingSettings(Settings):
     ] = 2000
     devices: Annotated[
         int,
-        Setting("Devices over which a batch is spread", low=1, high=4096, expected="a number of devices from {low}"),
+        Setting("Devices over which a batch is split", low=1, high=4096, expected="a number of devices from {low}"),
     ] = 1
 
     def __post_init__(self) -> None:

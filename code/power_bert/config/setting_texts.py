@@ -57,14 +57,13 @@ def _shown(value: Any) -> str:
 
 def settings_page() -> str:
     """Render docs/settings.md."""
-    defaults = (
-        f'An empty setting takes its default. A default "for {DEFAULT_TASK}" or "for {DEFAULT_STUDENT}" is of that '
-    )
+    named = f'"for {DEFAULT_TASK}" or "for {DEFAULT_STUDENT}"'
     sections = [
         "# Settings",
         "",
         "This page is generated from the declarations in `code/power_bert/config`; a test compares the two.",
-        f"{defaults}task or student; others have their own (`text/glue_tasks.py`, `model/student_kinds.py`).",
+        f"An empty setting takes its default. A default {named} belongs to that task or student;",
+        "others have their own (`text/glue_tasks.py`, `model/student_kinds.py`).",
         f"Settings for TASK={CUSTOM} describe data of your own.",
         "",
         *_section("`bash run.sh`: all three phases", Experiment, has_variables=True),

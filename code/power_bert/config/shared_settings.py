@@ -30,11 +30,11 @@ DataDir = Annotated[
     Setting(
         "Folder with train, dev and test files; one .csv, .tsv or .jsonl file of your own, which is split; or "
         "tfds:NAME for a data set of TensorFlow Datasets",
-        default_text="the generated sample for cola, where `download` puts the data for other tasks",
+        default_text="for cola the generated sample, for other tasks the folder of `download`",
         in_card=False,
     ),
 ]
-BatchSize = Annotated[int, Setting("Examples of a training batch", "examples", 1, 4096, default_of="task")]
+BatchSize = Annotated[int, Setting("Examples per training batch", "examples", 1, 4096, default_of="task")]
 Seed = Annotated[
     int,
     Setting(
@@ -67,7 +67,7 @@ ClipNorm = Annotated[float, replace(CLIP_NORM, has_option=False)]
 TextColumns = Annotated[
     tuple[str, ...] | None,
     Setting(
-        f"Column of the texts, or both columns of a pair with a comma between them, {_ONLY_CUSTOM}",
+        f"Column of the texts, or two columns of text pairs, separated by a comma, {_ONLY_CUSTOM}",
         default_text="guessed from names and values",
     ),
 ]
@@ -77,12 +77,14 @@ LabelColumn = Annotated[
 ]
 Labels = Annotated[
     tuple[str, ...] | None,
-    Setting(f"Labels, with commas, {_ONLY_CUSTOM}", default_text="those of the training data, sorted", in_card=False),
+    Setting(
+        f"Labels, separated by commas, {_ONLY_CUSTOM}", default_text="those of the training data, sorted", in_card=False
+    ),
 ]
 Metric = Annotated[
     str | None,
     Setting(
-        f"Metric that picks the best epoch: {', '.join(METRICS)}, {_ONLY_CUSTOM}",
+        f"Metric that selects the best epoch: {', '.join(METRICS)}, {_ONLY_CUSTOM}",
         default=DEFAULT_METRIC,
         default_of=CUSTOM,
     ),

@@ -23,7 +23,7 @@ _SHORTEST_TOKEN = 16
 Models = Annotated[
     list[str],
     typer.Argument(
-        help="models, each named after its file, or NAME=FILE; the first one answers requests that name none",
+        help="Models, each named after its file, or NAME=FILE; the first one answers requests that name none.",
         metavar="MODEL…",
         show_default=False,
     ),
@@ -43,50 +43,53 @@ def serve_command(
 
     def serve(
         models: Models,
-        host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0: reachable from elsewhere")] = (
+        host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other devices in the network.")] = (
             _DEFAULT.host
         ),
         port: Annotated[
-            int, typer.Option(help="port to listen on; 0: any free one", envvar="PORT", min=0, max=65535)
+            int, typer.Option(help="Port to listen on; 0 for any free port.", envvar="PORT", min=0, max=65535)
         ] = _DEFAULT.port,
         token_file: Annotated[
             Path | None,
             typer.Option(
-                help=f"file with the bearer token that requests must carry; default: ${TOKEN_VARIABLE}, or no token",
+                help=f"File with the bearer token that requests must carry [default: ${TOKEN_VARIABLE}, else none].",
                 show_default=False,
             ),
         ] = None,
         page: Annotated[
-            Path | None, typer.Option(help="folder of the built page, served at /", show_default=False)
+            Path | None, typer.Option(help="Folder of the built page, served at /.", show_default=False)
         ] = None,
         threads: Annotated[
             int | None,
-            typer.Option(help="CPU threads; default: all cores", envvar="THREADS", min=1, show_default=False),
+            typer.Option(help="CPU threads [default: all cores].", envvar="THREADS", min=1, show_default=False),
         ] = None,
-        batch_size: Annotated[int, typer.Option(help="examples of a batch at most", min=1)] = _DEFAULT.batch_size,
+        batch_size: Annotated[
+            int, typer.Option(help="Largest number of examples in a batch.", min=1)
+        ] = _DEFAULT.batch_size,
         window_ms: Annotated[
-            float, typer.Option(help="milliseconds that a text waits for others of its batch", min=0, max=1000)
+            float,
+            typer.Option(help="Time that a text waits for others of its batch, in milliseconds.", min=0, max=1000),
         ] = _DEFAULT.window_ms,
         max_queue: Annotated[
-            int, typer.Option(help="texts that wait for a model at most; more are answered 429", min=1)
+            int, typer.Option(help="Largest number of texts that wait for a model; more are rejected with 429.", min=1)
         ] = _DEFAULT.max_queue,
         max_texts: Annotated[
-            int, typer.Option(help="texts of a request at most; more are answered 413", min=1)
+            int, typer.Option(help="Largest number of texts in a request; more are rejected with 413.", min=1)
         ] = _DEFAULT.max_texts,
         max_characters: Annotated[
-            int, typer.Option(help="characters of a text at most; more are answered 413", min=1)
+            int, typer.Option(help="Largest number of characters in a text; longer ones are rejected with 413.", min=1)
         ] = _DEFAULT.max_characters,
         max_body_bytes: Annotated[
-            int, typer.Option(help="bytes of a request at most; more are answered 413", min=1)
+            int, typer.Option(help="Largest size of a request, in bytes; larger ones are rejected with 413.", min=1)
         ] = _DEFAULT.max_body_bytes,
         timeout: Annotated[
-            float, typer.Option(help="seconds until a request is answered 504", min=0.001)
+            float, typer.Option(help="Time until a request is answered with 504, in seconds.", min=0.001)
         ] = _DEFAULT.timeout_s,
         compare_timeout: Annotated[
-            float, typer.Option(help="seconds until a comparison is answered 504", min=0.001)
+            float, typer.Option(help="Time until a comparison is answered with 504, in seconds.", min=0.001)
         ] = _DEFAULT.compare_timeout_s,
         shutdown: Annotated[
-            float, typer.Option(help="seconds to finish accepted requests after SIGTERM or Ctrl-C", min=0)
+            float, typer.Option(help="Time to finish accepted requests after SIGTERM or Ctrl-C, in seconds.", min=0)
         ] = _DEFAULT.shutdown_s,
     ) -> None:
         try:
