@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # PoWER-BERT: fine-tune a BERT, search how many tokens each of its blocks needs, re-train it with only those.
 #
-#   bash run.sh                 the whole run with the settings below (sets up an environment of its own the first time)
+#   bash run.sh                 the whole run with the settings below (the first call sets up a virtual environment)
 #   bash run.sh COMMAND …       any other command in the same environment
 #   bash run.sh test            ruff, mypy, codespell and the tests
 #   bash run.sh docs            the documentation site, in site/; --serve shows it while you write
@@ -42,35 +42,37 @@ EPOCH="${EPOCH-3}"
 # Examples per training batch: 1 to 4096. Empty: the task's default, for GLUE the paper's (cola 32).
 BATCH_SIZE="${BATCH_SIZE-}"
 
-# Learning rate of the retention parameters: how far an average one moves in a training step of the search, up to 1;
-# usual 1e-4 to 1e-2. They go from 1 (kept) to 0 (eliminated), so this and the number of steps bound the elimination.
-# Empty: the task's default, for GLUE the paper's (cola 1.5e-3), 3e-3 for the embedded sample; SPEEDUP may raise it.
+# Learning rate of the retention parameters: the average distance that they move in a training step of the search, up to
+# 1; usual 1e-4 to 1e-2. They go from 1 (kept) to 0 (eliminated), so it bounds the elimination, with the number of steps.
+# Empty: the task's default, for GLUE the paper's (cola 1.5e-3), 3e-3 for the generated sample. Not used with a target.
 LR_SOFT_EXTRACT="${LR_SOFT_EXTRACT-}"
 
 # Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 6e-5.
-# Empty: the task's default, for GLUE the paper's (cola 2e-5); 1e-4 for the embedded sample, and good for small models.
+# Empty: the task's default, for GLUE the paper's (cola 2e-5); 1e-4 for the generated sample and a good value for small models.
 LR_BERT="${LR_BERT-}"
 
 # Weight λ of the regularizer in the search, 0 to 10; usual 1e-4 to 7e-3. A larger one keeps fewer tokens.
 # Empty: the task's default, for GLUE the paper's (cola 7e-3).
 LAMBDA="${LAMBDA-}"
 
-# Target of the search: how many times fewer FLOPs, 1.05 to 100; usual 1.5 to 4 (2: half of the floating-point operations).
+# Target of the search: FLOPs reduction, 1.05 to 100; usual 1.5 to 4 (2: half of the floating-point operations).
 # Empty: LAMBDA decides. With a target, LAMBDA is not used.
 SPEEDUP="${SPEEDUP-}"
 
-# What SPEEDUP and the search with MAX_LOSS count: flops (floating-point operations, the same on every machine) or latency
-# (time in batches of 32 texts of similar length, measured on this machine; a larger part of the model goes for it).
+# Cost that the search reduces with SPEEDUP or MAX_LOSS: flops (floating-point operations, the same on every machine) or
+# latency (time in batches of 32 texts of similar length, measured on this machine; the same target needs a smaller model).
 SPEEDUP_BY="${SPEEDUP_BY-flops}"
 
-# Largest loss of the dev score against a model trained as long with nothing eliminated, 0 to 100 points; usual 0.5 to 2.
-# The search then takes the fastest configuration within it, and with SPEEDUP one that is at least so fast.
+# Largest drop of the dev score, below a baseline trained for as many epochs with nothing eliminated: 0 to 100 points;
+# usual 0.5 to 2. The search takes the fastest configuration within it, with SPEEDUP one that also reaches that target.
 MAX_LOSS="${MAX_LOSS-}"
 
-# With SPEEDUP or MAX_LOSS, 1 also searches how many attention heads and feed-forward neurons each block keeps; 0: tokens alone.
+# With SPEEDUP or MAX_LOSS, 1 also searches how many attention heads and feed-forward neurons each block keeps; 0: only
+# tokens.
 WIDTH="${WIDTH-1}"
 
-# 1: the fine-tuned model of phase 1 teaches phases 2 and 3, beside the labels; 0: labels alone, as in the paper.
+# Self-distillation. 1: phases 2 and 3 learn from the fine-tuned model of phase 1, besides the labels; 0: from the labels
+# alone, as in the paper.
 # Empty: 1 with SPEEDUP or MAX_LOSS, else 0.
 SELF_DISTILL="${SELF_DISTILL-}"
 
@@ -83,7 +85,7 @@ MAX_LENGTH="${MAX_LENGTH-}"
 # Random seed for initialization, data order and dropout: a whole number from 0.
 SEED="${SEED-0}"
 
-# Number of training examples, a random choice that does not depend on SEED: a whole number from 1. Empty: all.
+# Number of training examples, selected at random and independently of SEED: a whole number from 1. Empty: all.
 TRAIN_EXAMPLES="${TRAIN_EXAMPLES-}"
 
 # Whether the vocabulary is cased: 1, 0, or auto (read from the checkpoint).
@@ -93,14 +95,15 @@ CASED="${CASED-auto}"
 # `bash run.sh pretrain --similarity …` made it.
 SIMILARITY="${SIMILARITY-}"
 
-# How the search fades tokens out: visibility (less attention to them) or scale (multiplied, as in the paper).
+# What soft extraction multiplies by the retention parameters: visibility (the attention that later blocks pay to the
+# tokens) or scale (the hidden states, as in the paper).
 GATE="${GATE-visibility}"
 
-# Unit of the search: fraction (of each example's own length) or tokens (a number of tokens, as in the paper).
+# Unit of the search: fraction (of each example's tokens) or tokens (a number of tokens, as in the paper).
 RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 
-# What the search learns in each block: step (the fraction of tokens to keep) or free (a parameter per rank of
-# significance, as in the paper; they can all shrink together at no loss, and hard extraction then loses more).
+# Parameters that the search learns in each block: step (the fraction of tokens to keep) or free (one per rank of
+# significance, as in the paper; they can all shrink without any effect on the loss, and hard extraction then loses more).
 RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 
 # Noise on the significance of tokens during re-training: 0 (none) to 2. int8 quantization can change which tokens are
@@ -122,7 +125,8 @@ LABELS="${LABELS-}"
 # Empty: accuracy.
 METRIC="${METRIC-}"
 
-# Epochs of the search: 1 to 1000; with SPEEDUP or MAX_LOSS, of each of its stages. Empty: EPOCH, there 1.
+# Epochs of the search: 1 to 1000. With SPEEDUP, of each stage but the last, which phase 3 trains; with MAX_LOSS, of every
+# stage. Empty: EPOCH; with SPEEDUP or MAX_LOSS 1.
 SEARCH_EPOCH="${SEARCH_EPOCH-}"
 
 # Fraction of a phase's training steps with a rising learning rate: 0 to 0.99.
@@ -139,8 +143,8 @@ DROPOUT="${DROPOUT-}"
 # With EVAL_ONLY or PREDICT_ONLY: that of the model; none keeps all tokens. Empty: searched, or stored in the model.
 RETENTION_CONFIG="${RETENTION_CONFIG-}"
 
-# 1: also trains the baseline of the comparison: fine-tuning, with nothing eliminated, for as many further epochs as
-# search and re-training have together. Also for a finished run. 0: no baseline.
+# 1: also trains the baseline: fine-tuning with nothing eliminated, for as many further epochs as search and re-training
+# have together. Works for a finished run, too. 0: no baseline.
 BASELINE="${BASELINE-0}"
 
 # Whether phases 1 and 3 write predictions of the test data in GLUE's format: 1 or 0.
@@ -388,7 +392,8 @@ Usage:
   bash run.sh                          the whole run: fine-tune, search, re-train, summary
   bash run.sh COMMAND [arguments]      any command of the program (list below); COMMAND --help explains it
   bash run.sh test [--all] [arguments] ruff, mypy, codespell, pytest; --all: also slow tests; arguments go to pytest
-  bash run.sh docs [--serve]           builds the documentation in site/; --serve: shows it, anew after every change
+  bash run.sh docs [--serve]           builds the documentation in site/; --serve: shows it and follows every change
+  bash run.sh notebook [names]         runs the notebooks in their order and stores their outputs
   bash run.sh --help                   this text
 
 Examples:
@@ -400,7 +405,7 @@ Examples:
   EXTRAS=parity bash run.sh test --all
 
 Settings, with their current values: edit them at the top of run.sh, or give them in the environment.
-Empty means the default that is named here. Relative paths start at the folder in which you call run.sh.
+Empty means the default that the text below it names. Relative paths start at the folder in which you call run.sh.
 
 HELP
   settings help
@@ -414,8 +419,8 @@ The environment:
       Folder for checkpoints/ and glue_data/. Empty: the folder of run.sh.
 
   EXTRAS
-      Optional dependencies of pyproject.toml to install: test, docs, jax, onnx, openvino, beam, serve, wandb, parity (torch,
-      transformers).
+      Optional dependencies of pyproject.toml to install: test, docs, notebook, jax, onnx, openvino, beam, serve, wandb,
+      parity (torch, transformers).
 
 HELP
   if environment_is_ready; then

@@ -44,7 +44,7 @@ def test_help(kind: Any) -> None:
 def test_examples_of_help() -> None:
     of_run, of_distill = declared_settings(Experiment), declared_settings(Distillation)
     assert help_text(of_run["lr_soft_extract"]) == (
-        "Learning rate of the retention parameters [default: 0.0015 for cola]."
+        "Learning rate of the retention parameters, in a search with LAMBDA [default: 0.0015 for cola]."
     )
     assert help_text(of_run["gate"]).endswith("scale (the hidden states, as in the paper) [default: visibility].")
     assert help_text(of_distill["temperature"]).endswith("cosine:1:0 [default: 2 for bilstm].")

@@ -113,7 +113,7 @@ class Experiment(RunSettings):
     lr_soft_extract: Annotated[
         float,
         Setting(
-            "Learning rate of the retention parameters",
+            "Learning rate of the retention parameters, in a search with LAMBDA",
             low=1e-9,
             high=1.0,
             expected=_LEARNING_RATE,
