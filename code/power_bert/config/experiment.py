@@ -167,7 +167,7 @@ class Experiment(RunSettings):
     retention_profile: Annotated[
         Literal["step", "free"],
         Setting(
-            "Parameters that the search learns in each block",
+            "Parameters that the search with LAMBDA learns in each block",
             meanings={"step": "the fraction of tokens to keep", "free": "one for each rank, as in the paper"},
         ),
     ] = "step"

@@ -56,7 +56,7 @@ class Difference:
 def measure_differences(run_dir: RunDir, console: Console) -> None:
     """Compare the last phase of a run with its references, if its model eliminates, and write ``differences.json``.
 
-    If the dev data are gone, earlier differences are kept.
+    If the dev data is missing, earlier differences are kept.
     """
     stored = finished_phase(run_dir)
     if stored.retention is None:

@@ -108,7 +108,7 @@ def explanation_html(explanation: Explanation, text: str, source: str) -> str:
         f"<p>{''.join(whole)}</p>",
         "<p>" + "".join(box(words, number) for number, words in enumerate(legend, start=1)) + "</p>",
         "<h2>Block by block</h2>",
-        f"<table><tr><th>after</th><th>tokens</th><th>left</th></tr>{''.join(rows)}</table>",
+        f"<table><tr><th>after</th><th>count</th><th>tokens left</th></tr>{''.join(rows)}</table>",
     ]
     return html_page("Tokens left after each block", parts, "td:first-child { white-space: nowrap; }")
 

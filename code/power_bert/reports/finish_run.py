@@ -140,7 +140,7 @@ def finish_run(run_dir: RunDir, console: Console | None = None) -> None:
 
 
 def finish_with_card(run_dir: RunDir, console: Console | None = None) -> None:
-    """Write card and report of a run without measured latency, and print the paths of what it has left."""
+    """Write card and report of a run without measured latency, and print the paths of its files."""
     console = console or Console(highlight=False, soft_wrap=True)
     measure_differences(run_dir, console)
     card = write_model_card(run_dir)

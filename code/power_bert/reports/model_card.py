@@ -186,7 +186,7 @@ def _limits(settings: TrainingSettings) -> list[str]:
     if settings.task != CUSTOM:
         lines.append("- Trained and scored on English texts of this data set only; other kinds of text are untested.")
     if task.labels is not None:
-        lines.append("- Always predicts one of its classes, even if none fits.")
+        lines.append("- Always predicts one of its classes, even if none of them fits.")
     if isinstance(settings, Distillation) and settings.teachers:
         lines.append("- Trained to imitate its teachers, mistakes included.")
     return [*lines, "- Fairness and robustness have not been examined."]
@@ -194,12 +194,12 @@ def _limits(settings: TrainingSettings) -> list[str]:
 
 def _use(phase_dir: PhaseDir) -> list[str]:
     return [
-        "The classes are those of the package `power_bert`, the project that wrote this card; keras-hub alone does not "
-        "know them. In a checkout of the project, `pip install .` installs it with Keras, keras-hub and TensorFlow; "
-        "where these are installed (`pip install -r requirements.txt`), `PYTHONPATH=code` does as well.",
+        "The model needs the package `power_bert` of the project that wrote this card; keras-hub alone does not know "
+        "its classes. In a checkout of the project, `pip install .` installs it with Keras, keras-hub and TensorFlow; "
+        "where these are installed already (`pip install -r requirements.txt`), `PYTHONPATH=code` is enough.",
         "",
         "```python",
-        "from power_bert.model.classifier import PowerBertTextClassifier",
+        "from power_bert import PowerBertTextClassifier",
         "",
         f'classifier = PowerBertTextClassifier.from_preset("{phase_dir.model.name}")',
         'classifier.predict(["a text"])',

@@ -1,4 +1,4 @@
-"""The pictures of a finished run, drawn from its files; a picture whose files are not there is left out."""
+"""The pictures of a finished run, drawn from its files; a picture whose files are missing is left out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SHAPE = {
     }
 }
 _STAGE = {"flops_reduction": NUMBER, "scores": Each((*NUMBER, type(None)))}
-# Up to so many classes a confusion matrix has figures in its cells, and names at its axes.
+# Largest numbers of classes for which a confusion matrix has counts in its cells, and names at its axes.
 _CLASSES_WITH_FIGURES, _CLASSES_WITH_NAMES = 12, 40
 _LONGEST_NAME = 24
 
@@ -107,7 +107,7 @@ def _kept(run_dir: RunDir) -> Figure | None:
     tokens = [100.0 * value if in_percent else float(value) for value in found.tokens.values]
     whole: Sequence[float] | None = [100.0] * len(tokens) if in_percent else None
     bars: list[tuple[str, Sequence[float], Sequence[float] | None]] = [
-        ("tokens kept (% of a text's own)" if in_percent else "tokens kept, at most", tokens, whole)
+        ("tokens kept (% of each example)" if in_percent else "tokens kept, at most", tokens, whole)
     ]
     for label, kept, name in (
         ("attention heads kept", found.heads, "heads"),
@@ -157,13 +157,13 @@ def _learning_curves(stored: StoredPhase) -> Figure | None:
             curves.append((phase, [start + number for number in range(1, len(history) + 1)], history))
     if not curves:
         return None
-    figure, (losses, scores) = _figure("Learning curves (the phases have different losses)", 2)
+    figure, (losses, scores) = _figure("Learning curves (the losses of the phases differ)", 2)
     for (phase, epochs, history), color, marker in zip(curves, COLORS, MARKERS, strict=False):
         style: dict[str, Any] = {"color": color, "marker": marker, "label": _NAMES[phase]}
         losses.plot(epochs, [_number(entry["train_loss"]) for entry in history], **style)
         scores.plot(epochs, [100 * _number(entry["scores"].get(metric)) for entry in history], **style)
-    losses.set(xlabel="epoch, phases one after the other", ylabel="training loss")
-    scores.set(xlabel="epoch, phases one after the other", ylabel=f"dev {metric} (%)")
+    losses.set(xlabel="epoch, counted over the phases", ylabel="training loss")
+    scores.set(xlabel="epoch, counted over the phases", ylabel=f"dev {metric} (%)")
     for panel in (losses, scores):
         panel.grid(alpha=0.3)
         _whole_numbers(panel)
@@ -294,7 +294,7 @@ def _score_against_speed(stored: StoredPhase) -> Figure | None:
     points = [
         ("fine-tuned, batches padded to the max length", _FINE_TUNE, FIXED_PADDING),
         ("fine-tuned, length-bucketed batches", _FINE_TUNE, BUCKETED),
-        ("as many epochs, nothing eliminated, length-bucketed batches", BASELINE, BUCKETED),
+        ("baseline (nothing eliminated), length-bucketed batches", BASELINE, BUCKETED),
         ("with elimination, length-bucketed batches", _RETRAIN, BUCKETED_ELIMINATED),
     ]
     figure, (panel,) = _figure("Score against speed", 1, 4.0)

@@ -1,4 +1,4 @@
-"""The report of a finished run: one page with its summary, pictures, settings and warnings, which opens anywhere."""
+"""The report of a finished run: one self-contained page with its summary, pictures, settings and warnings."""
 
 from __future__ import annotations
 
