@@ -36,8 +36,12 @@ BERT_CONFIG_PATH="${BERT_CONFIG_PATH-}"
 # Empty: checkpoints/runs/TASK/NAME, named after data and checkpoint; a run with other settings gets NAME-2, and so on.
 OUTPUT_DIR="${OUTPUT_DIR-}"
 
-# Epochs of fine-tuning, and of re-training: 1 to 1000.
-EPOCH="${EPOCH-3}"
+# How long a run trains: quick (1 epoch per phase), normal (3) or thorough (5, and where the fine-tuned model teaches, also on
+# two augmented copies of each text, which it labels). The settings below go before it.
+EFFORT="${EFFORT-normal}"
+
+# Epochs of fine-tuning, and of re-training: 1 to 1000. Empty: by EFFORT 1, 3 or 5.
+EPOCH="${EPOCH-}"
 
 # Examples per training batch: 1 to 4096. Empty: the task's default, for GLUE the paper's (cola 32).
 BATCH_SIZE="${BATCH_SIZE-}"
@@ -73,6 +77,10 @@ WIDTH="${WIDTH-1}"
 # 1: the fine-tuned model of phase 1 teaches phases 2 and 3, beside the labels; 0: labels alone, as in the paper.
 # Empty: 1 with SPEEDUP or MAX_LOSS, else 0.
 SELF_DISTILL="${SELF_DISTILL-}"
+
+# Augmented texts made of each training text: words are masked, or replaced by others of their part of speech. The fine-tuned
+# model labels them for phase 3: 0 to 100. Empty: 2 with EFFORT=thorough where it teaches, else 0.
+AUGMENT_COPIES="${AUGMENT_COPIES-}"
 
 # --- Further settings: the defaults are fine for most runs ---
 
