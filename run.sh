@@ -36,8 +36,12 @@ BERT_CONFIG_PATH="${BERT_CONFIG_PATH-}"
 # Empty: checkpoints/runs/TASK/NAME, named after data and checkpoint; a run with other settings gets NAME-2, and so on.
 OUTPUT_DIR="${OUTPUT_DIR-}"
 
-# Epochs of fine-tuning, and of re-training: 1 to 1000.
-EPOCH="${EPOCH-3}"
+# How long a run trains: quick (1 epoch in each of phases 1 and 3), normal (3) or thorough (5; with SELF_DISTILL=1 phase 3
+# also trains on two augmented copies of each text). EPOCH and AUGMENT_COPIES override it.
+EFFORT="${EFFORT-normal}"
+
+# Epochs of fine-tuning, and of re-training: 1 to 1000. Empty: 1, 3 or 5, by EFFORT.
+EPOCH="${EPOCH-}"
 
 # Examples per training batch: 1 to 4096. Empty: the task's default, for GLUE the paper's (cola 32).
 BATCH_SIZE="${BATCH_SIZE-}"
@@ -75,6 +79,10 @@ WIDTH="${WIDTH-1}"
 # alone, as in the paper.
 # Empty: 1 with SPEEDUP or MAX_LOSS, else 0.
 SELF_DISTILL="${SELF_DISTILL-}"
+
+# Augmented texts per training text in phase 3, labeled by the fine-tuned model: 0 to 100. Their words are masked, or
+# replaced by others of their part of speech. Empty: 2 with EFFORT=thorough and SELF_DISTILL=1, else 0.
+AUGMENT_COPIES="${AUGMENT_COPIES-}"
 
 # --- Further settings: the defaults are fine for most runs ---
 

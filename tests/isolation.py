@@ -25,6 +25,7 @@ _NOT_FOR_TESTS = (
         "CHECKPOINT_PATH",
         "OUTPUT_DIR",
         "SEED",
+        "EFFORT",
         "EPOCH",
         "BATCH_SIZE",
         "MAX_LENGTH",

@@ -23,7 +23,18 @@ from power_bert.text.examples import read_examples
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
 SETTINGS = (
-    *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
+    *(
+        "TASK",
+        "DATA_DIR",
+        "CHECKPOINT_PATH",
+        "VOCAB_PATH",
+        "BERT_CONFIG_PATH",
+        "OUTPUT_DIR",
+        "EFFORT",
+        "EPOCH",
+        "BATCH_SIZE",
+        "AUGMENT_COPIES",
+    ),
     *(
         "LR_SOFT_EXTRACT",
         "LR_BERT",
@@ -137,6 +148,8 @@ class TestSettings:
                 "MAX_LOSS": "",
                 "WIDTH": "0",
                 "SELF_DISTILL": "0",
+                "EFFORT": "quick",
+                "AUGMENT_COPIES": "0",
                 "TRAIN_EXAMPLES": "500",
             },  # it excludes RETENTION_CONFIG
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
@@ -162,7 +175,7 @@ class TestSettings:
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
             **{"retention_profile": "free", "retention_jitter": 0.1},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
-            **{"speedup_by": "latency", "width": False, "self_distill": False},
+            **{"speedup_by": "latency", "width": False, "self_distill": False, "augment_copies": 0, "effort": "quick"},
         )
         assert resolved == [(expected, False)]
 

@@ -15,8 +15,28 @@ import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 MAIN_SETTINGS = (
-    *("TASK", "DATA_DIR", "CHECKPOINT_PATH", "VOCAB_PATH", "BERT_CONFIG_PATH", "OUTPUT_DIR", "EPOCH", "BATCH_SIZE"),
-    *("LR_SOFT_EXTRACT", "LR_BERT", "LAMBDA", "SPEEDUP", "SPEEDUP_BY", "MAX_LOSS", "WIDTH", "SELF_DISTILL"),
+    *(
+        "TASK",
+        "DATA_DIR",
+        "CHECKPOINT_PATH",
+        "VOCAB_PATH",
+        "BERT_CONFIG_PATH",
+        "OUTPUT_DIR",
+        "EFFORT",
+        "EPOCH",
+        "BATCH_SIZE",
+    ),
+    *(
+        "LR_SOFT_EXTRACT",
+        "LR_BERT",
+        "LAMBDA",
+        "SPEEDUP",
+        "SPEEDUP_BY",
+        "MAX_LOSS",
+        "WIDTH",
+        "SELF_DISTILL",
+        "AUGMENT_COPIES",
+    ),
 )
 FURTHER_SETTINGS = (
     *(
@@ -158,7 +178,7 @@ def test_defaults(project: Project) -> None:
     seen = variables(project.run().stdout)
     filled = {name: seen[name] for name in MAIN_SETTINGS + FURTHER_SETTINGS if seen[name]}
     assert filled == {
-        **{"TASK": "cola", "EPOCH": "3", "SEED": "0", "CASED": "auto", "GATE": "visibility"},
+        **{"TASK": "cola", "EFFORT": "normal", "SEED": "0", "CASED": "auto", "GATE": "visibility"},
         **{"SPEEDUP_BY": "flops", "WIDTH": "1"},
         **{
             "RETENTION_UNIT": "fraction",

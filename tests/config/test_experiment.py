@@ -61,6 +61,27 @@ def test_the_search_takes_as_many_epochs_as_the_others(given: dict[str, Any], ex
     assert resolve_experiment(given).search_epochs == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "epochs", "copies"),
+    [
+        ({}, 3, 0),
+        ({"effort": "quick", "speedup": 2.0}, 1, 0),
+        ({"effort": "thorough"}, 5, 0),  # nothing labels augmented texts
+        ({"effort": "thorough", "speedup": 2.0}, 5, 2),
+        ({"effort": "thorough", "speedup": 2.0, "epochs": 2, "augment_copies": 0}, 2, 0),
+        ({"self_distill": True, "augment_copies": 4}, 3, 4),
+    ],
+)
+def test_effort_stands_for_several_settings(given: dict[str, Any], epochs: int, copies: int) -> None:
+    experiment = resolve_experiment(given)
+    assert (experiment.epochs, experiment.augment_copies) == (epochs, copies)
+
+
+def test_augmented_texts_need_a_teacher() -> None:
+    with pytest.raises(UserError, match="AUGMENT_COPIES=3 with SELF_DISTILL=0: nothing would label"):
+        resolve_experiment({"augment_copies": 3})
+
+
 def test_a_given_retention_configuration(tmp_path: Path) -> None:
     assert resolve_experiment({"retention_config": "1.0, 0.8,0.25"}).retention_config == "1.0,0.8,0.25"
     path = tmp_path / "retention.json"
@@ -102,7 +123,7 @@ def test_other_data_or_checkpoint_is_another_run_folder() -> None:
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"unknown settings epoch, lamda; known are batch_size, .*regularization.*"):
+    with pytest.raises(UserError, match=r"unknown settings epoch, lamda; known are augment_copies, .*regularization.*"):
         resolve_experiment({"lamda": 1, "epoch": 2})
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from power_bert.distill.augmentation import MASK
 from power_bert.distill.masked_words import load_masked_lm, make_filler
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.masked_lm import PowerBertMaskedLM
 from power_bert.pretrain.outputs import encoder_checkpoint, write_preset
+from power_bert.text.augmentation import MASK
 from power_bert.text.tokenizer import WordPieceTokenizer
 
 WORDS = ["the", "cat", "dog", "sat", "ran", "old", "##s", "."]

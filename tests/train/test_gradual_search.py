@@ -147,9 +147,7 @@ class TestLargestLoss:
         """Return the stage that is taken from a frontier of FLOPs reduction → loss."""
         search: Any = SimpleNamespace(context=SimpleNamespace(experiment=experiment), phase_dir=PhaseDir(folder))
         frontier = [
-            FrontierPoint(
-                PhaseDir(folder / f"{speed}"), speed, speed, "fewer FLOPs", "matthews", 0.5 - loss / 100, loss
-            )
+            FrontierPoint(PhaseDir(folder / f"{speed}"), speed, "fewer FLOPs", "matthews", 0.5 - loss / 100, loss)
             for speed, loss in losses.items()
         ]
         return GradualSearch._fastest_within(search, experiment.max_loss or 0.0, frontier).path

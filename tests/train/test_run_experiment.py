@@ -261,7 +261,9 @@ class TestBaseline:
         assert (plan.epochs, plan.keep, model.backbone.extraction) == (2 * EPOCHS, "best", None)
         for ours, theirs in zip(model.weights, load_model(copied.folder.phase("1_fine_tune")).weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        assert baseline_epochs(dataclasses.replace(copied.experiment, retention_config="0.5,0.25")) == EPOCHS
+        given = dataclasses.replace(copied.experiment, retention_config="0.5,0.25")
+        assert baseline_epochs(given) == EPOCHS
+        assert baseline_epochs(dataclasses.replace(given, self_distill=True, augment_copies=2)) == 3 * EPOCHS
 
     def test_a_finished_run_gets_one_when_asked(self, copied: Run, fits: list[str]) -> None:
         settings, kept = copied.folder.config.read_bytes(), contents(copied.folder.phase("3_retrain").path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic.dataclasses import dataclass
 
@@ -57,6 +57,16 @@ _EPOCHS = "a whole number of epochs from {low}"
 _LEARNING_RATE = "a learning rate from {low} to {high}"
 
 
+class _Effort(NamedTuple):
+    """Defaults that EFFORT stands for."""
+
+    epochs: int
+    augment_copies: int
+
+
+_EFFORTS = {"quick": _Effort(1, 0), "normal": _Effort(3, 0), "thorough": _Effort(5, 2)}
+
+
 @dataclass(frozen=True, config=STRICT)
 class Experiment(RunSettings):
     """Settings that determine the outcome of a run; stored in the run directory before the first step."""
@@ -76,7 +86,14 @@ class Experiment(RunSettings):
     ]
     epochs: Annotated[
         int,
-        Setting("Epochs of phase 1 and of phase 3", low=1, high=1000, expected=_EPOCHS, default=3, variable="EPOCH"),
+        Setting(
+            "Epochs of phase 1 and of phase 3",
+            low=1,
+            high=1000,
+            expected=_EPOCHS,
+            default_text="1, 3 or 5, by EFFORT",
+            variable="EPOCH",
+        ),
     ]
     search_epochs: Annotated[
         int,
@@ -96,6 +113,16 @@ class Experiment(RunSettings):
             "Self-distillation: whether phases 2 and 3 learn from the fine-tuned model of phase 1, besides the labels",
             option="self-distill/--no-self-distill",
             default_text="1 with SPEEDUP or MAX_LOSS, else 0",
+        ),
+    ]
+    augment_copies: Annotated[
+        int,
+        Setting(
+            "Augmented texts per training text in phase 3, labeled by the fine-tuned model",
+            low=0,
+            high=100,
+            expected="{low} to {high} augmented texts per training text",
+            default_text="2 with EFFORT=thorough and self-distillation, else 0",
         ),
     ]
     batch_size: BatchSize
@@ -136,6 +163,17 @@ class Experiment(RunSettings):
     max_length: Annotated[
         int, Setting("Max length of an example; longer ones are truncated", "tokens", 5, 4096, default_of="task")
     ]
+    effort: Annotated[
+        Literal["quick", "normal", "thorough"],
+        Setting(
+            "How long a run trains; sets the defaults of EPOCH and AUGMENT_COPIES",
+            meanings={
+                "quick": "1 epoch in each of phases 1 and 3",
+                "normal": "3 epochs",
+                "thorough": "5 epochs, in phase 3 also on augmented texts",
+            },
+        ),
+    ] = "normal"
     vocab_path: Annotated[str | None, Setting("Vocabulary (vocab.txt)", default_text="beside the checkpoint")] = None
     bert_config_path: Annotated[
         str | None, Setting("Configuration of the BERT (bert_config.json)", default_text="beside the checkpoint")
@@ -249,6 +287,11 @@ class Experiment(RunSettings):
 
     def __post_init__(self) -> None:
         check_task(self, self.spelled)
+        if self.augment_copies and not self.self_distill:
+            raise UserError(
+                f"AUGMENT_COPIES={self.augment_copies} with SELF_DISTILL=0: nothing would label the augmented texts; "
+                "leave AUGMENT_COPIES empty, or set SELF_DISTILL=1"
+            )
         if not self.has_target:
             return
         target = "MAX_LOSS" if self.speedup is None else "SPEEDUP"
@@ -274,8 +317,8 @@ class Experiment(RunSettings):
 
     @classmethod
     def _repaired(cls, stored: dict[str, Any]) -> dict[str, Any]:
-        # Runs of earlier versions know neither.
-        return super()._repaired({"width": False, "self_distill": False, **stored})
+        # Runs of earlier versions know none of them.
+        return super()._repaired({"width": False, "self_distill": False, "augment_copies": 0, **stored})
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -322,8 +365,11 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     values = usual_values(Experiment) | own_defaults(Experiment, "task", task_defaults) | values
     values.setdefault("similarity", stored_similarity(values["checkpoint_path"]))
     has_target = any(values.get(name) is not None for name in ("speedup", "max_loss"))
+    effort = _EFFORTS.get(values.get("effort", "normal"), _EFFORTS["normal"])  # `Experiment` refuses unknown ones
+    values.setdefault("epochs", effort.epochs)
     values.setdefault("search_epochs", 1 if has_target else values["epochs"])
     values.setdefault("self_distill", has_target)
+    values.setdefault("augment_copies", effort.augment_copies if values["self_distill"] else 0)
     values.setdefault("output_dir", str(default_output_dir(values)))
     return Experiment(**values)
 

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from power_bert.distill.augmentation import MASK
 from power_bert.errors import UserError
 from power_bert.model.checkpoints.classification_head import check_problem_type, read_labels
 from power_bert.model.checkpoints.location import fetch_preset
 from power_bert.model.checkpoints.readers import open_safetensors
 from power_bert.model.preset import load_weights
 from power_bert.storage.json_object import read_json_object
+from power_bert.text.augmentation import MASK
 from power_bert.text.examples import Examples
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.tokenizer_files import read_tokenizer

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from power_bert.distill.augmentation import MASK, FillMasks
 from power_bert.errors import UserError
 from power_bert.model.checkpoints import checkpoint_kind, locate_checkpoint
 from power_bert.model.checkpoints.masked_lm_head import HUGGING_FACE_HEAD
@@ -18,6 +17,7 @@ from power_bert.model.masked_lm import PowerBertMaskedLM
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.pretrained import load_pretrained
 from power_bert.predict.forward import compiled_forward
+from power_bert.text.augmentation import MASK, FillMasks
 from power_bert.text.tokenizer import WordPieceTokenizer
 
 _CHOICES = 10  # a word is drawn from this many of the most probable ones

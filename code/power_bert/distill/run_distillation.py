@@ -13,7 +13,6 @@ from rich.console import Console
 
 from power_bert.compression.callbacks import CallbackMaker, compression_callbacks
 from power_bert.config.distillation import Distillation
-from power_bert.distill.augmentation import MASK
 from power_bert.distill.logit_cache import LogitCache
 from power_bert.distill.masked_words import make_filler, needs_checkpoint
 from power_bert.distill.recipe import make_inner_objective, make_objective
@@ -43,6 +42,7 @@ from power_bert.runs.run_dir import DISTILL, RunDir, write_run_json
 from power_bert.runs.run_documents import read_environment
 from power_bert.runs.run_folder import check_run_dir, set_run_aside
 from power_bert.storage.locks import writes
+from power_bert.text.augmentation import MASK
 from power_bert.text.examples import Examples, read_examples, read_training_examples
 from power_bert.text.label_counts import describe_labels
 from power_bert.train.machine import make_deterministic

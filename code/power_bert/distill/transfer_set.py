@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from power_bert.config.distillation import Distillation
-from power_bert.distill.augmentation import FillMasks, Rates, augment
-from power_bert.distill.word_classes import find_word_classes
 from power_bert.errors import UserError
 from power_bert.objectives.objective import pack_targets
+from power_bert.text.augmentation import FillMasks, Rates, augment
 from power_bert.text.examples import Examples
 from power_bert.text.task import Task
 from power_bert.text.text_files import find_text_columns, stream_text_file
+from power_bert.text.word_classes import find_word_classes
 
 
 @dataclass(frozen=True)

@@ -222,14 +222,18 @@ def phases_of(experiment: Experiment) -> tuple[str, ...]:
 
 
 def baseline_epochs(experiment: Experiment) -> int:
-    """Return the epochs of the baseline after phase 1: as many as search and re-training take together."""
+    """Return the epochs of the baseline after phase 1: as many as search and re-training take together.
+
+    An epoch of re-training on augmented texts counts as often as it has copies of the training set.
+    """
+    retraining = experiment.epochs * (1 + experiment.augment_copies)
     if _SEARCH not in phases_of(experiment):
-        return experiment.epochs
+        return retraining
     if experiment.max_loss is not None:  # trained before the search, which compares with it
         trainings = EXPECTED_STAGES
     else:  # with SPEEDUP the search trains between its stages
         trainings = 1 if experiment.speedup is None else len(stage_targets(experiment.speedup)) - 1
-    return experiment.epochs + trainings * experiment.search_epochs
+    return retraining + trainings * experiment.search_epochs
 
 
 def prediction_path(phase_dir: PhaseDir, run_task: str, task: Task) -> Path:

@@ -81,7 +81,6 @@ class FrontierPoint:
 
     Attributes:
         stage: Folder of the stage.
-        target: Reduction of the cost that was asked for.
         reduction: Reduction of the cost: how many times fewer FLOPs, or less time.
         fewer: What is reduced, as `EncoderCost.fewer`.
         metric: Name of the score.
@@ -90,7 +89,6 @@ class FrontierPoint:
     """
 
     stage: PhaseDir
-    target: float
     reduction: float
     fewer: str
     metric: str
@@ -161,16 +159,18 @@ class GradualSearch:
             if stage.metrics.exists():
                 history += _numbered(read_metrics(stage.metrics)["history"], len(history))
             if max_loss is not None:
-                frontier.append(self._point(stage, target))
+                frontier.append(self._point(stage))
                 self.context.reporter.say(f"{title}: {frontier[-1]}")
                 if frontier[-1].loss > max_loss + _WON_BACK:
                     break
+            if self._reduction(stage) < target * (1 - _ROUNDING):
+                break  # nothing smaller is left
         if max_loss is not None:
             stage = self._fastest_within(max_loss, frontier)
             model = load_own_classifier(stage.existing_model())
         return self._finish(model, stage, history, started)
 
-    def _point(self, stage: PhaseDir, target: float) -> FrontierPoint:
+    def _point(self, stage: PhaseDir) -> FrontierPoint:
         """Return the speed and the loss of a trained stage."""
         metric = self.context.experiment.task_definition.metrics[0]
         trained, baseline = (
@@ -182,9 +182,11 @@ class GradualSearch:
                 "(LR_BERT, EPOCH), or give SPEEDUP in place of MAX_LOSS"
             )
         loss = 100 * (baseline - trained) if is_defined(trained) else math.inf
+        return FrontierPoint(stage, self._reduction(stage), self.cost.fewer, metric, trained, loss)
+
+    def _reduction(self, stage: PhaseDir) -> float:
         name = _reduction_name(self.context.experiment)
-        reduction = read_object(stage.retention, {name: NUMBER})[name]
-        return FrontierPoint(stage, target, reduction, self.cost.fewer, metric, trained, loss)
+        return float(read_object(stage.retention, {name: NUMBER})[name])
 
     def _fastest_within(self, max_loss: float, frontier: Sequence[FrontierPoint]) -> PhaseDir:
         """Write ``frontier.csv`` and return the fastest stage whose loss is within the limit."""
@@ -198,7 +200,7 @@ class GradualSearch:
         )
         atomic_write_text(self.phase_dir.path / "frontier.csv", csv_text(to_frame(rows)))
         speedup = self.context.experiment.speedup or 1.0
-        within = [point for point in frontier if point.loss <= max_loss and point.target >= speedup - _ROUNDING]
+        within = [point for point in frontier if point.loss <= max_loss and point.reduction >= speedup - _ROUNDING]
         if not within:
             asked = f"MAX_LOSS={max_loss:g}" + (f" with SPEEDUP={speedup:g}: not both" if speedup > 1.0 else "")
             raise UserError(

@@ -19,7 +19,7 @@ from power_bert.config.experiment import Experiment
 from power_bert.elimination.configuration import EncoderConfiguration
 from power_bert.elimination.retention import Retention
 from power_bert.model.classifier import PowerBertTextClassifier
-from power_bert.model.classifier_building import build_classifier, rebuild_classifier
+from power_bert.model.classifier_building import build_classifier, plain_tokenizer, rebuild_classifier
 from power_bert.model.pretrained import Pretrained
 from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.objectives.distiller import Distiller
@@ -31,7 +31,7 @@ from power_bert.runs.run_documents import read_configuration, read_metrics
 from power_bert.runs.run_folder import baseline_epochs, phases_of
 from power_bert.train.gradual_search import GradualSearch
 from power_bert.train.phase_end import PhaseResult, already_done, finish_phase, write_metrics_csv
-from power_bert.train.self_distillation import Lesson, labels_alone, taught_by
+from power_bert.train.self_distillation import Lesson, labels_alone, taught_by, with_augmented_texts
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
@@ -114,9 +114,14 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
         retention_jitter=experiment.retention_jitter,
     )
     fine_tuned = context.run_dir.phase(PHASES[0])
-    lesson = lesson_of_run(context, lambda: load_model(fine_tuned))
+    if experiment.augment_copies and teaches(context):
+        context = with_augmented_texts(context, plain_tokenizer(model))
+        lesson = taught_by(load_model(fine_tuned), context, phase_dir.targets)
+    else:
+        lesson = lesson_of_run(context, lambda: load_model(fine_tuned))
     result = _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs, lesson)
-    fine_tuned.targets.unlink(missing_ok=True)
+    for targets in (fine_tuned.targets, phase_dir.targets):
+        targets.unlink(missing_ok=True)
     return result
 
 
@@ -131,14 +136,21 @@ def train_baseline(context: RunContext[Experiment], fine_tuned: PhaseResult) -> 
 
 def lesson_of_run(context: RunContext[Experiment], teacher: Callable[[], PowerBertTextClassifier]) -> Lesson:
     """Return what search and re-training learn from."""
-    if not context.experiment.self_distill:
+    if not teaches(context):
         return labels_alone(context)
-    fine_tuned, task = context.run_dir.phase(PHASES[0]), context.experiment.task_definition
-    scores = read_metrics(fine_tuned.metrics)["scores"]
+    return taught_by(teacher(), context, context.run_dir.phase(PHASES[0]).targets)
+
+
+def teaches(context: RunContext[Experiment]) -> bool:
+    """Return whether the fine-tuned model is a teacher: it is asked for, and better than a constant answer."""
+    if not context.experiment.self_distill:
+        return False
+    task = context.experiment.task_definition
+    scores = read_metrics(context.run_dir.phase(PHASES[0]).metrics)["scores"]
     if any(warn_of_constant(task, np.asarray(context.dev.examples.labels), scores)):
         context.reporter.say("the fine-tuned model is no better than a constant answer: trained on the labels alone")
-        return labels_alone(context)
-    return taught_by(teacher(), context, fine_tuned.targets)
+        return False
+    return True
 
 
 def _phase_names(context: RunContext[Experiment]) -> tuple[str, ...]:

@@ -6,29 +6,37 @@ every training example, softer than a label; its outputs are computed once and k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
+from power_bert.config.experiment import Experiment
 from power_bert.config.validation import TrainingSettings
 from power_bert.config.values import Schedule
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.encoder_states import cls_states
-from power_bert.objectives.objective import Objective, pack_targets
+from power_bert.objectives.objective import NO_CLASS, Objective, pack_targets
 from power_bert.predict.forward import compiled_forward
 from power_bert.predict.predict_texts import EVALUATION_BATCH_SIZE
 from power_bert.storage.files import atomic_file
+from power_bert.text.augmentation import MASK, Rates, augment
 from power_bert.text.batches import evaluation_batches
-from power_bert.train.training import RunContext
+from power_bert.text.examples import Examples
+from power_bert.text.tokenizer import WordPieceTokenizer
+from power_bert.text.word_classes import find_word_classes
+from power_bert.train.training import EncodedExamples, RunContext
 from power_bert_runtime.parsing import parsing
 
 # Weight of the labels; that of the teacher's outputs is 1 − α.
 ALPHA = 0.1
 # Weight of the [CLS] states of all blocks.
 CLS_WEIGHT = 0.3
+# Fraction of the words of an augmented text that are masked, and fraction that are replaced within their class; as in
+# distillation.
+_CHANGED = 0.1
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,23 @@ def taught_by(teacher: PowerBertTextClassifier, context: RunContext[TrainingSett
     with parsing(path, "the targets of a training", "Delete it, and it is made again"):
         targets = np.load(path, mmap_mode="r", allow_pickle=False)
     return Lesson(objective, targets)
+
+
+def with_augmented_texts(context: RunContext[Experiment], tokenizer: WordPieceTokenizer) -> RunContext[Experiment]:
+    """Add augmented texts, which have no label, to the training set; they depend on the seed of the run alone."""
+    experiment, train = context.experiment, context.train.examples
+    classes = find_word_classes([*train.first, *(train.second or ())], experiment.seed)
+    has_mask = tokenizer.settings.mask_token == MASK and MASK in tokenizer.vocabulary
+    rates = Rates(mask=_CHANGED if has_mask else 0.0, word_class=_CHANGED, ngram=0.0, lm=0.0)
+    made = augment(train, experiment.augment_copies, rates, experiment.seed, classes)
+    context.reporter.say(f"{len(made)} augmented texts, labeled by the fine-tuned model")
+    no_label = np.nan if experiment.task_definition.is_regression else int(NO_CLASS)
+    labels = _labels(context)
+    second = None if train.second is None else [*train.second, *(made.second or ())]
+    together = Examples(
+        [*train.first, *made.first], second, np.append(labels, np.full(len(made), no_label, labels.dtype))
+    )
+    return replace(context, train=EncodedExamples.of(together, tokenizer, experiment.max_length))
 
 
 def _labels(context: RunContext[TrainingSettings]) -> np.ndarray:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from power_bert.distill.word_classes import WordClasses, split_words
 from power_bert.errors import UserError
 from power_bert.text.examples import Examples
+from power_bert.text.word_classes import WordClasses, split_words
 
 MASK = "[MASK]"
 _LONGEST_NGRAM = 5

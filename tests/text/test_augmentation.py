@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from power_bert.distill.augmentation import MASK, Rates, augment
-from power_bert.distill.word_classes import WordClasses, find_word_classes, split_words
 from power_bert.errors import UserError
+from power_bert.text.augmentation import MASK, Rates, augment
 from power_bert.text.examples import Examples
+from power_bert.text.word_classes import WordClasses, find_word_classes, split_words
 
 NOUNS, VERBS, ADJECTIVES = (
     ("cat", "dog", "bird", "mouse"),
