@@ -57,7 +57,7 @@ def create_app(models: Mapping[str, ServableModel], settings: ServerSettings, pa
 
     @app.get("/health", tags=["server"])
     async def health() -> dict[str, str]:
-        """Answer that the server runs and all models are loaded."""
+        """Report that the server runs and all models are loaded."""
         return {"status": "ok"}
 
     @app.get("/models", tags=["server"])

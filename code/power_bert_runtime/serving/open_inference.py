@@ -77,13 +77,13 @@ async def server_metadata() -> dict[str, Any]:
 
 @router.get("/health/live")
 async def live() -> dict[str, bool]:
-    """Answer that the server runs."""
+    """Report that the server runs."""
     return {"live": True}
 
 
 @router.get("/health/ready")
 async def ready() -> dict[str, bool]:
-    """Answer that all models are loaded; the server does not listen before."""
+    """Report that all models are loaded; the server does not listen before."""
     return {"ready": True}
 
 
@@ -107,7 +107,7 @@ async def model_metadata(request: Request, name: str, model_version: str = MODEL
 @router.get("/models/{name}/ready")
 @router.get("/models/{name}/versions/{model_version}/ready")
 async def model_ready(request: Request, name: str, model_version: str = MODEL_VERSION) -> dict[str, Any]:
-    """Answer that a model is loaded."""
+    """Report that a model is loaded."""
     return {"name": _model(request, name, model_version).name, "ready": True}
 
 
