@@ -12,7 +12,7 @@ MiniLM's predictions into noise, and its dynamic mode has one scale for a whole 
 
 ai-edge-quantizer 0.10.0, with a recipe for each layer that follows the same rule, is not better. File size in MB, label
 agreement with Keras and dev score (Matthews; Keras 23.25 and 29.47) of two PoWER-BERT runs of MiniLM, one seed each, on
-the embedded sample (500 dev examples) and CoLA (1043 dev examples), 1000 calibration examples:
+the generated sample (500 dev examples) and CoLA (1043 dev examples), 1000 calibration examples:
 
     form      by            sample                   CoLA
     dynamic   this module   23.19   98.60 %  23.80   23.16   98.75 %  29.65
