@@ -17,8 +17,8 @@ set -a # every setting is exported: the Python program reads them from the envir
 # custom: your own data; one file as DATA_DIR implies it.
 TASK="${TASK-cola}"
 
-# Folder with the task's train.tsv, dev.tsv and test.tsv, such as glue_data/CoLA (`bash run.sh download cola`); one file of
-# your own (.csv, .tsv or .jsonl), which is then split; or a data set of TensorFlow Datasets, such as tfds:glue/cola.
+# Folder with the task's train.tsv, dev.tsv and test.tsv, such as glue_data/CoLA (`bash run.sh download cola`); one file
+# of your own (.csv, .tsv or .jsonl), which is then split; or a data set of TensorFlow Datasets, such as tfds:glue/cola.
 # Empty: for cola a small generated data set, glue_data/sample/acceptability; for other tasks the folder of download.
 DATA_DIR="${DATA_DIR-}"
 
@@ -36,8 +36,8 @@ BERT_CONFIG_PATH="${BERT_CONFIG_PATH-}"
 # Empty: checkpoints/runs/TASK/NAME, named after data and checkpoint; a run with other settings gets NAME-2, and so on.
 OUTPUT_DIR="${OUTPUT_DIR-}"
 
-# How long a run trains: quick (1 epoch in each of phases 1 and 3), normal (3) or thorough (5; with SELF_DISTILL=1 phase 3
-# also trains on two augmented copies of each text). EPOCH and AUGMENT_COPIES override it.
+# How long a run trains: quick (1 epoch in each of phases 1 and 3), normal (3) or thorough (5; with SELF_DISTILL=1 phase
+# 3 also trains on two augmented copies of each text). EPOCH and AUGMENT_COPIES override it.
 EFFORT="${EFFORT-normal}"
 
 # Epochs of fine-tuning, and of re-training: 1 to 1000. Empty: 1, 3 or 5, by EFFORT.
@@ -47,12 +47,14 @@ EPOCH="${EPOCH-}"
 BATCH_SIZE="${BATCH_SIZE-}"
 
 # Learning rate of the retention parameters: the average distance that they move in a training step of the search, up to
-# 1; usual 1e-4 to 1e-2. They go from 1 (kept) to 0 (eliminated), so it bounds the elimination, with the number of steps.
+# 1; usual 1e-4 to 1e-2. They go from 1 (kept) to 0 (eliminated), so it bounds the elimination, with the number of
+# steps.
 # Empty: the task's default, for GLUE the paper's (cola 1.5e-3), 3e-3 for the generated sample. Not used with a target.
 LR_SOFT_EXTRACT="${LR_SOFT_EXTRACT-}"
 
 # Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 6e-5.
-# Empty: the task's default, for GLUE the paper's (cola 2e-5); 1e-4 for the generated sample and a good value for small models.
+# Empty: the task's default, for GLUE the paper's (cola 2e-5); 1e-4 for the generated sample and a good value for small
+# models.
 LR_BERT="${LR_BERT-}"
 
 # Weight λ of the regularizer in the search, 0 to 10; usual 1e-4 to 7e-3. A larger one keeps fewer tokens.
@@ -64,7 +66,8 @@ LAMBDA="${LAMBDA-}"
 SPEEDUP="${SPEEDUP-}"
 
 # Cost that the search reduces with SPEEDUP or MAX_LOSS: flops (floating-point operations, the same on every machine) or
-# latency (time in batches of 32 texts of similar length, measured on this machine; the same target needs a smaller model).
+# latency (time in batches of 32 texts of similar length, measured on this machine; the same target needs a smaller
+# model).
 SPEEDUP_BY="${SPEEDUP_BY-flops}"
 
 # Largest drop of the dev score, below a baseline trained for as many epochs with nothing eliminated: 0 to 100 points;
@@ -75,8 +78,8 @@ MAX_LOSS="${MAX_LOSS-}"
 # tokens.
 WIDTH="${WIDTH-1}"
 
-# Self-distillation. 1: phases 2 and 3 learn from the fine-tuned model of phase 1, besides the labels; 0: from the labels
-# alone, as in the paper.
+# Self-distillation. 1: phases 2 and 3 learn from the fine-tuned model of phase 1, besides the labels; 0: from the
+# labels alone, as in the paper.
 # Empty: 1 with SPEEDUP or MAX_LOSS, else 0.
 SELF_DISTILL="${SELF_DISTILL-}"
 
@@ -111,7 +114,8 @@ GATE="${GATE-visibility}"
 RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 
 # Parameters that the search learns in each block: step (the fraction of tokens to keep) or free (one per rank of
-# significance, as in the paper; they can all shrink without any effect on the loss, and hard extraction then loses more).
+# significance, as in the paper; they can all shrink without any effect on the loss, and hard extraction then loses
+# more).
 RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 
 # Noise on the significance of tokens during re-training: 0 (none) to 2. int8 quantization can change which tokens are
@@ -119,8 +123,8 @@ RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 # few tokens are kept. Empty: 0.
 RETENTION_JITTER="${RETENTION_JITTER-}"
 
-# TASK=custom (one file, or train, dev and optionally test in a folder, as .tsv, .csv or .jsonl): column of the texts, or
-# the two columns of text pairs, separated by a comma. Empty: guessed from names and values.
+# TASK=custom (one file, or train, dev and optionally test in a folder, as .tsv, .csv or .jsonl): column of the texts,
+# or the two columns of text pairs, separated by a comma. Empty: guessed from names and values.
 TEXT_COLUMNS="${TEXT_COLUMNS-}"
 
 # TASK=custom: column of the labels or scores. Empty: guessed from names and values.
@@ -133,8 +137,8 @@ LABELS="${LABELS-}"
 # Empty: accuracy.
 METRIC="${METRIC-}"
 
-# Epochs of the search: 1 to 1000. With SPEEDUP, of each stage but the last, which phase 3 trains; with MAX_LOSS, of every
-# stage. Empty: EPOCH; with SPEEDUP or MAX_LOSS 1.
+# Epochs of the search: 1 to 1000. With SPEEDUP, of each stage but the last, which phase 3 trains; with MAX_LOSS, of
+# every stage. Empty: EPOCH; with SPEEDUP or MAX_LOSS 1.
 SEARCH_EPOCH="${SEARCH_EPOCH-}"
 
 # Fraction of a phase's training steps with a rising learning rate: 0 to 0.99.
