@@ -58,7 +58,7 @@ def classes(metric: str, *labels: str) -> Any:
 )
 def test_what_a_constant_answer_scores(task: Any, labels: np.ndarray, scores: dict[str, float], said: str) -> None:
     (found,) = warn_of_constant(task, labels, scores)
-    assert found.startswith("no better than a constant answer: ") and said in found
+    assert found.startswith("no better than a constant prediction: ") and said in found
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_a_constant_answer_teaches_nothing(
     write_run_json(fine_tuned.metrics, {"scores": {"matthews": 0.0}, "history": [], "warnings": []})
     lesson = phases.lesson_of_run(context, lambda: pytest.fail("the teacher is not needed"))
     assert lesson.targets[:, 0].tolist() == [0, 1, 1]
-    assert "no better than a constant answer" in capsys.readouterr().out
+    assert "no better than a constant prediction" in capsys.readouterr().out
 
 
 class TestLargestLoss:

@@ -13,13 +13,15 @@ from power_bert.config.experiment import Experiment
 from power_bert.config.settings import declared_settings
 from power_bert.config.values import parse_list
 
-# Settings that the runs of `pareto` have in common.
+# Settings that differ between the runs of `pareto`, or have no effect with a target.
+_NOT_SHARED = (
+    *("speedup", "max_loss", "seed", "output_dir"),
+    *("retention_config", "regularization", "lr_soft_extract", "gate", "retention_unit", "retention_profile"),
+)
 _SHARED = tuple(
     name
     for name, declared in declared_settings(Experiment).items()
-    if declared.setting.has_option
-    and name
-    not in ("speedup", "max_loss", "seed", "output_dir", "retention_config", "regularization", "lr_soft_extract")
+    if declared.setting.has_option and name not in _NOT_SHARED
 )
 _RUN = typer.Argument(help="Run (OUTPUT_DIR).", metavar="RUN")
 

@@ -36,7 +36,7 @@ def warn_of_constant(task: Task, labels: np.ndarray, scores: Mapping[str, float 
         if not is_defined(score) or score <= constant:
             beaten.append(f"{metric} {format_score(score)} (always {answer}: {format_score(constant)})")
     if beaten:
-        yield f"no better than a constant answer: {', '.join(beaten)}"
+        yield f"no better than a constant prediction: {', '.join(beaten)}"
 
 
 def _best_constant(task: Task, metric: str, labels: np.ndarray) -> tuple[str, float]:

@@ -51,8 +51,8 @@ def _warn_of_too_little(experiment: Experiment, train: int, dev: int) -> Iterato
     if PHASES[1] in phases_of(experiment) and not experiment.has_target and way < _LITTLE_WAY:
         yield (
             f"warning: the search has {steps * experiment.search_epochs} training steps, in which a retention "
-            f"parameter can fall from 1 to {1 - way:.2f}, so hardly a token will be eliminated: set SPEEDUP, which "
-            "adapts the learning rate, or raise LR_SOFT_EXTRACT or SEARCH_EPOCH"
+            f"parameter can fall from 1 to {1 - way:.2f}, so hardly a token will be eliminated: set SPEEDUP, whose "
+            "search has no such limit, or raise LR_SOFT_EXTRACT or SEARCH_EPOCH"
         )
     if dev < _FEW_DEV_EXAMPLES:
         yield f"warning: {dev} dev examples: each is {100 / dev:.1f} points of a dev score, which so says little"

@@ -142,13 +142,15 @@ def lesson_of_run(context: RunContext[Experiment], teacher: Callable[[], PowerBe
 
 
 def teaches(context: RunContext[Experiment]) -> bool:
-    """Return whether the fine-tuned model is a teacher: it is asked for, and better than a constant answer."""
+    """Return whether the fine-tuned model is a teacher: it is asked for, and better than a constant prediction."""
     if not context.experiment.self_distill:
         return False
     task = context.experiment.task_definition
     scores = read_metrics(context.run_dir.phase(PHASES[0]).metrics)["scores"]
     if any(warn_of_constant(task, np.asarray(context.dev.examples.labels), scores)):
-        context.reporter.say("the fine-tuned model is no better than a constant answer: trained on the labels alone")
+        context.reporter.say(
+            "the fine-tuned model is no better than a constant prediction: trained on the labels alone"
+        )
         return False
     return True
 

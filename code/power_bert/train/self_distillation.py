@@ -75,7 +75,7 @@ def taught_by(teacher: PowerBertTextClassifier, context: RunContext[TrainingSett
         num_outputs, 1, Schedule.constant(ALPHA), Schedule.constant(1.0), "mse", cls_weight=CLS_WEIGHT
     )
     if not path.exists():
-        context.reporter.say("computing what the fine-tuned model says of the training examples")
+        context.reporter.say("computing the outputs of the fine-tuned model on the training examples")
         _write_targets(teacher, context, path)
     with parsing(path, "the targets of a training", "Delete it, and it is made again"):
         targets = np.load(path, mmap_mode="r", allow_pickle=False)
