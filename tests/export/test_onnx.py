@@ -22,6 +22,9 @@ RETENTIONS: dict[str, dict[str, Any]] = {
     "more_tokens_than_words": {"extraction": "hard", "retention": (30, 4)},
 }
 
+# What a search with width leaves of blocks with 3 heads of dimension 4.
+NARROWED: dict[str, Any] = {"num_heads": (2, 1), "head_dim": 4, "intermediate_dim": (5, 9)}
+
 
 def inputs_of(batch: int, length: int, vocabulary_size: int) -> dict[str, np.ndarray]:
     """Examples of different lengths, the first without padding."""
@@ -72,13 +75,17 @@ def test_equal_to_keras_at_several_shapes(make_exportable: Callable[..., Any], r
         {"layer_norm_epsilon": 1e-3},
         {"num_segments": 1},
         {"labels": None},
+        NARROWED,
     ],
 )
 def test_other_architectures(make_exportable: Callable[..., Any], changes: dict[str, Any]) -> None:
     from power_bert.export.onnx_classifier import onnx_model
+    from power_bert.export.onnx_fusion import fuse
 
     classifier = make_exportable(**RETENTIONS["fractions"], **changes)
-    assert largest_difference(classifier, onnx_model(classifier)) < 1e-5
+    model = onnx_model(classifier)
+    assert largest_difference(classifier, model) < 1e-5
+    assert largest_difference(classifier, fuse(model, classifier.backbone)) < 1e-5
 
 
 def test_an_unknown_activation_is_refused(make_exportable: Callable[..., Any]) -> None:
@@ -127,13 +134,16 @@ def test_int8_protects_what_chooses_the_tokens(make_exportable: Callable[..., An
     assert largest_difference(classifier, model) < 0.1
 
 
-def test_int8_ranges_come_from_the_calibration_examples(make_exportable: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("changes", [{}, NARROWED])
+def test_int8_ranges_come_from_the_calibration_examples(
+    make_exportable: Callable[..., Any], changes: dict[str, Any]
+) -> None:
     from power_bert.export.onnx_classifier import onnx_model
     from power_bert.export.onnx_fusion import fuse
     from power_bert.export.onnx_quantization import quantize_onnx
     from power_bert_runtime.encoded_texts import EncodedTexts
 
-    classifier = make_exportable(**RETENTIONS["later"])
+    classifier = make_exportable(**RETENTIONS["later"], **changes)
     generator = np.random.default_rng(0)
     rows = [generator.integers(5, 31, length) for length in (4, 9, 17)]
     encoded = EncodedTexts.from_rows(rows, [len(row) for row in rows])

@@ -90,9 +90,10 @@ def _encode(
     context, probabilities = _attend(graph, block.attention, hidden_states, hidden_states, visible)
     slots = _left_after(graph, retention, number, graph.size("ids", 1))  # (1,)
     chosen = _most_significant(graph, probabilities, visible, slots)  # (batch, slots, 1)
+    width = block.attention.num_heads * block.attention.head_dim
     context, hidden_states = (
-        graph.declare(graph.op("GatherND", values, chosen, batch_dims=1), "batch", f"size:{slots}", backbone.hidden_dim)
-        for values in (context, hidden_states)
+        graph.declare(graph.op("GatherND", values, chosen, batch_dims=1), "batch", f"size:{slots}", size)
+        for values, size in ((context, width), (hidden_states, backbone.hidden_dim))
     )
     kept = _left_after(graph, retention, number, num_tokens)  # (batch, 1)
     visible = graph.to_int(graph.op("Less", graph.positions(slots), kept))  # (batch, slots)

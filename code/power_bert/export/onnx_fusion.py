@@ -38,10 +38,13 @@ def fuse(model: onnx.ModelProto, backbone: PowerBertBackbone) -> onnx.ModelProto
     from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_model
 
+    inputs = list(model.graph.input)
     types = {value.name: value for value in shape_inference.infer_shapes(model).graph.value_info}
     options = FusionOptions("bert")
     # With queries, keys and values in three products, as int8 quantization needs them.
     options.use_multi_head_attention = True
+    # The fused operator is the exact GELU.
+    options.enable_bias_gelu = backbone.activation != "gelu_tanh"
     level = logging.getLogger("onnxruntime").level
     logging.getLogger("onnxruntime").setLevel(logging.ERROR)
     logging.disable(logging.WARNING)
@@ -52,6 +55,9 @@ def fuse(model: onnx.ModelProto, backbone: PowerBertBackbone) -> onnx.ModelProto
     finally:
         logging.disable(logging.NOTSET)
         logging.getLogger("onnxruntime").setLevel(level)
+    # The optimizer removes an input that is not used, such as the segments of an encoder that has only one.
+    kept = {value.name for value in fused.graph.input}
+    fused.graph.input.extend(value for value in inputs if value.name not in kept)
     if all(opset.domain != _RUNTIME_DOMAIN for opset in fused.opset_import):
         fused.opset_import.append(helper.make_opsetid(_RUNTIME_DOMAIN, 1))
     # Quantization needs the types of values, which cannot be inferred across the operators of ONNX Runtime.
