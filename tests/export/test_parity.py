@@ -129,3 +129,4 @@ def test_ways_out(form: str, eliminates: bool, share: float, expected: tuple[str
     parity: Any = Parity(get_task("cola"), agreement, agreement, {}, {})
     said = ways_out(form, {64: parity}, eliminates)
     assert all(part in said for part in expected) and absent not in said
+    assert "float16" not in ways_out(form, {64: parity}, eliminates, ("dynamic", "int8", "none"))

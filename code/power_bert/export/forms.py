@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from power_bert.export.parity import Parity
 
@@ -25,17 +25,19 @@ _JITTER = (
 )
 
 
-def ways_out(form: str, parities: Mapping[int, Parity], eliminates: bool) -> str:
+def ways_out(form: str, parities: Mapping[int, Parity], eliminates: bool, forms: Sequence[str] = FORMS) -> str:
     """Return a sentence on what a user can do about a file that differs too much from Keras, and what it costs.
 
     Args:
         form: The form that was refused; `AUTO` if all were.
         parities: Length → comparison with Keras; if all forms were refused, that of the last one tried.
         eliminates: Whether the model eliminates tokens.
+        forms: Forms that the format of the file has.
     """
     ways = []
     if form in _INT8:
-        ways += [_OTHER_INT8[form], "--quantize float16 (twice the size, as slow as float32)"]
+        larger = "float16 (twice the size, as slow as float32)" if "float16" in forms else "none (four times the size)"
+        ways += [_OTHER_INT8[form], f"--quantize {larger}"]
     if form == "float16":
         ways.append("--quantize none (twice the size)")
     if form in (*_INT8, "float16"):

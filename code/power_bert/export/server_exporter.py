@@ -161,7 +161,7 @@ def _choose(
         refused.append(f"{form}, {'; '.join(candidate.faults)}")
     raise UserError(
         f"the file differs too much from Keras: {'; '.join(refused)}. Nothing was written. "
-        f"{ways_out(options.quantize, parity, eliminates(model.classifier))}"
+        f"{ways_out(options.quantize, parity, eliminates(model.classifier), kind.forms)}"
     )
 
 
