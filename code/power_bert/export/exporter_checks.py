@@ -39,5 +39,5 @@ def elsewhere_warning(length: int, parity: Parity, texts_source: str) -> str | N
         f"warning    length {length}: {parity.agreement_text(parity.elsewhere)} on {parity.elsewhere.texts} texts from "
         f"elsewhere ({texts_source}), under {100 * MIN_AGREEMENT:g} %: on texts unlike the dev set the file may "
         "predict other labels than the model more often. Measure it on texts of your own use (--check-texts FILE), "
-        "or choose a larger form, which is nearer to the model (--quantize float16)"
+        "or choose a larger form, which is nearer to the model (--quantize none)"
     )
