@@ -305,3 +305,16 @@ def test_saving_the_state_does_not_change_it(context: RunContext[Experiment], tm
     with np.load(tmp_path / "a.npz") as first, np.load(tmp_path / "b.npz") as second:
         assert first.files == second.files
         assert all(np.array_equal(first[name], second[name]) for name in first.files)
+
+
+def test_work_in_parts_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal by a line every few seconds."""
+    screen = Console(file=io.StringIO(), width=100)
+    monkeypatch.setattr("power_bert.train.reporting._SECONDS_BETWEEN_LINES", -1.0)
+    with (
+        Reporter(tmp_path / "log.txt", tmp_path / "board", screen) as reporter,
+        reporter.counted("blocks measured", 3) as advance,
+    ):
+        advance()
+        advance()
+    assert screen.file.getvalue().splitlines() == ["blocks measured  1/3", "blocks measured  2/3"]  # type: ignore[attr-defined]

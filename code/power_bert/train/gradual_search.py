@@ -219,7 +219,9 @@ class GradualSearch:
         )
         examples, logits = self._measured()
         importance = self._importance(model)
-        curves = Sensitivity(model, examples, logits, context.experiment.max_length).curves(importance)
+        sensitivity = Sensitivity(model, examples, logits, context.experiment.max_length)
+        with context.reporter.counted(f"{title}: blocks measured", len(importance)) as advance:
+            curves = sensitivity.curves(importance, advance)
         if not context.experiment.width:
             curves = [LossCurves(each.tokens, each.heads[:1], each.neurons[:1]) for each in curves]
         configuration, cost = Allocation(curves, self.cost).best(self.whole / target)

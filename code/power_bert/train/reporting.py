@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,6 +76,24 @@ class Reporter:
         )
         self._stack.callback(bar.live.stop)
         return bar
+
+    @contextmanager
+    def counted(self, title: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show the progress of work in `total` parts; yields a function to call after each part."""
+        bar, last_line, done = self.step_progress_bar(), time.monotonic(), 0
+        task = bar.add_task(title, total=total, details="")
+
+        def advance() -> None:
+            nonlocal last_line, done
+            done += 1
+            bar.advance(task)
+            if bar.disable and time.monotonic() - last_line > _SECONDS_BETWEEN_LINES:
+                last_line = time.monotonic()
+                self.console.print(f"{title}  {done}/{total}", markup=False)
+
+        bar.start()
+        yield advance
+        bar.stop()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         if math.isfinite(value):
