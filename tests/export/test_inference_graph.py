@@ -57,7 +57,13 @@ def test_other_similarities(make_exportable: Callable[..., Any], similarity: str
 
 @pytest.mark.parametrize(
     "changes",
-    [{"activation": "gelu_tanh"}, {"activation": "relu"}, {"layer_norm_epsilon": 1e-3}, {"num_segments": 1}],
+    [
+        {"activation": "gelu_tanh"},
+        {"activation": "relu"},
+        {"layer_norm_epsilon": 1e-3},
+        {"num_segments": 1},
+        {"num_heads": (2, 1), "head_dim": 4, "intermediate_dim": (5, 9), **RETENTIONS["shares"]},
+    ],
 )
 def test_other_checkpoints(make_exportable: Callable[..., Any], changes: dict[str, Any]) -> None:
     assert largest_difference(make_exportable(**changes)) < 1e-5
