@@ -145,7 +145,7 @@ def test_int8_ranges_come_from_the_calibration_examples(
 
     classifier = make_exportable(**RETENTIONS["later"], **changes)
     generator = np.random.default_rng(0)
-    rows = [generator.integers(5, 31, length) for length in (4, 9, 17)]
+    rows = [generator.integers(5, 31, length) for length in (4, 9, 17, *[19] * 30)]
     encoded = EncodedTexts.from_rows(rows, [len(row) for row in rows])
     model = fuse(onnx_model(classifier, int8_tables=True), classifier.backbone)
     quantized = quantize_onnx(model, encoded)
@@ -157,7 +157,25 @@ def test_int8_ranges_come_from_the_calibration_examples(
     residuals = [node for node in quantized.graph.node if node.op_type == "SkipLayerNormalization"]
     for node in residuals:
         assert all(made_by[value].op_type != "DequantizeLinear" for value in node.input if value in made_by)
-    assert largest_difference(classifier, quantized) < 0.5  # random weights, of which int8 leaves little
+    inputs = inputs_of(50, 19, classifier.backbone.vocabulary_size)
+    labels = [outputs.argmax(axis=1) for outputs in (run(quantized, inputs), keras_outputs(classifier, inputs))]
+    assert np.mean(labels[0] == labels[1]) > 0.8  # random weights, of which int8 leaves little
+
+
+@pytest.mark.parametrize("changes", [{}, NARROWED])
+def test_smoothing_changes_nothing_in_float32(make_exportable: Callable[..., Any], changes: dict[str, Any]) -> None:
+    from power_bert.export.onnx_classifier import onnx_model
+    from power_bert.export.onnx_fusion import fuse
+    from power_bert.export.onnx_quantization import _dense_nodes, _smoothed
+    from power_bert_runtime.encoded_texts import EncodedTexts
+
+    classifier = make_exportable(**RETENTIONS["later"], **changes)
+    model = fuse(onnx_model(classifier), classifier.backbone)
+    encoded = EncodedTexts.from_rows([np.arange(5, 14)], [9])
+    smoothed = _smoothed(model, _dense_nodes(model), encoded)
+    assert largest_difference(classifier, smoothed) < 1e-4
+    kernels = [{each.name for each in of_model.graph.initializer} for of_model in (model, smoothed)]
+    assert "block_0/query:kernel" in kernels[1] - kernels[0] and "block_0/query/kernel" in kernels[0] - kernels[1]
 
 
 @pytest.mark.slow
