@@ -219,7 +219,7 @@ def test_min_agreement_accepts_what_was_measured(
     assert list(tmp_path.iterdir()) == []
     run_export(make_model(), quantize="dynamic", min_agreement=75)
     settings = settings_of(tmp_path / "model.tflite")
-    assert settings["limits"] == {"agreement": 0.75, "points_lost": None, "difference": None}
+    assert settings["limits"] == {"agreement": 0.75, "points_lost": None, "differing": None}
     assert settings["dev"]["21"]["agreement"] == 0.75
 
 

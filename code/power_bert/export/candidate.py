@@ -18,6 +18,7 @@ from power_bert.export.calibration_examples import calibration_examples
 from power_bert.export.conversion import convert
 from power_bert.export.description import Checked, files_inside, pack_described
 from power_bert.export.export_options import ExportOptions
+from power_bert.export.exporter_checks import eliminates
 from power_bert.export.inference_graph import inference_function
 from power_bert.export.model_file import ModelFile
 from power_bert.export.parity import Limits, Parity
@@ -103,7 +104,7 @@ def build_candidate(plan: Plan, form: str, console: Console) -> Candidate:
         form: One of `power_bert.export.forms.FORMS`.
         console: Shows progress.
     """
-    limits = Limits.of(form, plan.options.min_agreement)
+    limits = Limits.of(form, plan.options.min_agreement, eliminates(plan.model.classifier))
     files: dict[Path, ModelFile] = {}
     parities: dict[int, Parity] = {}
     report: list[str] = []

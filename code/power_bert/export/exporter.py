@@ -12,7 +12,7 @@ from power_bert.errors import UserError
 from power_bert.export.candidate import Candidate, Plan, build_candidate
 from power_bert.export.description import class_labels, mediapipe_differences
 from power_bert.export.export_options import ExportOptions
-from power_bert.export.exporter_checks import check_writable, elsewhere_warning
+from power_bert.export.exporter_checks import check_writable, eliminates, elsewhere_warning
 from power_bert.export.forms import AUTO, FORMS, ways_out
 from power_bert.export.reference import CheckSets, Reference
 from power_bert.export.writing import write_files
@@ -90,12 +90,8 @@ def _choose(plan: Plan, console: Console) -> Candidate:
     file = "every form of the file" if asked == AUTO else "the file"
     raise UserError(
         f"{file} differs too much from Keras: {'; '.join(refused)}. Nothing was written. "
-        f"{ways_out(asked, candidate.parities, _eliminates(plan.model))}"
+        f"{ways_out(asked, candidate.parities, eliminates(plan.model.classifier))}"
     )
-
-
-def _eliminates(model: TrainedModel) -> bool:
-    return getattr(model.classifier.backbone, "retention", None) is not None
 
 
 def _warnings(plan: Plan, chosen: Candidate) -> list[str]:

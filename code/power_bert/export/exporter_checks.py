@@ -7,6 +7,13 @@ from pathlib import Path
 
 from power_bert.errors import UserError
 from power_bert.export.parity import MIN_AGREEMENT, Parity
+from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.classifier import PowerBertTextClassifier
+
+
+def eliminates(classifier: PowerBertTextClassifier) -> bool:
+    """Return whether a classifier chooses tokens, which int8 and even rounding can turn."""
+    return isinstance(classifier.backbone, PowerBertBackbone) and classifier.backbone.extraction == "hard"
 
 
 def check_writable(targets: list[Path], is_folder: bool = False) -> None:

@@ -16,11 +16,11 @@ from power_bert.errors import UserError
 from power_bert.export.calibration_examples import calibration_examples
 from power_bert.export.description import Checked, class_labels, files_inside
 from power_bert.export.export_options import ExportOptions
-from power_bert.export.exporter_checks import check_writable, elsewhere_warning
+from power_bert.export.exporter_checks import check_writable, eliminates, elsewhere_warning
 from power_bert.export.forms import AUTO, ways_out
 from power_bert.export.parity import Limits, Parity
 from power_bert.export.reference import CheckSets, Reference
-from power_bert.export.server_formats import SERVER_FORMATS, ServerFormat, eliminates
+from power_bert.export.server_formats import SERVER_FORMATS, ServerFormat
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.model.pretrained import check_max_length
 from power_bert.runs.trained_model import TrainedModel, task_and_data
@@ -145,6 +145,7 @@ def _choose(
         UserError: None agrees, or a package is not installed.
     """
     refused, parity = [], {}
+    limits = {form: Limits.of(form, options.min_agreement, eliminates(model.classifier)) for form in forms}
     for form in forms:
         is_int8 = form in ("dynamic", "int8")
         for protects in (False, True) if is_int8 and eliminates(model.classifier) else (False,):
@@ -154,7 +155,7 @@ def _choose(
                 run = kind.open(converted)
             with _stage(console, "comparing with Keras"):
                 parity = {length: reference.compare_outputs(run)}
-            candidate = _Candidate(form, protects, converted, parity[length], Limits.of(form, options.min_agreement))
+            candidate = _Candidate(form, protects, converted, parity[length], limits[form])
             console.print(str(candidate), markup=False)
             if not candidate.faults:
                 return candidate

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from power_bert.errors import UserError
+from power_bert.export.exporter_checks import eliminates
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert_runtime.batching import run_batches
@@ -64,11 +65,6 @@ class ServerFormat(Protocol):
 
     def report(self, converted: Any, classifier: PowerBertTextClassifier) -> tuple[list[str], dict[str, Any]]:
         """Return lines for the user on what the runtime makes of the model, and further settings for the file."""
-
-
-def eliminates(classifier: PowerBertTextClassifier) -> bool:
-    """Return whether a classifier chooses tokens, which int8 can turn."""
-    return isinstance(classifier.backbone, PowerBertBackbone) and classifier.backbone.extraction == "hard"
 
 
 class OnnxFormat(ServerFormat):
