@@ -161,3 +161,10 @@ class TestTurns:
         assert turns == [("a", "1 × 16"), ("b", "1 × 16")] * 2, "and only what both files can run"
         assert first.milliseconds == second.milliseconds == {"1 × 16": [1.0, 2.0, 3.0, 4.0] * 2}, "6 runs, rounded up"
         assert first.p50("1 × 16") == 2.5 and first.p95("1 × 16") == 4.0
+
+
+@pytest.mark.parametrize(("runs", "examples", "turns"), [(100, 1, 25), (100, 32, 25), (100, 400, 2), (3, 400, 1)])
+def test_few_passes_over_all_texts(runs: int, examples: int, turns: int) -> None:
+    from power_bert.benchmarks.export_latency import _turns
+
+    assert _turns(runs, examples) == turns

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
+from rich.progress import track
 
 from power_bert.child_processes import start_child
 from power_bert.errors import UserError
@@ -28,6 +30,8 @@ _WARM_UP_RUNS = 3
 _RUNS_A_TURN = 5
 # In the first run of a turn the caches still hold the data of another process.
 _DROPPED_A_TURN = 1
+# Largest number of timed calls that run all texts.
+_PASSES = 8
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ def measure_exports(paths: Sequence[Path], texts: Sequence[Any], threads: int, r
         paths: Exported files of any format, of models with the same inputs.
         texts: Texts, or pairs of texts, to run at their real lengths too; empty for none.
         threads: CPU threads of a call.
-        runs: Timed calls of each workload and file, rounded up to whole turns.
+        runs: Timed calls of each workload and file, rounded up to whole turns; at most `_PASSES` where a call runs all
+            texts.
 
     Raises:
         UserError: A file is missing, damaged or cannot be run, or does not take the texts.
@@ -119,16 +124,24 @@ def measure_exports(paths: Sequence[Path], texts: Sequence[Any], threads: int, r
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_worker(path, texts, threads)) for path in paths]
         described = [worker(_DESCRIBE, 0) for worker in workers]
-        names = [name for name in described[0]["workloads"] if all(name in one["workloads"] for one in described)]
+        examples = described[0]["workloads"]
+        names = [name for name in examples if all(name in one["workloads"] for one in described)]
         milliseconds: list[dict[str, list[float]]] = [{name: [] for name in names} for _ in paths]
-        for name in names:
-            for _ in range(-(-runs // (_RUNS_A_TURN - _DROPPED_A_TURN))):
-                for worker, so_far in zip(workers, milliseconds, strict=True):
-                    so_far[name] += worker(name, _RUNS_A_TURN)[_DROPPED_A_TURN:]
+        turns = [name for name in names for _ in range(_turns(runs, examples[name]))]
+        console = Console(stderr=True)
+        for name in track(turns, "measuring", console=console, transient=True, disable=not console.is_terminal):
+            for worker, so_far in zip(workers, milliseconds, strict=True):
+                so_far[name] += worker(name, _RUNS_A_TURN)[_DROPPED_A_TURN:]
     return [
         ExportLatency(path, **one["facts"], milliseconds=measured, examples=one["workloads"])
         for path, one, measured in zip(paths, described, milliseconds, strict=True)
     ]
+
+
+def _turns(runs: int, examples: int) -> int:
+    """Return the number of turns of a workload with so many examples per call."""
+    wanted = runs if examples <= BATCH_SIZE else min(runs, _PASSES)
+    return -(-wanted // (_RUNS_A_TURN - _DROPPED_A_TURN))
 
 
 @contextlib.contextmanager

@@ -163,7 +163,12 @@ def benchmark_export(
         typer.Argument(help="Exported files (.tflite, .onnx, .xml); speed-ups are relative to the first one."),
     ],
     threads: Threads = 2,
-    runs: Annotated[int, typer.Option(help="Number of timed calls of each file and workload.", min=1)] = 100,
+    runs: Annotated[
+        int,
+        typer.Option(
+            help="Number of timed calls of each file and workload; at most 8 where a call runs all texts.", min=1
+        ),
+    ] = 100,
     texts: Annotated[
         Path | None,
         typer.Option(
