@@ -66,7 +66,7 @@ def test_from_data_to_files(
     from power_bert.export import parity
 
     # After one epoch from random weights every probability is near a half, which 8 bits can turn.
-    monkeypatch.setattr(parity.Limits, "of", lambda form, least: parity.Limits(agreement=0.5, points_lost=None))
+    monkeypatch.setattr(parity.Limits, "of", lambda *_: parity.Limits(agreement=0.5, points_lost=None))
     settings = {
         "task": "cola",
         "data_dir": str(exportable_data / "CoLA"),
