@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from power_bert.distill.transfer_set import TransferSet, collect_texts, concatenate, make_targets, read_unlabeled
+from power_bert.distill.transfer_set import TransferSet, collect_texts, make_targets, read_unlabeled
 from power_bert.errors import UserError
-from power_bert.text.examples import Examples
+from power_bert.text.examples import Examples, concatenate
 from power_bert.text.glue_tasks import get_task
 
 TRAIN = Examples(["the cat", "a dog"], None, np.array([1, 0]))

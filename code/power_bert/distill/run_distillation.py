@@ -42,7 +42,7 @@ from power_bert.runs.run_dir import DISTILL, RunDir, write_run_json
 from power_bert.runs.run_documents import read_environment
 from power_bert.runs.run_folder import check_run_dir, set_run_aside
 from power_bert.storage.locks import writes
-from power_bert.text.augmentation import MASK
+from power_bert.text.augmentation import MASK, has_mask
 from power_bert.text.examples import Examples, read_examples, read_training_examples
 from power_bert.text.label_counts import describe_labels
 from power_bert.train.machine import make_deterministic
@@ -186,7 +186,7 @@ def _check_masks(teachers: list[Teacher], student: PowerBertTextClassifier) -> N
     """Raise a UserError if a vocabulary lacks the mask of augmented texts; keras-hub teachers use their own mask."""
     readers = {f"teacher {teacher.name}": teacher.tokenizer for teacher in teachers if teacher.is_own}
     for name, tokenizer in {**readers, "the student": plain_tokenizer(student)}.items():
-        if tokenizer.settings.mask_token != MASK or MASK not in tokenizer.vocabulary:
+        if not has_mask(tokenizer):
             raise UserError(f"--augment mask: the vocabulary of {name} has no {MASK}; leave mask out of --augment")
 
 

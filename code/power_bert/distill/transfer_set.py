@@ -11,7 +11,7 @@ from power_bert.config.distillation import Distillation
 from power_bert.errors import UserError
 from power_bert.objectives.objective import pack_targets
 from power_bert.text.augmentation import FillMasks, Rates, augment
-from power_bert.text.examples import Examples
+from power_bert.text.examples import Examples, concatenate
 from power_bert.text.task import Task
 from power_bert.text.text_files import find_text_columns, stream_text_file
 from power_bert.text.word_classes import find_word_classes
@@ -101,13 +101,3 @@ def make_targets(parts: dict[str, Examples], logits: list[dict[str, np.ndarray]]
         labels = np.full(len(examples), missing) if examples.labels is None else examples.labels.astype(np.float64)
         packed.append(pack_targets(labels, [of_teacher[name] for of_teacher in logits]))
     return np.concatenate(packed)
-
-
-def concatenate(parts: list[Examples]) -> Examples:
-    """Concatenate the texts of all parts, without labels."""
-    is_pair = parts[0].second is not None
-    return Examples(
-        [text for part in parts for text in part.first],
-        [text for part in parts for text in part.second or ()] if is_pair else None,
-        None,
-    )

@@ -15,6 +15,7 @@ import numpy as np
 
 from power_bert.errors import UserError
 from power_bert.text.examples import Examples
+from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.word_classes import WordClasses, split_words
 
 MASK = "[MASK]"
@@ -38,6 +39,11 @@ class Rates:
     word_class: float
     ngram: float
     lm: float
+
+
+def has_mask(tokenizer: WordPieceTokenizer) -> bool:
+    """Return whether a tokenizer reads `MASK` as its mask."""
+    return tokenizer.settings.mask_token == MASK and MASK in tokenizer.vocabulary
 
 
 def augment(

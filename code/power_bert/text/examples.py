@@ -40,6 +40,16 @@ class Examples:
         )
 
 
+def concatenate(parts: Sequence[Examples]) -> Examples:
+    """Concatenate the texts of all parts, without labels."""
+    is_pair = parts[0].second is not None
+    return Examples(
+        [text for part in parts for text in part.first],
+        [text for part in parts for text in part.second or ()] if is_pair else None,
+        None,
+    )
+
+
 def read_examples(task: Task, split: Split, data_dir: str | Path) -> Examples:
     """Read all examples of a split, with the arguments and errors of `stream_examples`."""
     chunks = list(stream_examples(task, split, data_dir))

@@ -22,9 +22,9 @@ from power_bert.objectives.objective import NO_CLASS, Objective, pack_targets
 from power_bert.predict.forward import compiled_forward
 from power_bert.predict.predict_texts import EVALUATION_BATCH_SIZE
 from power_bert.storage.files import atomic_file
-from power_bert.text.augmentation import MASK, Rates, augment
+from power_bert.text.augmentation import Rates, augment, has_mask
 from power_bert.text.batches import evaluation_batches
-from power_bert.text.examples import Examples
+from power_bert.text.examples import concatenate
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.word_classes import find_word_classes
 from power_bert.train.training import EncodedExamples, RunContext
@@ -86,16 +86,13 @@ def with_augmented_texts(context: RunContext[Experiment], tokenizer: WordPieceTo
     """Add augmented texts, which have no label, to the training set; they depend on the seed of the run alone."""
     experiment, train = context.experiment, context.train.examples
     classes = find_word_classes([*train.first, *(train.second or ())], experiment.seed)
-    has_mask = tokenizer.settings.mask_token == MASK and MASK in tokenizer.vocabulary
-    rates = Rates(mask=_CHANGED if has_mask else 0.0, word_class=_CHANGED, ngram=0.0, lm=0.0)
+    rates = Rates(mask=_CHANGED if has_mask(tokenizer) else 0.0, word_class=_CHANGED, ngram=0.0, lm=0.0)
     made = augment(train, experiment.augment_copies, rates, experiment.seed, classes)
     context.reporter.say(f"{len(made)} augmented texts, labeled by the fine-tuned model")
     no_label = np.nan if experiment.task_definition.is_regression else int(NO_CLASS)
     labels = _labels(context)
-    second = None if train.second is None else [*train.second, *(made.second or ())]
-    together = Examples(
-        [*train.first, *made.first], second, np.append(labels, np.full(len(made), no_label, labels.dtype))
-    )
+    labels = np.append(labels, np.full(len(made), no_label, labels.dtype))
+    together = replace(concatenate([train, made]), labels=labels)
     return replace(context, train=EncodedExamples.of(together, tokenizer, experiment.max_length))
 
 
