@@ -1,7 +1,5 @@
 """Timing of exported files of all formats side by side."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,44 +125,3 @@ def test_texts_run_alone_in_buckets_and_padded() -> None:
     assert [call.lengths.tolist() for call in ones.calls] == [[3], [1], [2]] and ones.examples == 1
     assert [call.lengths.tolist() for call in bucketed.calls] == [[3, 1, 2]] and bucketed.examples == 3
     assert (ones.is_padded, bucketed.is_padded, padded.is_padded) == (False, False, True)
-
-
-class TestTurns:
-    """With processes that tell made-up milliseconds: who is asked when, and what is kept."""
-
-    @pytest.fixture
-    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
-        from power_bert.benchmarks import export_latency
-
-        calls: list[tuple[str, str, int]] = []
-        workloads = {"a": {"1 × 16": 1, "1 × 32": 1}, "b": {"1 × 16": 1, "32 × 16": 32}}
-        facts = {"runtime": "r", "quantization": "none", "size_bytes": 1, "flops": None}
-
-        @contextlib.contextmanager
-        def worker(path: Path, texts: object, threads: int) -> Iterator[Callable[[str, int], Any]]:
-            def ask(name: str, times: int) -> Any:
-                calls.append((path.name, name, times))
-                if name == "describe":
-                    return {"facts": facts, "workloads": workloads[path.name]}
-                return [1000.0, *np.arange(1.0, times)]
-
-            yield ask
-
-        monkeypatch.setattr(export_latency, "_worker", worker)
-        return calls
-
-    def test_files_alternate_and_the_first_call_of_a_turn_is_dropped(self, asked: list[tuple[str, str, int]]) -> None:
-        from power_bert.benchmarks.export_latency import measure_exports
-
-        first, second = measure_exports([Path("a"), Path("b")], [], threads=1, runs=6)
-        turns = [(file, name) for file, name, _ in asked if name != "describe"]
-        assert turns == [("a", "1 × 16"), ("b", "1 × 16")] * 2, "and only what both files can run"
-        assert first.milliseconds == second.milliseconds == {"1 × 16": [1.0, 2.0, 3.0, 4.0] * 2}, "6 runs, rounded up"
-        assert first.p50("1 × 16") == 2.5 and first.p95("1 × 16") == 4.0
-
-
-@pytest.mark.parametrize(("runs", "examples", "turns"), [(100, 1, 25), (100, 32, 25), (100, 400, 2), (3, 400, 1)])
-def test_few_passes_over_all_texts(runs: int, examples: int, turns: int) -> None:
-    from power_bert.benchmarks.export_latency import _turns
-
-    assert _turns(runs, examples) == turns

@@ -9,7 +9,7 @@ from power_bert.distill.masked_words import load_masked_lm, make_filler
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.masked_lm import PowerBertMaskedLM
-from power_bert.pretrain.outputs import encoder_checkpoint, write_preset
+from power_bert.pretrain.outputs import encoder_without_pooler, write_preset
 from power_bert.text.augmentation import MASK
 from power_bert.text.tokenizer import WordPieceTokenizer
 
@@ -39,7 +39,7 @@ def test_a_hugging_face_folder(language_model: PowerBertMaskedLM, tmp_path: Path
     from power_bert.model.checkpoints import write_hugging_face
 
     head = {name: np.asarray(variable) for name, variable in language_model.head.canonical_variables.items()}
-    checkpoint = encoder_checkpoint(language_model, TOKENIZER)
+    checkpoint = encoder_without_pooler(language_model, TOKENIZER)
     write_hugging_face(tmp_path / "whole", checkpoint, head)
     loaded, tokenizer = load_masked_lm(str(tmp_path / "whole"))
     assert tokenizer.vocabulary == TOKENIZER.vocabulary

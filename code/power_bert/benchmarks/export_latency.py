@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
-from power_bert.child_processes import start_child
+from power_bert.benchmarks.turns import answer_error, answer_turns, measure_in_turns, worker
 from power_bert.errors import UserError
 from power_bert.result_tables import text_table, to_frame
 from power_bert_runtime import Classifier
@@ -25,13 +22,6 @@ from power_bert_runtime.encoded_texts import EncodedTexts
 ONE_BY_ONE, BUCKETED, PADDED = "one by one", "bucketed", "padded"
 LENGTHS = (16, 32, 64, 128)
 BATCH_SIZE = 32
-_DESCRIBE = "describe"
-_WARM_UP_RUNS = 3
-_RUNS_A_TURN = 5
-# In the first run of a turn the caches still hold the data of another process.
-_DROPPED_A_TURN = 1
-# Largest number of timed calls that run all texts.
-_PASSES = 8
 
 
 @dataclass(frozen=True)
@@ -115,58 +105,18 @@ def measure_exports(paths: Sequence[Path], texts: Sequence[Any], threads: int, r
         paths: Exported files of any format, of models with the same inputs.
         texts: Texts, or pairs of texts, to run at their real lengths too; empty for none.
         threads: CPU threads of a call.
-        runs: Timed calls of each workload and file, rounded up to whole turns; at most `_PASSES` where a call runs all
-            texts.
+        runs: Timed calls of each workload and file, rounded up to whole turns; at most 8 where a call runs all texts.
 
     Raises:
         UserError: A file is missing, damaged or cannot be run, or does not take the texts.
     """
-    with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(_worker(path, texts, threads)) for path in paths]
-        described = [worker(_DESCRIBE, 0) for worker in workers]
-        examples = described[0]["workloads"]
-        names = [name for name in examples if all(name in one["workloads"] for one in described)]
-        milliseconds: list[dict[str, list[float]]] = [{name: [] for name in names} for _ in paths]
-        turns = [name for name in names for _ in range(_turns(runs, examples[name]))]
-        console = Console(stderr=True)
-        for name in track(turns, "measuring", console=console, transient=True, disable=not console.is_terminal):
-            for worker, so_far in zip(workers, milliseconds, strict=True):
-                so_far[name] += worker(name, _RUNS_A_TURN)[_DROPPED_A_TURN:]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(path, _serve, path, texts, threads)) for path in paths]
+        measured = measure_in_turns(workers, runs, BATCH_SIZE)
     return [
-        ExportLatency(path, **one["facts"], milliseconds=measured, examples=one["workloads"])
-        for path, one, measured in zip(paths, described, milliseconds, strict=True)
+        ExportLatency(path, **one.facts, milliseconds=one.milliseconds, examples=one.examples)
+        for path, one in zip(paths, measured, strict=True)
     ]
-
-
-def _turns(runs: int, examples: int) -> int:
-    """Return the number of turns of a workload with so many examples per call."""
-    wanted = runs if examples <= BATCH_SIZE else min(runs, _PASSES)
-    return -(-wanted // (_RUNS_A_TURN - _DROPPED_A_TURN))
-
-
-@contextlib.contextmanager
-def _worker(path: Path, texts: Sequence[Any], threads: int) -> Iterator[Callable[[str, int], Any]]:
-    """Yield a function that asks the process of a file.
-
-    Each file runs in its own process, because the waiting threads of one runtime would slow the next one down.
-    """
-    child = start_child(_serve, path, texts, threads)
-
-    def ask(name: str, times: int) -> Any:
-        try:
-            child.connection.send((name, times))
-            answer = child.connection.recv()
-        except (EOFError, BrokenPipeError):
-            raise UserError(f"{path}: cannot be run (what its runtime said is above)") from None
-        if isinstance(answer, UserError):
-            raise answer
-        return answer
-
-    try:
-        yield ask
-    finally:
-        child.process.kill()
-        child.process.join()
 
 
 def _serve(path: Path, texts: Sequence[Any], threads: int, connection: Connection) -> None:
@@ -177,17 +127,15 @@ def _serve(path: Path, texts: Sequence[Any], threads: int, connection: Connectio
         if texts:
             workloads += text_workloads(classifier, texts)
     except UserError as error:
-        connection.recv()
-        connection.send(error)
+        answer_error(connection, error)
         return
-    timers = {workload.name: _timer(classifier, workload) for workload in workloads}
-    while True:
-        name, times = connection.recv()
-        if name == _DESCRIBE:
-            examples = {workload.name: workload.examples for workload in workloads}
-            connection.send({"facts": _facts(classifier), "workloads": examples})
-        else:
-            connection.send([next(timers[name]) for _ in range(times)])
+    calls = {workload.name: (workload.examples, _calls(classifier, workload)) for workload in workloads}
+    answer_turns(connection, _facts(classifier), calls)
+
+
+def _calls(classifier: Classifier, workload: Workload) -> list[Callable[[], Any]]:
+    pad_to = classifier.max_length if workload.is_padded else None
+    return [partial(classifier.run, encoded, pad_to) for encoded in workload.calls]
 
 
 def _facts(classifier: Classifier) -> dict[str, Any]:
@@ -198,17 +146,6 @@ def _facts(classifier: Classifier) -> dict[str, Any]:
         "size_bytes": classifier.size_bytes,
         "flops": settings.get("flops", {}).get(str(classifier.max_length)),
     }
-
-
-def _timer(classifier: Classifier, workload: Workload) -> Iterator[float]:
-    """Yield the milliseconds of one call after the other, after a few that are not timed."""
-    pad_to = classifier.max_length if workload.is_padded else None
-    for encoded in itertools.islice(itertools.cycle(workload.calls), _WARM_UP_RUNS):
-        classifier.run(encoded, pad_to)
-    for encoded in itertools.cycle(workload.calls):
-        start = time.perf_counter()
-        classifier.run(encoded, pad_to)
-        yield 1e3 * (time.perf_counter() - start)
 
 
 def export_text(latencies: Sequence[ExportLatency], threads: int, texts: int) -> str:

@@ -42,24 +42,36 @@ def summary(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
     finish_run(find_stored_phase(run, data_dir=task_and_data_for(run, None, data_dir)[1]).run_dir)
 
 
-def benchmark(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
+def benchmark(
+    run: Annotated[str, _RUN],
+    data_dir: RunData = None,
+    peers: Annotated[bool, typer.Option(help="Also measure the peers that are installed.")] = True,
+) -> None:
     """Measure the latency of a finished run again, with and without elimination, and print the summary.
 
-    Times batches of 32, with fixed padding and length-bucketed, and one text at a time; the models take turns.
+    Times batches of 32, with fixed padding and length-bucketed, and one text at a time; the models take turns. Its
+    peers, the same BERT in PyTorch (torch, transformers) and in ONNX Runtime (EXTRAS=onnx), are measured where they are
+    installed; the table is also written to peers.csv.
 
-    Example:
+    Examples:
 
         bash run.sh benchmark checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
+
+        EXTRAS="onnx parity" bash run.sh benchmark checkpoints/runs/mrpc/MRPC-all-MiniLM-L6-v2
     """
     from power_bert.quiet import import_backend
 
     import_backend()
-    from power_bert.reports.finish_run import finish_run, measure_run
+    from rich.console import Console
+
+    from power_bert.reports.finish_run import finish_run, measure_peers_of_run, measure_run
     from power_bert.runs.resolve_model import find_stored_phase
 
     run_dir = find_stored_phase(run, data_dir=task_and_data_for(run, None, data_dir)[1]).run_dir
     measure_run(run_dir)
     finish_run(run_dir)
+    if peers:
+        measure_peers_of_run(run_dir, Console(highlight=False))
 
 
 @takes_settings(given=OptionGroup(Experiment, only=_SHARED, has_variables=True))

@@ -14,11 +14,18 @@ import numpy as np
 from power_bert.elimination.configuration import KeptUnits
 from power_bert.errors import UserError, shorten
 from power_bert.model.backbone import PowerBertBackbone
-from power_bert.model.checkpoints import Checkpoint, checkpoint_kind, locate_checkpoint, read_checkpoint
+from power_bert.model.checkpoints import (
+    BertArchitecture,
+    Checkpoint,
+    checkpoint_kind,
+    locate_checkpoint,
+    read_checkpoint,
+)
 from power_bert.model.checkpoints.checkpoint_vocabulary import check_vocabulary_fits
 from power_bert.model.narrowing import sliced_weights
 from power_bert.model.preprocessor import PowerBertTokenizer
 from power_bert.model.text_backbone import TextBackbone
+from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
 
@@ -72,6 +79,17 @@ def backbone_from_checkpoint(checkpoint: Checkpoint, **changes: Any) -> PowerBer
         if name in checkpoint.weights:
             variable.assign(checkpoint.weights[name])
     return backbone
+
+
+def encoder_checkpoint(backbone: PowerBertBackbone, tokenizer: WordPieceTokenizer, source: str) -> Checkpoint:
+    """Convert an encoder to canonical form in float32, as `write_hugging_face` and `write_tf1_checkpoint` take it."""
+    names = [field.name for field in dataclasses.fields(BertArchitecture)]
+    architecture = BertArchitecture(**{name: getattr(backbone, name) for name in names})
+    weights = {
+        name: np.asarray(keras.ops.convert_to_numpy(variable), np.float32)
+        for name, variable in canonical_variables(backbone).items()
+    }
+    return Checkpoint(source, architecture, weights, (), tokenizer.vocabulary, tokenizer.lowercase)
 
 
 def load_pretrained(

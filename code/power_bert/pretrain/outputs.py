@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from power_bert.model.checkpoints import BertArchitecture, Checkpoint, write_hugging_face, write_tf1_checkpoint
+from power_bert.model.checkpoints import Checkpoint, write_hugging_face, write_tf1_checkpoint
 from power_bert.model.masked_lm import PowerBertMaskedLM
 from power_bert.model.preprocessor import PowerBertTokenizer
-from power_bert.model.pretrained import canonical_variables, rebuild_backbone
+from power_bert.model.pretrained import encoder_checkpoint, rebuild_backbone
 from power_bert.pretrain.pretraining_folder import PretrainingDir
 from power_bert.storage.files import atomic_directory, atomic_write_text
 from power_bert.storage.folder_manifest import write_manifest
@@ -30,7 +30,7 @@ def write_outputs(folder: PretrainingDir, masked_lm: PowerBertMaskedLM, tokenize
     """
     masked_lm = for_fine_tuning(masked_lm)
     write_preset(folder.model, masked_lm, tokenizer)
-    checkpoint = encoder_checkpoint(masked_lm, tokenizer)
+    checkpoint = encoder_without_pooler(masked_lm, tokenizer)
     head = {name: ops.convert_to_numpy(variable) for name, variable in masked_lm.head.canonical_variables.items()}
     others = [folder.hugging_face, folder.tf1_prefix.parent]
     write_hugging_face(folder.hugging_face, checkpoint, head)
@@ -83,14 +83,8 @@ def for_fine_tuning(masked_lm: PowerBertMaskedLM) -> PowerBertMaskedLM:
     return twin
 
 
-def encoder_checkpoint(masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> Checkpoint:
+def encoder_without_pooler(masked_lm: PowerBertMaskedLM, tokenizer: WordPieceTokenizer) -> Checkpoint:
     """Convert the encoder to canonical form, without its pooler, which masked language modeling does not train."""
-    backbone = masked_lm.backbone
-    names = [field.name for field in dataclasses.fields(BertArchitecture)]
-    architecture = BertArchitecture(**{name: getattr(backbone, name) for name in names})
-    weights = {
-        name: np.asarray(ops.convert_to_numpy(variable), np.float32)
-        for name, variable in canonical_variables(backbone).items()
-        if not name.startswith("pooler/")
-    }
-    return Checkpoint("the pre-trained model", architecture, weights, (), tokenizer.vocabulary, tokenizer.lowercase)
+    checkpoint = encoder_checkpoint(masked_lm.backbone, tokenizer, "the pre-trained model")
+    weights = {name: weight for name, weight in checkpoint.weights.items() if not name.startswith("pooler/")}
+    return dataclasses.replace(checkpoint, weights=weights)

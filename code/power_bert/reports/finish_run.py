@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from power_bert.benchmarks.latency import (
     processor_name,
     time_single_texts,
 )
+from power_bert.benchmarks.peers import PEERS_BASELINE, measure_peers, missing_packages, peers_table
 from power_bert.elimination.flops import EncoderShape, forward_flops
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import build_without_elimination, plain_tokenizer
@@ -27,6 +30,7 @@ from power_bert.reports.elimination_cost import measure_differences
 from power_bert.reports.model_card import write_model_card
 from power_bert.reports.run_report import write_run_report
 from power_bert.reports.run_summary import summary_text
+from power_bert.result_tables import csv_text, text_table
 from power_bert.runs.run_dir import PHASES, RunDir, write_run_json
 from power_bert.runs.run_folder import read_experiment
 from power_bert.runs.timings import (
@@ -84,6 +88,33 @@ def measure_run(run_dir: RunDir, max_examples: int = MAX_EXAMPLES, batch_size: i
         "max_length": experiment.max_length,
     }
     write_run_json(run_dir.timings, values)
+
+
+def measure_peers_of_run(run_dir: RunDir, console: Console, max_examples: int = 200) -> None:
+    """Time a run beside the same BERT in PyTorch and in ONNX Runtime; print a table and write ``peers.csv``.
+
+    Args:
+        run_dir: Run directory, with phase 3 done.
+        console: Shows the table, and what is not installed.
+        max_examples: Largest number of dev examples, as in `measure_run`.
+
+    Raises:
+        UserError: A model or the dev examples are missing or damaged.
+    """
+    experiment = read_experiment(run_dir)
+    full, eliminating = (run_dir.phase(name).existing_model() for name in (_FINE_TUNE, _RETRAIN))
+    examples = read_examples(experiment.task_definition, "dev", experiment.data_dir)
+    encoded = _encode(load_own_classifier(eliminating), examples, max_examples, experiment.max_length)
+    for runtime, packages in missing_packages().items():
+        console.print(f"{runtime} is not measured: {' and '.join(packages)} not installed", markup=False)
+    threads = configured_threads()
+    console.print(f"measuring {len(encoded)} dev examples in the installed runtimes, {threads} threads …", markup=False)
+    with tempfile.TemporaryDirectory() as folder:
+        frame = measure_peers(full, eliminating, encoded, experiment.max_length, threads, Path(folder))
+    atomic_write_text(run_dir.peers, csv_text(frame))
+    console.print("\n".join(text_table(peers_table(frame))), markup=False, soft_wrap=True)
+    console.print(f"faster: than {PEERS_BASELINE}; agreement: with the same model in Keras", markup=False)
+    console.print(f"wrote {run_dir.peers}", markup=False, soft_wrap=True)
 
 
 def _encode(

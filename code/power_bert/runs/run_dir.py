@@ -1,7 +1,7 @@
 """The directory of one run; no other module builds its paths.
 
 <run>/config.json  environment.json  log.txt  metrics.csv  tensorboard/
-<run>/timings.json  summary.txt  report.html  pictures/ (once the run is finished)
+<run>/timings.json  summary.txt  report.html  pictures/ (once the run is finished)  peers.csv (from `benchmark`)
 <run>/1_fine_tune/  2_search/  3_retrain/
     model/ (keras-hub preset)  predictions_dev.tsv  predictions_test.tsv  metrics.json  DONE
     training_state.npz (until the phase is done)
@@ -148,6 +148,10 @@ class RunDir:
     @property
     def timings(self) -> Path:
         return self.path / "timings.json"
+
+    @property
+    def peers(self) -> Path:
+        return self.path / "peers.csv"
 
     @property
     def summary(self) -> Path:
