@@ -111,7 +111,7 @@ def _encode(block: EncoderBlock, hidden_states: Tensor, visible: Tensor, slots: 
             context, hidden_states = tf.gather(context, chosen), tf.gather(hidden_states, chosen)  # (slots, hidden)
     attended = _dense(block.attention.output_projection, context)  # (slots, hidden)
     hidden_states = _layer_norm(block.attention_norm, hidden_states + attended)
-    transformed = activation_function(block.activation)(_dense(block.intermediate, hidden_states))  # (slots, inner)
+    transformed = _activate(block.activation, _dense(block.intermediate, hidden_states))  # (slots, inner)
     return _layer_norm(block.output_norm, hidden_states + _dense(block.output_projection, transformed))
 
 
@@ -159,6 +159,11 @@ def _most_significant(probabilities: Tensor, visible: Tensor, slots: int) -> Ten
 def _dense(layer: Any, inputs: Tensor, scale: float = 1.0) -> Tensor:
     """Apply a dense layer without activation, its kernel and bias multiplied by `scale`."""
     return tf.matmul(inputs, _value(layer.kernel) * scale) + _value(layer.bias) * scale
+
+
+def _activate(name: str, inputs: Tensor) -> Tensor:
+    # The converter knows the exact GELU by this form only.
+    return tf.nn.gelu(inputs) if name == "gelu" else activation_function(name)(inputs)
 
 
 def _layer_norm(layer: Any, inputs: Tensor) -> Tensor:

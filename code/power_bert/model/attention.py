@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from power_bert.model.fast_layers import ByteDropout, TokenDense
 from power_bert.model.similarity import SIMILARITIES, SMALLEST_SCALE
 
 Tensor = Any
@@ -62,7 +63,7 @@ class SimilarityAttention(keras.layers.Layer):
         width = self.num_heads * self.head_dim
         self.query, self.key, self.value = (self._dense(name, hidden_dim, width) for name in ("query", "key", "value"))
         self.output_projection = self._dense("output", width, hidden_dim)
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.dropout = ByteDropout(self.dropout_rate, dtype=self.dtype_policy, name="dropout")
         initial_scale = SIMILARITIES[self.similarity].initial_scale
         self.scale = None
         if initial_scale is not None:
@@ -72,8 +73,8 @@ class SimilarityAttention(keras.layers.Layer):
             )
         self.built = True
 
-    def _dense(self, name: str, inputs: int | None, outputs: int | None) -> keras.layers.Dense:
-        layer = keras.layers.Dense(
+    def _dense(self, name: str, inputs: int | None, outputs: int | None) -> TokenDense:
+        layer = TokenDense(
             outputs,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
             dtype=self.dtype_policy,

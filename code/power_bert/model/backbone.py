@@ -13,6 +13,7 @@ from power_bert.elimination.flops import per_block
 from power_bert.elimination.retention import UNITS, Retention
 from power_bert.elimination.search import GATES, PROFILES, ConfigurationSearch, SoftExtraction
 from power_bert.model.encoder_block import EncoderBlock
+from power_bert.model.fast_layers import ByteDropout, LayerNorm
 from power_bert.model.similarity import SIMILARITIES
 from power_bert.model.text_backbone import TextBackbone, make_inputs
 
@@ -65,11 +66,9 @@ class BertEmbeddings(keras.layers.Layer):
                 ("segment", self.num_segments),
             )
         )
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
-        )
+        self.norm = LayerNorm(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm")
         self.norm.build((None, None, self.hidden_dim))
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy, name="dropout")
+        self.dropout = ByteDropout(self.dropout_rate, dtype=self.dtype_policy, name="dropout")
         self.built = True
 
     def call(self, token_ids: Any, segment_ids: Any, training: bool | None = None) -> Any:

@@ -12,6 +12,7 @@ from power_bert.elimination.extraction import HardExtraction
 from power_bert.elimination.search import SoftExtraction
 from power_bert.elimination.significance import significance
 from power_bert.model.attention import HIDDEN_KEY_BIAS, SimilarityAttention
+from power_bert.model.fast_layers import ByteDropout, LayerNorm, TokenDense, gelu
 
 Tensor = Any
 _SMALLEST_VISIBILITY = 1e-6
@@ -19,9 +20,9 @@ _SMALLEST_VISIBILITY = 1e-6
 
 def activation_function(name: str) -> Any:
     """Look up an activation by name: "gelu" is the exact GELU, "gelu_tanh" its tanh approximation, else Keras'."""
-    if name in ("gelu", "gelu_tanh"):
-        return partial(ops.gelu, approximate=name == "gelu_tanh")
-    return keras.activations.get(name)
+    if name == "gelu":
+        return gelu
+    return partial(ops.gelu, approximate=True) if name == "gelu_tanh" else keras.activations.get(name)
 
 
 def key_bias_of(visibility: Tensor, fades: bool) -> Tensor:
@@ -110,19 +111,17 @@ class EncoderBlock(keras.layers.Layer):
             name="attention",
         )
         self.attention.build(hidden_states_shape)
-        self.attention_norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=dtype, name="attention_norm"
+        self.attention_norm = LayerNorm(epsilon=self.layer_norm_epsilon, dtype=dtype, name="attention_norm")
+        self.intermediate = TokenDense(
+            self.intermediate_dim,
+            activation_function(self.activation),
+            kernel_initializer=initializer,
+            dtype=dtype,
+            name="intermediate",
         )
-        self.intermediate = keras.layers.Dense(
-            self.intermediate_dim, kernel_initializer=initializer, dtype=dtype, name="intermediate"
-        )
-        self.output_projection = keras.layers.Dense(
-            hidden_dim, kernel_initializer=initializer, dtype=dtype, name="output"
-        )
-        self.output_norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=dtype, name="output_norm"
-        )
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=dtype, name="dropout")
+        self.output_projection = TokenDense(hidden_dim, kernel_initializer=initializer, dtype=dtype, name="output")
+        self.output_norm = LayerNorm(epsilon=self.layer_norm_epsilon, dtype=dtype, name="output_norm")
+        self.dropout = ByteDropout(self.dropout_rate, dtype=dtype, name="dropout")
         for layer in (self.attention_norm, self.intermediate, self.output_norm):
             layer.build(hidden_states_shape)
         self.output_projection.build((*hidden_states_shape[:-1], self.intermediate_dim))
@@ -212,7 +211,7 @@ class EncoderBlock(keras.layers.Layer):
         self, hidden_states: Tensor, neuron_gates: Tensor | None = None, training: bool | None = None
     ) -> Tensor:
         """Compute the second half of `encode`: the feed-forward layer and its layer norm, (batch, kept, hidden)."""
-        transformed = activation_function(self.activation)(self.intermediate(hidden_states))  # (…, intermediate)
+        transformed = self.intermediate(hidden_states)  # (batch, kept, intermediate)
         if neuron_gates is not None:
             transformed = transformed * ops.cast(neuron_gates, transformed.dtype)
         transformed = self.dropout(self.output_projection(transformed), training=training)  # (batch, kept, hidden)
