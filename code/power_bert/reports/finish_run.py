@@ -108,7 +108,7 @@ def measure_peers_of_run(run_dir: RunDir, console: Console, max_examples: int = 
     for runtime, packages in missing_packages().items():
         console.print(f"{runtime} is not measured: {' and '.join(packages)} not installed", markup=False)
     threads = configured_threads()
-    console.print(f"measuring {len(encoded)} dev examples in the installed runtimes, {threads} threads …", markup=False)
+    console.print(f"measuring {len(encoded)} dev examples in the installed runtimes, THREADS={threads} …", markup=False)
     with tempfile.TemporaryDirectory() as folder:
         frame = measure_peers(full, eliminating, encoded, experiment.max_length, threads, Path(folder))
     atomic_write_text(run_dir.peers, csv_text(frame))
