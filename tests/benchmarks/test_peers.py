@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures.fast_peer import open_counter
 from power_bert.benchmarks import peers as module
 from power_bert.benchmarks.peers import Peer, measure_peers, peers_table
 from power_bert.benchmarks.turns import Measured
@@ -45,7 +46,10 @@ def encoded_examples(count: int) -> EncodedTexts:
 def test_same_labels_in_every_runtime(tmp_path: Path) -> None:
     full, eliminating = save_model(tmp_path / "full", None), save_model(tmp_path / "eliminating", "hard")
     (tmp_path / "peers").mkdir()
-    frame = measure_peers(full, eliminating, encoded_examples(40), MAX_LENGTH, 1, tmp_path / "peers", runs=4)
+    said: list[str] = []
+    folder, encoded = tmp_path / "peers", encoded_examples(40)
+    frame = measure_peers(full, eliminating, encoded, MAX_LENGTH, 1, folder, runs=4, say=said.append)
+    assert all(" not installed" in line for line in said), said
     torch = ["PyTorch"] if find_spec("torch") and find_spec("transformers") else []
     onnx = ["ONNX Runtime float32", "ONNX Runtime dynamic int8"]
     assert list(frame["runtime"]) == ["Keras", *torch, *onnx, "Keras", *onnx]
@@ -60,8 +64,8 @@ def measured(labels: list[int], single: list[float], bucketed: float, padded: fl
 
 
 def test_figures_are_relative_to_the_bert_in_keras() -> None:
-    peers = [Peer(*names, module._open_keras, Path()) for names in (("BERT", "Keras"), ("BERT", "PyTorch"))]
-    peers.append(Peer("eliminated", "Keras", module._open_keras, Path()))
+    peers = [Peer(*names, module.open_keras, Path()) for names in (("BERT", "Keras"), ("BERT", "PyTorch"))]
+    peers.append(Peer("eliminated", "Keras", module.open_keras, Path()))
     times = [
         measured([0, 1, 2, 2], [4.0, 6.0, 8.0], 100.0, 200.0),
         measured([0, 1, 2, 1], [3.0, 3.0, 3.0], 50.0, 50.0),
@@ -73,7 +77,7 @@ def test_figures_are_relative_to_the_bert_in_keras() -> None:
     assert list(frame["bucketed_per_second"]) == [100.0, 200.0, 400.0]
     assert list(frame["padded_speedup"]) == [1.0, 4.0, 10.0]
     first = peers_table(frame).iloc[0]
-    assert first["model"] == "BERT, Keras" and first["one text, p50 (p95) ms"] == "6.00 (7.80)"
+    assert first["model"] == "BERT, Keras" and first["one text, p50 (p95) ms"] == "6.00 (7.80)  1.00×"
 
 
 def test_scores_of_a_regression_have_no_agreement() -> None:
@@ -83,3 +87,18 @@ def test_scores_of_a_regression_have_no_agreement() -> None:
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None if name in ("torch", "onnx") else object())
     assert module.missing_packages() == {"PyTorch": ["torch"], "ONNX Runtime": ["onnx"]}
+
+
+def test_a_peer_that_does_not_open_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = save_model(tmp_path / "full", None)
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+
+    def peers_of(model: str, *_: object) -> list[Peer]:
+        return [Peer(model, "Keras", open_counter, full), Peer(model, "ONNX Runtime", module.open_onnx, broken)]
+
+    monkeypatch.setattr(module, "_peers_of", peers_of)
+    said: list[str] = []
+    frame = measure_peers(full, full, encoded_examples(5), MAX_LENGTH, 1, tmp_path, runs=1, say=said.append)
+    assert list(frame["runtime"]) == ["Keras", "Keras"] and len(said) >= 2
+    assert said[-1].startswith("eliminated, ONNX Runtime is not measured: ")

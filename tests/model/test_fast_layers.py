@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from power_bert.model.fast_layers import ByteDropout, LayerNorm, TokenDense, gelu
+from power_bert.model.fast_layers import ByteDropout, LayerNorm, TokenDense, gelu, gelu_tanh
 
 SHAPE = (3, 5, 8)
 Gradients = Callable[..., list[np.ndarray]]
@@ -105,3 +105,39 @@ class TestByteDropout:
     def test_small_rates_are_not_rounded(self, ones: np.ndarray) -> None:
         outputs = np.asarray(ByteDropout(0.004, seed=1)(ones, training=True))
         assert outputs.max() == pytest.approx(1 / 0.996)
+
+    def test_the_gradient_has_the_mask_of_the_outputs(self, gradients: Gradients) -> None:
+        x, outputs = values(40, 50), []
+
+        def loss(x: Any) -> Any:
+            outputs.append(ByteDropout(0.5, seed=2)(x, training=True))
+            return ops.sum(outputs[0])
+
+        (gradient,) = gradients(loss, x)
+        expected = np.asarray(ByteDropout(0.5, seed=2)(x, training=True))
+        np.testing.assert_allclose(gradient, expected / x, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [TokenDense(3, gelu), TokenDense(3, gelu_tanh), LayerNorm(), ByteDropout(0.2)])
+def test_saved_and_read_back(layer: keras.layers.Layer) -> None:
+    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(restored) is type(layer) and restored.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
+def test_other_policies(dtype: str) -> None:
+    if keras.backend.backend() == "jax" and dtype == "float64":
+        pytest.skip("JAX has no float64 unless it is enabled")
+    layer = LayerNorm(dtype=dtype)
+    layer.build(SHAPE)
+    x = values(*SHAPE).astype("float64")
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
+    outputs = layer(ops.cast(x, layer.compute_dtype))
+    assert keras.backend.standardize_dtype(outputs.dtype) == layer.compute_dtype
+    np.testing.assert_allclose(ops.cast(outputs, "float32"), expected, atol=1e-6 if dtype == "float64" else 5e-3)
+
+
+def test_no_examples() -> None:
+    nothing = np.zeros((0, 5, 8), np.float32)
+    for layer in (LayerNorm(), ByteDropout(0.2), TokenDense(4)):
+        assert layer(nothing, **({"training": True} if isinstance(layer, ByteDropout) else {})).shape[0] == 0

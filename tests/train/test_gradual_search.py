@@ -201,6 +201,7 @@ class TestRun:
         for stage, target in zip(stages, stage_targets(2.2), strict=True):
             # The units of the tiny model are coarse: half the heads, or half the neurons, of a block.
             assert target <= stage["flops_reduction"] < 1.6 * target
+        assert stages[0]["flops_reduction"] < stages[1]["flops_reduction"]
         assert "stage 2 of 2" in run.output and not run_dir.phase("1_fine_tune").targets.exists()
         assert Retention.of(stages[1]["tokens"]) == configuration.tokens
         # Measured against the model of phase 1, which has all heads and neurons.

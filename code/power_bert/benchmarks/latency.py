@@ -177,6 +177,8 @@ def configured_threads() -> int:
 
         configured = tf.config.threading.get_intra_op_parallelism_threads()
         configured = configured or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    if keras.backend.backend() == "jax":
+        configured = int(os.environ.get("PJRT_NPROC") or 0)
     return configured or available_cores()
 
 

@@ -1,43 +1,48 @@
 """A run beside its peers: the same BERT in PyTorch (Hugging Face) and in ONNX Runtime, where these are installed.
 
-Every model runs the same texts, in batches of the same padding, in a process of its own; the processes take turns.
+Every model runs the same texts, in batches of the same padding, on the CPU and in a process of its own; the processes
+take turns.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from power_bert.benchmarks.export_latency import BATCH_SIZE, BUCKETED, ONE_BY_ONE, PADDED
-from power_bert.benchmarks.turns import Measured, answer_turns, measure_in_turns, worker
+from power_bert.benchmarks.peer_processes import (
+    BUCKETED,
+    HEAD_FILE,
+    ONE_BY_ONE,
+    PADDED,
+    Outputs,
+    open_keras,
+    open_onnx,
+    open_torch,
+    serve_peer,
+)
+from power_bert.benchmarks.turns import DESCRIBE, Measured, Worker, measure_in_turns, worker
+from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import write_hugging_face
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.model.pretrained import encoder_checkpoint
 from power_bert.model.trained_classifier import load_own_classifier
-from power_bert.process_environment import THREAD_VARIABLES
 from power_bert.result_tables import to_frame
-from power_bert.text.batches import Batch, evaluation_batches
-from power_bert_runtime.contents import INPUT_NAMES, OUTPUT_NAME
+from power_bert.text.batches import evaluation_batches
 from power_bert_runtime.encoded_texts import EncodedTexts
 
-# Maps token_ids, segment_ids and padding_mask, int32 (batch, length), to outputs (batch, classes).
-_Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
-_BERT, _ELIMINATED, _KERAS = "BERT", "eliminated", "Keras"
+_BATCH_SIZE = 32
+_BERT, _ELIMINATED, _KERAS, _TORCH, _ONNX = "BERT", "eliminated", "Keras", "PyTorch", "ONNX Runtime"
 PEERS_BASELINE = f"{_BERT}, {_KERAS}"  # speed-ups are relative to it
-_HEAD = "head.npz"
-_PACKAGES = {"PyTorch": ("torch", "transformers"), "ONNX Runtime": ("onnx", "onnxruntime")}
+_PACKAGES = {_TORCH: ("torch", "transformers"), _ONNX: ("onnx", "onnxruntime")}
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,11 @@ class Peer:
 
     model: str
     runtime: str
-    open: Callable[[Path, int], _Forward]
+    open: Callable[[Path, int], Outputs]
     path: Path
+
+    def __str__(self) -> str:
+        return f"{self.model}, {self.runtime}"
 
 
 def missing_packages() -> dict[str, list[str]]:
@@ -64,7 +72,14 @@ def missing_packages() -> dict[str, list[str]]:
 
 
 def measure_peers(
-    full: Path, eliminating: Path, encoded: EncodedTexts, max_length: int, threads: int, folder: Path, runs: int = 100
+    full: Path,
+    eliminating: Path,
+    encoded: EncodedTexts,
+    max_length: int,
+    threads: int,
+    folder: Path,
+    runs: int = 100,
+    say: Callable[[str], None] = print,
 ) -> pd.DataFrame:
     """Time a BERT and its eliminating model in Keras and in every runtime that is installed.
 
@@ -76,121 +91,81 @@ def measure_peers(
         threads: CPU threads of a call.
         folder: Empty folder for the models in the formats of the runtimes.
         runs: Timed calls of one example; passes over all examples are at most 8.
+        say: Is told which peers are left out.
 
     Returns:
         A row per model and runtime. `agreement`: fraction of examples with the label of the same model in Keras; NaN
         for regressions. Times are in ms, throughput in examples/s.
+
+    Raises:
+        UserError: A model cannot be run in Keras.
     """
-    peers = [
-        peer
-        for model, preset in ((_BERT, full), (_ELIMINATED, eliminating))
-        for peer in _peers_of(model, preset, folder)
-    ]
+    for runtime, packages in missing_packages().items():
+        say(f"{runtime} is not measured: {' and '.join(packages)} not installed")
     ones = list(evaluation_batches(encoded, 1, max_length))  # sorted by length, and the first calls are timed
     batches = {
         ONE_BY_ONE: [ones[row] for row in np.random.default_rng(0).permutation(len(ones))],
-        BUCKETED: list(evaluation_batches(encoded, BATCH_SIZE, max_length)),
-        PADDED: list(evaluation_batches(encoded, BATCH_SIZE, max_length, pad_to=max_length)),
+        BUCKETED: list(evaluation_batches(encoded, _BATCH_SIZE, max_length)),
+        PADDED: list(evaluation_batches(encoded, _BATCH_SIZE, max_length, pad_to=max_length)),
     }
+    peers: dict[Peer, Worker] = {}
     with ExitStack() as stack:
-        workers = [
-            stack.enter_context(
-                worker(f"{peer.model} in {peer.runtime}", _serve, peer.open, peer.path, threads, batches)
-            )
-            for peer in peers
-        ]
-        measured = measure_in_turns(workers, runs, 1)
-    return to_frame(_rows(peers, measured))
+        for model, preset in ((_BERT, full), (_ELIMINATED, eliminating)):
+            for peer in _peers_of(model, preset, folder, say):
+                ask = stack.enter_context(worker(peer, serve_peer, peer.open, peer.path, threads, batches))
+                try:
+                    ask(DESCRIBE, 0)
+                except UserError as error:
+                    if peer.runtime == _KERAS:
+                        raise
+                    say(f"{peer} is not measured: {error}")
+                else:
+                    peers[peer] = ask
+        measured = measure_in_turns(list(peers.values()), runs, 1)
+    return to_frame(_rows(list(peers), measured))
 
 
-def _peers_of(model: str, preset: Path, folder: Path) -> Iterator[Peer]:
+def _peers_of(model: str, preset: Path, folder: Path, say: Callable[[str], None]) -> Iterator[Peer]:
     """Write a model in the formats of the installed runtimes, and yield it in each of them, first in Keras."""
     classifier, missing = load_own_classifier(preset), missing_packages()
-    yield Peer(model, _KERAS, _open_keras, preset)
-    backbone = classifier.backbone
-    is_bert = isinstance(backbone, PowerBertBackbone) and backbone.extraction is None and backbone.similarity == "dot"
-    if "PyTorch" not in missing and is_bert:
-        yield Peer(model, "PyTorch", _open_torch, _write_for_torch(classifier, folder / f"{model}_torch"))
-    if "ONNX Runtime" not in missing:
-        from power_bert.export.server_formats import OnnxFormat
+    yield Peer(model, _KERAS, open_keras, preset)
+    if _TORCH not in missing and _is_bert(classifier.backbone):
+        try:
+            yield Peer(model, _TORCH, open_torch, _write_for_torch(classifier, folder / f"{model}_torch"))
+        except UserError as error:
+            say(f"{model}, {_TORCH} is not measured: {error}")
+    if _ONNX in missing:
+        return
+    from power_bert.export.server_formats import OnnxFormat
 
-        for form, name in (("none", "float32"), ("dynamic", "dynamic int8")):
-            path = folder / f"{model}_{form}.onnx"
+    for form, name in (("none", "float32"), ("dynamic", "dynamic int8")):
+        path = folder / f"{model}_{form}.onnx"
+        try:
             path.write_bytes(OnnxFormat().convert(classifier, form, None, False).SerializeToString())
-            yield Peer(model, f"ONNX Runtime {name}", _open_onnx, path)
+        except UserError as error:
+            say(f"{model}, {_ONNX} {name} is not measured: {error}")
+        else:
+            yield Peer(model, f"{_ONNX} {name}", open_onnx, path)
+
+
+def _is_bert(backbone: Any) -> bool:
+    """Return whether Hugging Face's BERT can hold the weights: all heads, all neurons, all tokens."""
+    return (
+        isinstance(backbone, PowerBertBackbone)
+        and backbone.extraction is None
+        and backbone.similarity == "dot"
+        and isinstance(backbone.num_heads, int)
+        and isinstance(backbone.intermediate_dim, int)
+        and backbone.head_dim in (None, backbone.hidden_dim // backbone.num_heads)
+    )
 
 
 def _write_for_torch(classifier: PowerBertTextClassifier, folder: Path) -> Path:
     source = "the model of the run"
     write_hugging_face(folder, encoder_checkpoint(classifier.backbone, plain_tokenizer(classifier), source))
     kernel, bias = (np.asarray(weight) for weight in classifier.output_dense.get_weights())
-    np.savez(folder / _HEAD, kernel=kernel, bias=bias)
+    np.savez(folder / HEAD_FILE, kernel=kernel, bias=bias)
     return folder
-
-
-def _serve(
-    open_model: Callable[[Path, int], _Forward],
-    path: Path,
-    threads: int,
-    batches: dict[str, list[Batch]],
-    connection: Connection,
-) -> None:
-    """Answer each request with the milliseconds of its calls, in the process of a model."""
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    forward = open_model(path, threads)
-    outputs = np.concatenate([forward(batch.inputs) for batch in batches[BUCKETED]])
-    calls: dict[str, tuple[int, Sequence[Callable[[], Any]]]] = {
-        name: (len(outputs), [partial(_run_all, forward, each)]) for name, each in batches.items()
-    }
-    calls[ONE_BY_ONE] = (1, [partial(forward, batch.inputs) for batch in batches[ONE_BY_ONE]])
-    answer_turns(connection, outputs, calls)
-
-
-def _run_all(forward: _Forward, batches: list[Batch]) -> None:
-    for batch in batches:
-        forward(batch.inputs)
-
-
-def _open_keras(preset: Path, threads: int) -> _Forward:
-    from power_bert.quiet import import_backend
-
-    import_backend()
-    from power_bert.predict.forward import compiled_forward
-
-    compiled = compiled_forward(load_own_classifier(preset))
-    return lambda inputs: np.asarray(compiled(inputs))
-
-
-def _open_onnx(path: Path, threads: int) -> _Forward:
-    from power_bert_runtime.onnx_engine import make_session
-
-    session = make_session(str(path), threads)
-    names = dict(zip(INPUT_NAMES, ("token_ids", "padding_mask", "segment_ids"), strict=True))
-
-    def forward(inputs: dict[str, np.ndarray]) -> np.ndarray:
-        (outputs,) = session.run([OUTPUT_NAME], {name: inputs[ours] for name, ours in names.items()})
-        return np.asarray(outputs)
-
-    return forward
-
-
-def _open_torch(folder: Path, threads: int) -> _Forward:
-    import torch
-    from transformers import BertModel
-
-    torch.set_num_threads(threads)
-    encoder = BertModel.from_pretrained(folder).eval()
-    head = {name: torch.from_numpy(value) for name, value in np.load(folder / _HEAD).items()}
-
-    def forward(inputs: dict[str, np.ndarray]) -> np.ndarray:
-        with torch.inference_mode():
-            ids, mask, segments = (
-                torch.from_numpy(inputs[name]) for name in ("token_ids", "padding_mask", "segment_ids")
-            )
-            pooled = encoder(input_ids=ids, attention_mask=mask, token_type_ids=segments).pooler_output
-            return np.asarray(pooled @ head["kernel"] + head["bias"])
-
-    return forward
 
 
 def _rows(peers: Sequence[Peer], measured: Sequence[Measured]) -> Iterator[dict[str, Any]]:
@@ -218,17 +193,17 @@ def _agreement(outputs: np.ndarray, others: np.ndarray) -> float:
 
 def peers_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the cells for people of what `measure_peers` returns."""
-    ratio = "{:.2f} ×".format
+
+    def cell(figure: str, speedup: float) -> str:
+        return f"{figure}  {speedup:.2f}×"
+
     return to_frame(
         {
             "model": f"{row.model}, {row.runtime}",
             "agreement": "" if np.isnan(row.agreement) else f"{100 * row.agreement:.1f} %",
-            "one text, p50 (p95) ms": f"{row.single_p50_ms:.2f} ({row.single_p95_ms:.2f})",
-            "faster": ratio(row.single_speedup),
-            "bucketed, texts/s": f"{row.bucketed_per_second:.0f}",
-            "faster ": ratio(row.bucketed_speedup),
-            "padded, texts/s": f"{row.padded_per_second:.0f}",
-            "faster  ": ratio(row.padded_speedup),
+            "one text, p50 (p95) ms": cell(f"{row.single_p50_ms:.2f} ({row.single_p95_ms:.2f})", row.single_speedup),
+            "bucketed, texts/s": cell(f"{row.bucketed_per_second:.0f}", row.bucketed_speedup),
+            "padded, texts/s": cell(f"{row.padded_per_second:.0f}", row.padded_speedup),
         }
         for row in frame.itertuples()
     )

@@ -16,7 +16,7 @@ from rich.progress import track
 from power_bert.child_processes import start_child
 from power_bert.errors import UserError
 
-_DESCRIBE = "describe"
+DESCRIBE = "describe"  # asks a process for what it reports about itself, and for its workloads
 _WARM_UP_RUNS = 3
 _RUNS_A_TURN = 5
 # In the first run of a turn the caches still hold the data of another process.
@@ -33,7 +33,7 @@ class Measured:
     """What a process has measured.
 
     Attributes:
-        facts: What it says of itself.
+        facts: What the program reports about itself.
         milliseconds: Workload → milliseconds of each call.
         examples: Workload → examples of a call.
     """
@@ -54,7 +54,7 @@ def measure_in_turns(workers: Sequence[Worker], runs: int, large_batch: int) -> 
     Raises:
         UserError: A program ended, or said why it cannot run.
     """
-    described = [worker(_DESCRIBE, 0) for worker in workers]
+    described = [worker(DESCRIBE, 0) for worker in workers]
     examples = described[0][1]
     names = [name for name in examples if all(name in workloads for _, workloads in described)]
     milliseconds: list[dict[str, list[float]]] = [{name: [] for name in names} for _ in workers]
@@ -107,17 +107,17 @@ def worker(source: Any, function: Callable[..., None], *arguments: Any) -> Itera
 def answer_turns(
     connection: Connection, facts: Any, workloads: Mapping[str, tuple[int, Sequence[Callable[[], Any]]]]
 ) -> None:
-    """Answer each request with the milliseconds of calls, for ever.
+    """Answer each request with the milliseconds of calls, until it is killed.
 
     Args:
         connection: End of the pipe of this process.
-        facts: What this program says of itself.
+        facts: What the program reports about itself.
         workloads: Name → examples of a call, and the calls, which are made in turn.
     """
     timers = {name: _timer(calls) for name, (_, calls) in workloads.items()}
     while True:
         name, times = connection.recv()
-        if name == _DESCRIBE:
+        if name == DESCRIBE:
             connection.send((facts, {name: examples for name, (examples, _) in workloads.items()}))
         else:
             connection.send([next(timers[name]) for _ in range(times)])

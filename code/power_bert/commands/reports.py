@@ -45,13 +45,13 @@ def summary(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
 def benchmark(
     run: Annotated[str, _RUN],
     data_dir: RunData = None,
-    peers: Annotated[bool, typer.Option(help="Also measure the peers that are installed.")] = True,
+    peers: Annotated[bool, typer.Option(help="Also measure other runtimes.")] = True,
 ) -> None:
     """Measure the latency of a finished run again, with and without elimination, and print the summary.
 
-    Times batches of 32, with fixed padding and length-bucketed, and one text at a time; the models take turns. Its
-    peers, the same BERT in PyTorch (torch, transformers) and in ONNX Runtime (EXTRAS=onnx), are measured where they are
-    installed; the table is also written to peers.csv.
+    Times batches of 32, with fixed padding and length-bucketed, and one text at a time; the models take turns. Also
+    measures the same BERT in PyTorch, and both models in ONNX Runtime, on the CPU, where these are installed
+    (EXTRAS="onnx parity"), and writes peers.csv.
 
     Examples:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -12,7 +11,7 @@ from power_bert.elimination.extraction import HardExtraction
 from power_bert.elimination.search import SoftExtraction
 from power_bert.elimination.significance import significance
 from power_bert.model.attention import HIDDEN_KEY_BIAS, SimilarityAttention
-from power_bert.model.fast_layers import ByteDropout, LayerNorm, TokenDense, gelu
+from power_bert.model.fast_layers import ByteDropout, LayerNorm, TokenDense, gelu, gelu_tanh
 
 Tensor = Any
 _SMALLEST_VISIBILITY = 1e-6
@@ -20,9 +19,7 @@ _SMALLEST_VISIBILITY = 1e-6
 
 def activation_function(name: str) -> Any:
     """Look up an activation by name: "gelu" is the exact GELU, "gelu_tanh" its tanh approximation, else Keras'."""
-    if name == "gelu":
-        return gelu
-    return partial(ops.gelu, approximate=True) if name == "gelu_tanh" else keras.activations.get(name)
+    return {"gelu": gelu, "gelu_tanh": gelu_tanh}.get(name) or keras.activations.get(name)
 
 
 def key_bias_of(visibility: Tensor, fades: bool) -> Tensor:

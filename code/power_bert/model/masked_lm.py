@@ -11,6 +11,7 @@ from keras import ops
 from power_bert.elimination.extraction import gather_words
 from power_bert.model.backbone import BertEmbeddings, PowerBertBackbone
 from power_bert.model.encoder_block import activation_function
+from power_bert.model.fast_layers import LayerNorm, TokenDense
 from power_bert.model.preset import TaskPreset
 
 Tensor = Any
@@ -43,15 +44,14 @@ class MaskedLMHead(keras.layers.Layer):
         self.layer_norm_epsilon, self.initializer_range = layer_norm_epsilon, initializer_range
 
     def build(self, hidden_states_shape: tuple[int | None, ...], positions_shape: Any = None) -> None:
-        self.transform = keras.layers.Dense(
+        self.transform = TokenDense(
             hidden_states_shape[-1],
+            activation_function(self.activation),
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=self.initializer_range),
             dtype=self.dtype_policy,
             name="transform",
         )
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
-        )
+        self.norm = LayerNorm(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm")
         for layer in (self.transform, self.norm):
             layer.build(hidden_states_shape)
         self.bias = self.add_weight(
@@ -81,7 +81,7 @@ class MaskedLMHead(keras.layers.Layer):
             Logits, float32 (batch, predictions, vocabulary).
         """
         selected = gather_words(hidden_states, positions)  # (batch, predictions, hidden)
-        transformed = self.norm(activation_function(self.activation)(self.transform(selected)))
+        transformed = self.norm(self.transform(selected))
         table = ops.cast(self.embeddings.token, self.compute_dtype)
         logits = ops.matmul(transformed, ops.transpose(table))  # (batch, predictions, vocabulary)
         return ops.cast(logits, "float32") + self.bias

@@ -20,7 +20,7 @@ from power_bert.benchmarks.latency import (
     processor_name,
     time_single_texts,
 )
-from power_bert.benchmarks.peers import PEERS_BASELINE, measure_peers, missing_packages, peers_table
+from power_bert.benchmarks.peers import PEERS_BASELINE, measure_peers, peers_table
 from power_bert.elimination.flops import EncoderShape, forward_flops
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import build_without_elimination, plain_tokenizer
@@ -95,26 +95,33 @@ def measure_peers_of_run(run_dir: RunDir, console: Console, max_examples: int = 
 
     Args:
         run_dir: Run directory, with phase 3 done.
-        console: Shows the table, and what is not installed.
+        console: Shows the table, and what is not measured.
         max_examples: Largest number of dev examples, as in `measure_run`.
 
     Raises:
         UserError: A model or the dev examples are missing or damaged.
     """
     experiment = read_experiment(run_dir)
-    full, eliminating = (run_dir.phase(name).existing_model() for name in (_FINE_TUNE, _RETRAIN))
+    eliminating, full = run_dir.phase(_RETRAIN).existing_model(), run_dir.phase(_FINE_TUNE).model
+    classifier = load_own_classifier(eliminating)
     examples = read_examples(experiment.task_definition, "dev", experiment.data_dir)
-    encoded = _encode(load_own_classifier(eliminating), examples, max_examples, experiment.max_length)
-    for runtime, packages in missing_packages().items():
-        console.print(f"{runtime} is not measured: {' and '.join(packages)} not installed", markup=False)
+    encoded = _encode(classifier, examples, max_examples, experiment.max_length)
     threads = configured_threads()
     console.print(f"measuring {len(encoded)} dev examples in the installed runtimes, THREADS={threads} …", markup=False)
-    with tempfile.TemporaryDirectory() as folder:
-        frame = measure_peers(full, eliminating, encoded, experiment.max_length, threads, Path(folder))
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if not (full / "config.json").is_file():  # as in `measure_run`
+            full = folder / "full"
+            build_without_elimination(classifier).save_to_preset(str(full))
+        frame = measure_peers(full, eliminating, encoded, experiment.max_length, threads, folder, say=say)
     atomic_write_text(run_dir.peers, csv_text(frame))
-    console.print("\n".join(text_table(peers_table(frame))), markup=False, soft_wrap=True)
-    console.print(f"faster: than {PEERS_BASELINE}; agreement: with the same model in Keras", markup=False)
-    console.print(f"wrote {run_dir.peers}", markup=False, soft_wrap=True)
+    say("\n".join(text_table(peers_table(frame))))
+    say(f"×: faster than {PEERS_BASELINE}; agreement: with the labels of the same model in Keras")
+    say(f"wrote {run_dir.peers}")
 
 
 def _encode(
