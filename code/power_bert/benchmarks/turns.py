@@ -21,6 +21,8 @@ _WARM_UP_RUNS = 3
 _RUNS_A_TURN = 5
 # In the first run of a turn the caches still hold the data of another process.
 _DROPPED_A_TURN = 1
+# A process that has not ended by itself after so long is killed.
+_SECONDS_TO_END = 5
 # Largest number of timed calls that run all texts.
 _PASSES = 8
 
@@ -100,6 +102,8 @@ def worker(source: Any, function: Callable[..., None], *arguments: Any) -> Itera
     try:
         yield ask
     finally:
+        child.connection.close()
+        child.process.join(_SECONDS_TO_END)
         child.process.kill()
         child.process.join()
 
@@ -107,7 +111,7 @@ def worker(source: Any, function: Callable[..., None], *arguments: Any) -> Itera
 def answer_turns(
     connection: Connection, facts: Any, workloads: Mapping[str, tuple[int, Sequence[Callable[[], Any]]]]
 ) -> None:
-    """Answer each request with the milliseconds of calls, until it is killed.
+    """Answer each request with the milliseconds of calls, until the parent closes its end of the pipe.
 
     Args:
         connection: End of the pipe of this process.
@@ -116,7 +120,10 @@ def answer_turns(
     """
     timers = {name: _timer(calls) for name, (_, calls) in workloads.items()}
     while True:
-        name, times = connection.recv()
+        try:
+            name, times = connection.recv()
+        except EOFError:  # the parent has closed its end
+            return
         if name == DESCRIBE:
             connection.send((facts, {name: examples for name, (examples, _) in workloads.items()}))
         else:
