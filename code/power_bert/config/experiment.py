@@ -170,7 +170,7 @@ class Experiment(RunSettings):
             meanings={
                 "quick": "1 epoch in each of phases 1 and 3",
                 "normal": "3 epochs",
-                "thorough": "5 epochs, in phase 3 also on augmented texts",
+                "thorough": "5 epochs; with self-distillation, in phase 3 also on augmented texts",
             },
         ),
     ] = "normal"
@@ -188,7 +188,7 @@ class Experiment(RunSettings):
     gate: Annotated[
         Literal["visibility", "scale"],
         Setting(
-            "What soft extraction multiplies by the retention parameters",
+            "What soft extraction, in a search with LAMBDA, multiplies by the retention parameters",
             meanings={
                 "visibility": "the attention that later blocks pay to the tokens",
                 "scale": "the hidden states, as in the paper",
@@ -198,7 +198,7 @@ class Experiment(RunSettings):
     retention_unit: Annotated[
         Literal["fraction", "tokens"],
         Setting(
-            "Unit of the searched configuration",
+            "Unit of the searched configuration; tokens only with LAMBDA",
             meanings={"fraction": "fractions of each example's tokens", "tokens": "numbers of tokens, as in the paper"},
         ),
     ] = "fraction"
