@@ -18,6 +18,7 @@ from power_bert.folders import PACKAGE
 from power_bert.model.attention import SimilarityAttention
 from power_bert.model.backbone import BertEmbeddings
 from power_bert.model.encoder_block import EncoderBlock
+from power_bert.model.fast_layers import ByteDropout, LayerNorm, TokenDense, gelu
 from power_bert.model.masked_lm import MaskedLMHead
 from power_bert.model.students.bag import TfidfBag
 from power_bert.model.students.lstm import BidirectionalLstm, TwoDirectionCell
@@ -96,6 +97,9 @@ CASES = {
     "counts": Case(
         lambda dtype: _Counts(dtype="float32"), (LOGITS, POSITIONS, VISIBILITY[:, :3]), 0, {"has_config": False}
     ),
+    "token_dense": Case(lambda dtype: TokenDense(4, gelu, dtype=dtype), (HIDDEN_STATES,), 2),
+    "layer_norm": Case(lambda dtype: LayerNorm(epsilon=1e-5, dtype=dtype), (HIDDEN_STATES,), 2),
+    "byte_dropout": Case(lambda dtype: ByteDropout(0.2, dtype=dtype), (HIDDEN_STATES,), 0),
     "tfidf_bag": Case(
         lambda dtype: TfidfBag(11, 4, initial_range=0.1, dtype=dtype), (TOKEN_IDS, MASK), 2, {"num_fixed_weights": 1}
     ),
