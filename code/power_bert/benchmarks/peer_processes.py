@@ -93,7 +93,9 @@ def open_torch(folder: Path, threads: int) -> Outputs:
     """Open a Hugging Face folder with a head beside it in PyTorch."""
     import torch
     from transformers import BertModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     torch.set_num_threads(threads)
     encoder = BertModel.from_pretrained(folder).eval()
     head = {name: torch.from_numpy(value) for name, value in np.load(folder / HEAD_FILE).items()}

@@ -75,6 +75,8 @@ def quantize_onnx(
             else:
                 # The sums of products stay in float32, so that the bias is added without another rounding.
                 options |= {"OpTypesToExcludeOutputQuantization": ["MatMul"], "DedicatedQDQPair": True}
+                # ONNX Runtime has fast products on x86 for unsigned activations alone.
+                shared["activation_type"] = quantization.QuantType.QUInt8
                 model = _smoothed(model, shared["nodes_to_quantize"], encoded)
                 quantization.quantize_static(model, path, _Examples(encoded), extra_options=options, **shared)
             quantized = onnx.load(path)
