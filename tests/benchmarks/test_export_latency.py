@@ -9,14 +9,8 @@ from power_bert.errors import UserError
 
 
 def test_files_in_turns(onnx_file: Path) -> None:
-    from power_bert.benchmarks.export_latency import (
-        BUCKETED,
-        ONE_BY_ONE,
-        PADDED,
-        export_frame,
-        export_text,
-        measure_exports,
-    )
+    from power_bert.benchmarks.export_latency import export_frame, export_text, measure_exports
+    from power_bert.benchmarks.turns import BUCKETED, ONE_BY_ONE, PADDED
 
     texts = ["the cat sat", "the dog", "a mouse"]
     latencies = measure_exports([onnx_file, onnx_file], texts, threads=1, runs=5)

@@ -13,13 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from power_bert.benchmarks.turns import answer_error, answer_turns, measure_in_turns, worker
+from power_bert.benchmarks.turns import (
+    BUCKETED,
+    ONE_BY_ONE,
+    PADDED,
+    answer_error,
+    answer_turns,
+    measure_in_turns,
+    worker,
+)
 from power_bert.errors import UserError
 from power_bert.result_tables import text_table, to_frame
 from power_bert_runtime import Classifier
 from power_bert_runtime.encoded_texts import EncodedTexts
 
-ONE_BY_ONE, BUCKETED, PADDED = "one by one", "bucketed", "padded"
 LENGTHS = (16, 32, 64, 128)
 BATCH_SIZE = 32
 

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from power_bert.benchmarks.turns import answer_error, answer_turns
+from power_bert.benchmarks.turns import BUCKETED, ONE_BY_ONE, PADDED, answer_error, answer_turns
 from power_bert.errors import UserError, shorten
 from power_bert.process_environment import THREAD_VARIABLES
 from power_bert.text.batches import Batch
 from power_bert_runtime.contents import INPUT_NAMES, OUTPUT_NAME
 
-ONE_BY_ONE, BUCKETED, PADDED = "one by one", "bucketed", "padded"
 HEAD_FILE = "head.npz"
 # Maps token_ids, segment_ids and padding_mask, int32 (batch, length), to outputs (batch, classes).
 Outputs = Callable[[dict[str, np.ndarray]], np.ndarray]

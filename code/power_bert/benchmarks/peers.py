@@ -16,18 +16,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from power_bert.benchmarks.peer_processes import (
+from power_bert.benchmarks.peer_processes import HEAD_FILE, Outputs, open_keras, open_onnx, open_torch, serve_peer
+from power_bert.benchmarks.turns import (
     BUCKETED,
-    HEAD_FILE,
+    DESCRIBE,
     ONE_BY_ONE,
     PADDED,
-    Outputs,
-    open_keras,
-    open_onnx,
-    open_torch,
-    serve_peer,
+    Measured,
+    Worker,
+    measure_in_turns,
+    worker,
 )
-from power_bert.benchmarks.turns import DESCRIBE, Measured, Worker, measure_in_turns, worker
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import write_hugging_face

@@ -16,6 +16,8 @@ from rich.progress import track
 from power_bert.child_processes import start_child
 from power_bert.errors import UserError
 
+# Workloads of texts at their real lengths.
+ONE_BY_ONE, BUCKETED, PADDED = "one by one", "bucketed", "padded"
 DESCRIBE = "describe"  # asks a process for what it reports about itself, and for its workloads
 _WARM_UP_RUNS = 3
 _RUNS_A_TURN = 5
