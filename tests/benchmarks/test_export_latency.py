@@ -118,3 +118,8 @@ def test_texts_run_alone_in_buckets_and_padded() -> None:
     assert [call.lengths.tolist() for call in ones.calls] == [[3], [1], [2]] and ones.examples == 1
     assert [call.lengths.tolist() for call in bucketed.calls] == [[3, 1, 2]] and bucketed.examples == 3
     assert (ones.is_padded, bucketed.is_padded, padded.is_padded) == (False, False, True)
+
+
+def test_percentiles_of_the_kept_calls() -> None:
+    first = latency("a.onnx", {"1 × 16": [1.0, 2.0, 3.0, 4.0] * 2})
+    assert first.p50("1 × 16") == 2.5 and first.p95("1 × 16") == 4.0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from fixtures.tiny_runs import VOCABULARY
 from power_bert.config.experiment import Experiment, resolve_experiment
 from power_bert.elimination.allocation import path_targets, stage_targets
 from power_bert.elimination.configuration import KeptUnits
@@ -188,8 +189,12 @@ class TestLargestLoss:
 
 
 class TestRun:
-    def test_ends_at_the_target(self, run_tiny: Callable[..., Any], tmp_path: Path) -> None:
-        run = run_tiny(tmp_path / "run", speedup=2.2, epochs=1, search_epochs=1)
+    def test_ends_at_the_target(
+        self, run_tiny: Callable[..., Any], write_checkpoint: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        # The units of the usual tiny model, half the heads of a block, are too coarse to come near a target.
+        finer = write_checkpoint(tmp_path / "bert", VOCABULARY, 2, 8, 32, 256)
+        run = run_tiny(tmp_path / "run", checkpoint_path=str(finer), speedup=2.2, epochs=1, search_epochs=1)
         run_dir = RunDir(run.folder)
         first, model = (load_own_classifier(run_dir.phase(name).model) for name in ("1_fine_tune", "3_retrain"))
         configuration = read_configuration(run_dir.phase("2_search").retention)
@@ -200,8 +205,7 @@ class TestRun:
         assert forward_flops(narrow, lengths, backbone.retention).total < forward_flops(whole, lengths).total
         stages = [json.loads((run.folder / "2_search" / f"stage_{n}" / "retention.json").read_text()) for n in (1, 2)]
         for stage, target in zip(stages, stage_targets(2.2), strict=True):
-            # The units of the tiny model are coarse: half the heads, or half the neurons, of a block.
-            assert target <= stage["flops_reduction"] < 1.6 * target
+            assert target <= stage["flops_reduction"] < 1.3 * target
         assert stages[0]["flops_reduction"] < stages[1]["flops_reduction"]
         assert "stage 2 of 2" in run.output and not run_dir.phase("1_fine_tune").targets.exists()
         assert Retention.of(stages[1]["tokens"]) == configuration.tokens

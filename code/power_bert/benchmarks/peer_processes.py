@@ -47,7 +47,7 @@ def serve_peer(
         forward = open_model(path, threads)
         _run_all(forward, batches[ONE_BY_ONE])  # JAX compiles each length
         outputs = np.concatenate([forward(batch.inputs) for batch in batches[BUCKETED]])
-    except Exception as error:
+    except Exception as error:  # whatever a runtime raises, the parent says it and goes on without this peer
         answer_error(connection, UserError(shorten(f"{type(error).__name__}: {error}", 300)))
         return
     calls: dict[str, tuple[int, Sequence[Callable[[], Any]]]] = {

@@ -6,7 +6,7 @@ take turns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -99,7 +99,8 @@ def measure_peers(
     Raises:
         UserError: A model cannot be run in Keras.
     """
-    for runtime, packages in missing_packages().items():
+    missing = missing_packages()
+    for runtime, packages in missing.items():
         say(f"{runtime} is not measured: {' and '.join(packages)} not installed")
     ones = list(evaluation_batches(encoded, 1, max_length))  # sorted by length, and the first calls are timed
     batches = {
@@ -110,7 +111,7 @@ def measure_peers(
     peers: dict[Peer, Worker] = {}
     with ExitStack() as stack:
         for model, preset in ((_BERT, full), (_ELIMINATED, eliminating)):
-            for peer in _peers_of(model, preset, folder, say):
+            for peer in _peers_of(model, preset, folder, missing, say):
                 ask = stack.enter_context(worker(peer, serve_peer, peer.open, peer.path, threads, batches))
                 try:
                     ask(DESCRIBE, 0)
@@ -124,9 +125,11 @@ def measure_peers(
     return to_frame(_rows(list(peers), measured))
 
 
-def _peers_of(model: str, preset: Path, folder: Path, say: Callable[[str], None]) -> Iterator[Peer]:
-    """Write a model in the formats of the installed runtimes, and yield it in each of them, first in Keras."""
-    classifier, missing = load_own_classifier(preset), missing_packages()
+def _peers_of(
+    model: str, preset: Path, folder: Path, missing: Collection[str], say: Callable[[str], None]
+) -> Iterator[Peer]:
+    """Write a model in the formats of the runtimes that are not `missing`, and yield it in each, first in Keras."""
+    classifier = load_own_classifier(preset)
     yield Peer(model, _KERAS, open_keras, preset)
     if _TORCH not in missing and _is_bert(classifier.backbone):
         try:
