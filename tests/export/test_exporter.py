@@ -77,6 +77,26 @@ def test_several_lengths_in_one_file(
     assert settings["lengths"] == [21, 8] and list(settings["dev"]) == ["21", "8"]
 
 
+def test_a_shorter_length_is_checked_on_the_texts_that_fit_it(
+    make_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from power_bert.export import reference
+    from power_bert.model.classifier_building import plain_tokenizer
+    from power_bert.text.examples import Examples
+
+    model = make_model()
+    texts = Examples([" ".join(["cat"] * words) for words in (9, 1, 4, 6, 2)], None, np.arange(5))
+    tokens = plain_tokenizer(model.classifier).encode(texts.first, None, 21).lengths
+    assert tokens.tolist() == [11, 3, 6, 8, 4]
+    sets = reference.CheckSets(texts, texts.take([1, 2]), "the test")
+    monkeypatch.setattr(reference, "_FEWEST_TEXTS", 2)
+    fitting = sets.fitting(model, 6)
+    assert fitting.dev.labels.tolist() == [1, 2, 4] and fitting.elsewhere.first == texts.take([1, 2]).first
+    assert sets.fitting(model, 5).dev.labels.tolist() == [1, 4]
+    monkeypatch.setattr(reference, "_FEWEST_TEXTS", 4)  # more than fit: the shortest ones, truncated
+    assert sets.fitting(model, 6).dev.labels.tolist() == [1, 2, 3, 4]
+
+
 @pytest.mark.slow
 def test_the_same_export_gives_the_same_bytes(
     make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path

@@ -113,6 +113,31 @@ class TestElimination:
         assert largest_difference(pooled(soft, inputs), pooled(make_backbone(num_layers=3), inputs)) > 1e-3
         assert soft.search.masses() == kept
 
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_the_step_profile_shows_in_the_search_what_hard_extraction_costs(
+        self, seed: int, make_backbone: Any, make_inputs: Any, set_retention: Any, pooled: Any
+    ) -> None:
+        sizes = {"num_layers": 3, "max_sequence_length": 24}
+        inputs = make_inputs((24, 20, 17, 24, 22, 19) * 4)
+        everything = pooled(make_backbone(seed, **sizes), inputs)
+
+        def distances(profile: str, parameters: Any) -> tuple[float, float, float]:
+            """Half of the mass is left; root mean squares of soft − everything, hard − everything and soft − hard."""
+            soft = make_backbone(seed, retention_profile=profile, extraction="soft", retention_parameters=24, **sizes)
+            set_retention(soft, parameters)
+            configuration = soft.search.retention()
+            assert configuration.values[0] == pytest.approx(0.5, abs=0.05)
+            hard = make_backbone(seed, extraction="hard", retention=configuration.values, **sizes)
+            of_soft, of_hard = pooled(soft, inputs), pooled(hard, inputs)
+            pairs = ((of_soft, everything), (of_hard, everything), (of_soft, of_hard))
+            return tuple(float(np.sqrt(np.mean((one - other) ** 2))) for one, other in pairs)  # type: ignore[return-value]
+
+        _, cost, error = distances("step", [0.5])
+        assert error < 0.5 * cost
+        # The collapse: free parameters shrink together, the model hardly changes, and hard extraction changes it.
+        shown, cost, error = distances("free", np.where(np.arange(24) == 0, 1.0, 0.5))
+        assert shown < 0.8 * cost and error > 0.8 * cost
+
     @pytest.mark.parametrize(
         ("retention", "expected"),
         [

@@ -60,7 +60,8 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
     if differences := mediapipe_differences(plain_tokenizer(model.classifier).settings):
         console.print(f"MediaPipe cannot open the file: {'; '.join(differences)}. Use LiteRT or the page", markup=False)
     sets = CheckSets.of(model, options.check_texts)
-    references = {length: Reference(model, length, sets) for length in lengths}
+    references = {lengths[0]: Reference(model, lengths[0], sets)}
+    references |= {length: Reference(model, length, sets.fitting(model, length)) for length in lengths[1:]}
     plan = Plan(model, labels, groups, references, sets.texts_source, options)
     chosen = _choose(plan, console)
     for line in (*chosen.report, *_warnings(plan, chosen)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from power_bert_runtime.encoded_texts import EncodedTexts
 from power_bert_runtime.litert import predict_with_litert
 
 _OWN_TEXTS = "this project"
+# A length that few texts fit is checked on this many, the longer ones truncated: a handful of labels says nothing.
+_FEWEST_TEXTS = 200
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,19 @@ class CheckSets:
             elsewhere, source = read_check_texts(check_texts, task.is_pair), check_texts.name
         dev = read_examples(task, "dev", data_dir)
         return cls(dev.take(evenly_spaced(len(dev))), elsewhere, source)
+
+    def fitting(self, model: TrainedModel, length: int) -> CheckSets:
+        """Return the texts of at most `length` tokens, or the `_FEWEST_TEXTS` shortest ones if those are more.
+
+        A file for a shorter length serves only the texts that fit it; longer ones go to a file of a greater length.
+        """
+        return replace(self, dev=_shortest(self.dev, model, length), elsewhere=_shortest(self.elsewhere, model, length))
+
+
+def _shortest(examples: Examples, model: TrainedModel, length: int) -> Examples:
+    encoded = plain_tokenizer(model.classifier).encode(examples.first, examples.second, max(length, model.max_length))
+    longest = max(length, *np.sort(encoded.lengths)[:_FEWEST_TEXTS])
+    return examples.take(np.flatnonzero(encoded.lengths <= longest))
 
 
 class Reference:
