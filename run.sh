@@ -43,7 +43,8 @@ EFFORT="${EFFORT-normal}"
 # Epochs of fine-tuning, and of re-training: 1 to 1000. Empty: 1, 3 or 5, by EFFORT.
 EPOCH="${EPOCH-}"
 
-# Examples per training batch: 1 to 4096. Empty: the task's default, for GLUE the paper's (cola 32).
+# Examples per training batch: 1 to 4096. Empty: the task's default, for GLUE the paper's (cola 32); for encoders with a
+# hidden size of up to 512, such as the default one, at most 32.
 BATCH_SIZE="${BATCH_SIZE-}"
 
 # Learning rate of the retention parameters: the average distance that they move in a training step of the search, up to
@@ -52,9 +53,9 @@ BATCH_SIZE="${BATCH_SIZE-}"
 # Empty: the task's default, for GLUE the paper's (cola 1.5e-3), 3e-3 for the generated sample. Not used with a target.
 LR_SOFT_EXTRACT="${LR_SOFT_EXTRACT-}"
 
-# Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 6e-5.
-# Empty: the task's default, for GLUE the paper's (cola 2e-5); 1e-4 for the generated sample and a good value for small
-# models.
+# Peak learning rate of all other weights, up to 0.1; usual 2e-5 to 2e-4.
+# Empty: 1e-4 for encoders with a hidden size of up to 512, such as the default one; for others the task's default, for
+# GLUE the paper's (cola 2e-5).
 LR_BERT="${LR_BERT-}"
 
 # Weight λ of the regularizer in the search, 0 to 10; usual 1e-4 to 7e-3. A larger one keeps fewer tokens.

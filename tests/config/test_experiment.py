@@ -24,9 +24,19 @@ PAPER = {
 }
 
 
+LARGE, SMALL = {"hidden_size": 768}, {"hidden_size": 384}
+
+
+def write_checkpoint(folder: Path, name: str, config: dict[str, Any]) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(json.dumps(config))
+    return str(folder)
+
+
 @pytest.mark.parametrize("task", PAPER)
-def test_defaults_of_a_task_are_the_papers(task: str) -> None:
-    experiment = resolve_experiment({"task": task, "data_dir": "some/folder"})
+def test_defaults_of_a_task_are_the_papers(task: str, tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, "config.json", LARGE)
+    experiment = resolve_experiment({"task": task, "data_dir": "some/folder", "checkpoint_path": checkpoint})
     assert PAPER[task] == (
         experiment.max_length,
         experiment.lr_bert,
@@ -35,6 +45,46 @@ def test_defaults_of_a_task_are_the_papers(task: str) -> None:
         experiment.batch_size,
     )
     assert experiment.task_definition.name == task
+
+
+class TestSmallEncoders:
+    @pytest.mark.parametrize(
+        ("name", "config", "is_small"),
+        [
+            ("config.json", SMALL, True),
+            ("config.json", {"hidden_size": 512}, True),
+            ("config.json", {"hidden_size": 513}, False),
+            ("config.json", {"class_name": "BertBackbone", "config": {"hidden_dim": 128}}, True),
+            ("config.json", {"class_name": "BertBackbone", "config": {"hidden_dim": 1024}}, False),
+            ("config.json", {}, False),
+            ("bert_config.json", SMALL, True),
+            ("bert_config.json", LARGE, False),
+        ],
+        ids=str,
+    )
+    def test_they_have_another_rate_and_batch_size(
+        self, name: str, config: dict[str, Any], is_small: bool, tmp_path: Path
+    ) -> None:
+        folder = write_checkpoint(tmp_path / "encoder", name, config)
+        for checkpoint in (folder, f"{folder}/bert_model.ckpt", f"{folder}/bert_model.ckpt.index"):
+            experiment = resolve_experiment({"task": "mrpc", "checkpoint_path": checkpoint})
+            assert (experiment.lr_bert, experiment.batch_size) == ((1e-4, 32) if is_small else (6e-5, 64))
+
+    def test_the_configuration_can_be_elsewhere(self, tmp_path: Path) -> None:
+        checkpoint = write_checkpoint(tmp_path / "encoder", "bert_config.json", LARGE)
+        elsewhere = write_checkpoint(tmp_path / "other", "small.json", SMALL) + "/small.json"
+        given = {"task": "mrpc", "checkpoint_path": checkpoint, "bert_config_path": elsewhere}
+        assert resolve_experiment(given).batch_size == 32
+
+    @pytest.mark.parametrize("checkpoint", ["hf://owner/name", "bert_tiny_en_uncased", "absent/bert_model.ckpt"])
+    def test_nothing_is_fetched_for_it(self, checkpoint: str) -> None:
+        assert resolve_experiment({"task": "mrpc", "checkpoint_path": checkpoint}).batch_size == 64
+
+    def test_small_batches_of_a_task_stay_and_given_values_count(self) -> None:
+        assert resolve_experiment({"task": "rte"}).batch_size == 16
+        given = {"task": "mrpc", "lr_bert": 3e-5, "batch_size": 64}
+        experiment = resolve_experiment(given)
+        assert (experiment.lr_bert, experiment.batch_size) == (3e-5, 64)
 
 
 def test_nothing_given_is_the_embedded_default() -> None:
@@ -50,10 +100,10 @@ def test_nothing_given_is_the_embedded_default() -> None:
 
 
 def test_given_values_beat_the_defaults_and_empty_ones_do_not() -> None:
-    settings = {"task": "mrpc", "epochs": 5, "lr_bert": 1e-4, "batch_size": "", "regularization": None}
+    settings = {"task": "mrpc", "epochs": 5, "lr_bert": 4e-5, "batch_size": "", "regularization": None}
     experiment = resolve_experiment(settings)
-    assert (experiment.epochs, experiment.lr_bert) == (5, 1e-4)
-    assert (experiment.batch_size, experiment.regularization) == (64, 3e-3)
+    assert (experiment.epochs, experiment.lr_bert) == (5, 4e-5)
+    assert (experiment.batch_size, experiment.regularization) == (32, 3e-3)
 
 
 @pytest.mark.parametrize(("given", "expected"), [({"epochs": 7}, 7), ({"epochs": 7, "search_epochs": 2}, 2)])
@@ -263,9 +313,11 @@ def test_the_sample_is_never_called_cola() -> None:
         {"task": SAMPLE, "data_dir": str(SAMPLE_FOLDER / "acceptability")},
     ):
         assert resolve_experiment(given) == default
-    assert default.lr_bert == 1e-4 and default.task_definition.layout("train") == get_task("cola").layout("train")
+    assert default.lr_soft_extract == 3e-3 and default.task_definition.layout("train") == get_task("cola").layout(
+        "train"
+    )
     official = resolve_experiment({"data_dir": "elsewhere/CoLA"})
-    assert (official.task, official.lr_bert) == ("cola", 2e-5)
+    assert (official.task, official.lr_soft_extract) == ("cola", 1.5e-3)
 
 
 def test_the_sample_of_an_earlier_version_gets_its_name() -> None:
@@ -289,7 +341,7 @@ class TestCustomTask:
             {"task": "custom", "data_dir": str(data), "text_columns": "text, other", "label_column": "topic"}
         )
         assert experiment.labels == ("art", "sport")
-        assert (experiment.max_length, experiment.batch_size, experiment.lr_bert) == (128, 32, 3e-5)
+        assert (experiment.max_length, experiment.batch_size, experiment.lr_bert) == (128, 32, 1e-4)
         task = experiment.task_definition
         assert (task.labels, task.is_pair, task.metrics[0]) == (("art", "sport"), True, "accuracy")
         (data / "train.tsv").write_text("text\tother\ttopic\nx\ty\tmusic\n")

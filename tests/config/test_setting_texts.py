@@ -102,7 +102,12 @@ def bounds_to_name(declared: Declared) -> list[float]:
         (Experiment, "width", "1"),
         (Experiment, "self_distill", "1 with SPEEDUP or MAX_LOSS, else 0"),
         (Experiment, "retention_jitter", "0"),
-        (Experiment, "lr_bert", "2e-5 for cola"),
+        (Experiment, "lr_soft_extract", "0.0015 for cola"),
+        (
+            Experiment,
+            "lr_bert",
+            "0.0001 for encoders with a hidden size of up to 512, else the task's, 2e-5 for cola",
+        ),
         (Experiment, "metric", "accuracy"),
         (Experiment, "output_dir", "checkpoints/runs/TASK/DATA-CHECKPOINT"),
         (RunFlags, "baseline", "0"),

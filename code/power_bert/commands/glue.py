@@ -35,7 +35,7 @@ def glue(
 
         bash run.sh glue glue_data
 
-        EPOCH=2 LR_BERT=1e-4 bash run.sh glue glue_data --tasks cola,mrpc,sts-b --out checkpoints/runs/glue-minilm
+        EPOCH=2 bash run.sh glue glue_data --tasks cola,mrpc,sts-b --out checkpoints/runs/glue-minilm
     """
     from rich.console import Console
 

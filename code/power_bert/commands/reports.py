@@ -95,7 +95,7 @@ def pareto(
 
         bash run.sh pareto                                        # on the generated sample
 
-        TASK=mrpc LR_BERT=1e-4 bash run.sh pareto --targets 2,3,4,5 --seeds 0,1,2 --out mrpc_front
+        TASK=mrpc bash run.sh pareto --targets 2,3,4,5 --seeds 0,1,2 --out mrpc_front
     """
     from power_bert.quiet import import_backend
 

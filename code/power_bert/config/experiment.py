@@ -1,13 +1,14 @@
 """Settings of a run.
 
-Values come from the built-in default, the task's default, the environment (run.sh) and the command line; later sources
-override earlier ones. An empty value means "not given".
+Values come from the built-in default, the task's default, that of small encoders, the environment (run.sh) and the
+command line; later sources override earlier ones. An empty value means "not given".
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -21,12 +22,12 @@ from power_bert.config.settings import (
     check_names,
     declared_settings,
     given_values,
+    number_text,
     own_defaults,
     usual_values,
 )
 from power_bert.config.shared_settings import (
     DEFAULT_TASK,
-    BatchSize,
     ClipNorm,
     DataDir,
     LabelColumn,
@@ -44,7 +45,7 @@ from power_bert.config.validation import RunSettings, check_task, present_task_n
 from power_bert.elimination.retention_choice import resolve_retention_text
 from power_bert.errors import UserError
 from power_bert.folders import DEFAULT_CHECKPOINT, GLUE_FOLDER, RUNS_FOLDER
-from power_bert.model.checkpoints.location import stored_similarity
+from power_bert.model.checkpoints.location import stored_hidden_dim, stored_similarity
 from power_bert.text.custom_task import CUSTOM, CUSTOM_DEFAULTS
 from power_bert.text.glue_tasks import get_task
 from power_bert.text.labeled_sets import SAMPLE
@@ -53,6 +54,13 @@ from power_bert.text.table_rows import is_table_file
 from power_bert.text.task import TaskDefaults
 
 SAMPLE_FOLDER = GLUE_FOLDER / "sample"
+DEFAULT_HIDDEN_DIM = 384
+# The paper's learning rates and batch sizes are for BERT-base, whose hidden size is 768. Encoders of up to this hidden
+# size are better with these (docs/results/elimination.md).
+SMALL_HIDDEN_DIM = 512
+SMALL_ENCODER_LR_BERT = 1e-4
+SMALL_ENCODER_BATCH_SIZE = 32
+_SMALL_ENCODERS = f"encoders with a hidden size of up to {SMALL_HIDDEN_DIM}"
 _EPOCHS = "a whole number of epochs from {low}"
 _LEARNING_RATE = "a learning rate from {low} to {high}"
 
@@ -125,7 +133,17 @@ class Experiment(RunSettings):
             default_text="2 with EFFORT=thorough and self-distillation, else 0",
         ),
     ]
-    batch_size: BatchSize
+    batch_size: Annotated[
+        int,
+        Setting(
+            "Examples per training batch",
+            "examples",
+            1,
+            4096,
+            default_of="task",
+            default_text=f"the task's, 32 for cola; at most {SMALL_ENCODER_BATCH_SIZE} for {_SMALL_ENCODERS}",
+        ),
+    ]
     lr_bert: Annotated[
         float,
         Setting(
@@ -133,8 +151,9 @@ class Experiment(RunSettings):
             low=1e-9,
             high=0.1,
             expected=_LEARNING_RATE,
-            usual="2e-5 to 6e-5",
+            usual="2e-5 to 2e-4",
             default_of="task",
+            default_text=f"{number_text(SMALL_ENCODER_LR_BERT)} for {_SMALL_ENCODERS}, else the task's, 2e-5 for cola",
         ),
     ]
     lr_soft_extract: Annotated[
@@ -362,7 +381,8 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     if "retention_config" in values:
         values["retention_config"] = resolve_retention_text(values["retention_config"])
     task_defaults = complete_task(values)
-    values = usual_values(Experiment) | own_defaults(Experiment, "task", task_defaults) | values
+    values = usual_values(Experiment) | values
+    values = own_defaults(Experiment, "task", defaults_for_encoder(task_defaults, _hidden_dim(values))) | values
     values.setdefault("similarity", stored_similarity(values["checkpoint_path"]))
     has_target = any(values.get(name) is not None for name in ("speedup", "max_loss"))
     effort = _EFFORTS.get(values.get("effort", "normal"), _EFFORTS["normal"])  # `Experiment` refuses unknown ones
@@ -372,6 +392,28 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     values.setdefault("augment_copies", effort.augment_copies if values["self_distill"] else 0)
     values.setdefault("output_dir", str(default_output_dir(values)))
     return Experiment(**values)
+
+
+def defaults_for_encoder(defaults: TaskDefaults, hidden_dim: int | None) -> TaskDefaults:
+    """Return the task's defaults, with the learning rate and batch size of small encoders if the encoder is one.
+
+    Args:
+        defaults: Defaults of the task; for GLUE the paper's, which are for BERT-base.
+        hidden_dim: Hidden size of the encoder; None if it is unknown.
+    """
+    if hidden_dim is None or hidden_dim > SMALL_HIDDEN_DIM:
+        return defaults
+    return replace(
+        defaults,
+        lr_bert=max(defaults.lr_bert, SMALL_ENCODER_LR_BERT),
+        batch_size=min(defaults.batch_size, SMALL_ENCODER_BATCH_SIZE),
+    )
+
+
+def _hidden_dim(values: Mapping[str, Any]) -> int | None:
+    if values["checkpoint_path"] == str(DEFAULT_CHECKPOINT):
+        return DEFAULT_HIDDEN_DIM  # also before it is downloaded
+    return stored_hidden_dim(values["checkpoint_path"], values.get("bert_config_path"))
 
 
 def parse_cased(value: Any) -> Any:

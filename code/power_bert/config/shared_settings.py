@@ -34,7 +34,6 @@ DataDir = Annotated[
         in_card=False,
     ),
 ]
-BatchSize = Annotated[int, Setting("Examples per training batch", "examples", 1, 4096, default_of="task")]
 Seed = Annotated[
     int,
     Setting(

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from power_bert.config.experiment import Experiment, resolve_experiment
+from power_bert.config.experiment import Experiment, defaults_for_encoder, resolve_experiment
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
@@ -20,7 +20,7 @@ from power_bert.predict.evaluation import evaluate
 from power_bert.runs.run_dir import PHASES, RunDir, write_run_json
 from power_bert.runs.trained_model import TrainedModel, stored_max_length
 from power_bert.storage.files import atomic_write_text, is_empty
-from power_bert.text.custom_task import CUSTOM
+from power_bert.text.custom_task import CUSTOM, CUSTOM_DEFAULTS
 from power_bert.train.run_experiment import run_experiment, write_run_description
 
 # Texts, or a tuple of two lists for pairs; and their labels.
@@ -85,6 +85,7 @@ def _experiment(
     classifier: PowerBertTextClassifier, folder: Path, is_pair: bool, speedup: float, settings: dict[str, Any]
 ) -> Experiment:
     """Describe the run as one on the user's own data, which are written into its folder."""
+    defaults = defaults_for_encoder(CUSTOM_DEFAULTS, classifier.backbone.hidden_dim)
     names = classifier.labels or tuple(str(index) for index in range(classifier.num_classes))
     values = {
         "task": CUSTOM,
@@ -96,6 +97,8 @@ def _experiment(
         "labels": None if classifier.is_regressor else tuple(names),
         "metric": "spearman" if classifier.is_regressor else "accuracy",
         "max_length": stored_max_length(classifier),
+        "lr_bert": defaults.lr_bert,
+        "batch_size": defaults.batch_size,
         "similarity": classifier.backbone.similarity,
         "speedup": float(speedup),
     }

@@ -135,7 +135,7 @@ def checkpoint_kind(checkpoint_path: str | Path) -> CheckpointKind:
     if not path.is_dir():
         return "tf1"
     config_path = path / "config.json"
-    config = read_json_object(config_path) if config_path.is_file() else {}
+    config = _read_if_there(config_path)
     if "class_name" in config:
         kind = _preset_kind(config)
         if kind is None:
@@ -155,12 +155,33 @@ def stored_similarity(checkpoint_path: str | Path) -> str:
 
     Downloads nothing; a checkpoint that is not on this machine counts as "dot".
     """
-    config_path = _model_of_run(Path(checkpoint_path).expanduser()) / "config.json"
-    config = read_json_object(config_path) if config_path.is_file() else {}
+    config = _read_if_there(_model_of_run(Path(checkpoint_path).expanduser()) / "config.json")
     values = config.get("config")
     if _preset_kind(config) != "power_bert" or not isinstance(values, dict):
         return "dot"
     return str(values.get("similarity", "dot"))
+
+
+def stored_hidden_dim(checkpoint_path: str | Path, config_path: str | Path | None = None) -> int | None:
+    """Return the hidden size in the configuration of a checkpoint; None if it is not on this machine.
+
+    Downloads nothing, and checks nothing: `read_checkpoint` does when the weights are read.
+
+    Args:
+        checkpoint_path: One of `ACCEPTED_FORMS`.
+        config_path: Path of the configuration if it is not beside the weights.
+    """
+    path = _model_of_run(Path(_TF1_SUFFIX.sub("", str(checkpoint_path))).expanduser())
+    folder = path if path.is_dir() else path.parent
+    places = [folder / "config.json", folder / "bert_config.json"] if config_path is None else [Path(config_path)]
+    config = next((config for place in places if (config := _read_if_there(place))), {})
+    preset = config.get("config")
+    size = preset.get("hidden_dim") if isinstance(preset, dict) else config.get("hidden_size")
+    return size if isinstance(size, int) else None
+
+
+def _read_if_there(config_path: Path) -> dict[str, Any]:
+    return read_json_object(config_path) if config_path.is_file() else {}
 
 
 def _preset_kind(config: Mapping[str, Any]) -> CheckpointKind | None:
