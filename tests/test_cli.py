@@ -19,41 +19,10 @@ from power_bert.config.experiment import Experiment, resolve_experiment
 from power_bert.model.checkpoints import BertArchitecture, Checkpoint, canonical_shapes, write_hugging_face
 from power_bert.runs.run_dir import PHASES, RunDir
 from power_bert.text.examples import read_examples
+from run_sh_settings import RUN_SETTINGS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
-SETTINGS = (
-    *(
-        "TASK",
-        "DATA_DIR",
-        "CHECKPOINT_PATH",
-        "VOCAB_PATH",
-        "BERT_CONFIG_PATH",
-        "OUTPUT_DIR",
-        "EFFORT",
-        "EPOCH",
-        "BATCH_SIZE",
-        "AUGMENT_COPIES",
-    ),
-    *(
-        "LR_SOFT_EXTRACT",
-        "LR_BERT",
-        "LAMBDA",
-        "SPEEDUP",
-        "SPEEDUP_BY",
-        "WIDTH",
-        "MAX_LOSS",
-        "SELF_DISTILL",
-        "MAX_LENGTH",
-        "SEED",
-        "TRAIN_EXAMPLES",
-    ),
-    *("CASED", "SIMILARITY", "GATE"),
-    *("RETENTION_UNIT", "RETENTION_PROFILE", "RETENTION_JITTER"),
-    *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
-    *("SEARCH_EPOCH", "WARMUP", "WEIGHT_DECAY", "DROPOUT", "RESUME"),
-    *("RETENTION_CONFIG", "BASELINE", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
-)
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase, "the", "cat", "sat", "."]
 
 
@@ -68,7 +37,7 @@ class Ended:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SETTINGS:
+    for name in RUN_SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -103,10 +72,10 @@ def test_settings_of_run_sh_do_not_reach_the_runs_of_a_measurement(
         return 2, "error: no"
 
     monkeypatch.setattr("power_bert.child_processes.run_as_process", run)
-    given = {**dict.fromkeys(SETTINGS, "1"), "KERAS_BACKEND": "tensorflow"}
+    given = {**dict.fromkeys(RUN_SETTINGS, "1"), "KERAS_BACKEND": "tensorflow"}
     options = ("--students", "linear", "--ways", "distilled", "--seeds", "0", "--out", str(tmp_path / "out"))
     assert call("measure-distillation", f"emotion={tmp_path}", *options, **given).code == 1
-    assert environments and not any(set(SETTINGS) & set(environment) for environment in environments)
+    assert environments and not any(set(RUN_SETTINGS) & set(environment) for environment in environments)
     assert environments[0]["KERAS_BACKEND"] == "tensorflow"
 
 
@@ -164,7 +133,7 @@ class TestSettings:
                 "PREDICT_ONLY": "0",
             },
         }
-        assert set(settings) == set(SETTINGS)
+        assert set(settings) == set(RUN_SETTINGS)
         assert call("run", **settings).code == 0
         expected = Experiment(
             **{"task": "mrpc", "data_dir": os.path.abspath("some/MRPC"), "checkpoint_path": "some/bert"},
@@ -195,7 +164,7 @@ class TestSettings:
     def test_empty_variables_mean_the_defaults(
         self, call: Callable[..., Ended], resolved: list[tuple[Experiment, bool]]
     ) -> None:
-        assert call("run", **dict.fromkeys(SETTINGS, "")).code == 0
+        assert call("run", **dict.fromkeys(RUN_SETTINGS, "")).code == 0
         assert resolved == [(resolve_experiment({}), True)]
 
     def test_options_beat_variables(self, call: Callable[..., Ended], resolved: list[tuple[Experiment, bool]]) -> None:
@@ -215,7 +184,7 @@ class TestSettings:
     def test_the_settings_of_run_sh_are_those_of_run(self) -> None:
         block = (PROJECT_ROOT / "run.sh").read_text(encoding="utf-8").split("# === End of the settings")[0]
         names = set(re.findall(r"^([A-Z_]+)=", block, flags=re.MULTILINE))
-        assert names - {"BACKEND", "THREADS"} == set(SETTINGS)
+        assert names - {"BACKEND", "THREADS"} == set(RUN_SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -443,7 +412,7 @@ class TestHelp:
     def test_run_names_all_settings(self, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "200")
         output = call("run", "--help").output
-        assert [name for name in SETTINGS if not re.search(rf"env var: {name}\b", output)] == []
+        assert [name for name in RUN_SETTINGS if not re.search(rf"env var: {name}\b", output)] == []
 
 
 class TestSample:

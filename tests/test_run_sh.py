@@ -13,50 +13,9 @@ from pathlib import Path
 
 import pytest
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
-MAIN_SETTINGS = (
-    *(
-        "TASK",
-        "DATA_DIR",
-        "CHECKPOINT_PATH",
-        "VOCAB_PATH",
-        "BERT_CONFIG_PATH",
-        "OUTPUT_DIR",
-        "EFFORT",
-        "EPOCH",
-        "BATCH_SIZE",
-    ),
-    *(
-        "LR_SOFT_EXTRACT",
-        "LR_BERT",
-        "LAMBDA",
-        "SPEEDUP",
-        "SPEEDUP_BY",
-        "MAX_LOSS",
-        "WIDTH",
-        "SELF_DISTILL",
-        "AUGMENT_COPIES",
-    ),
-)
-FURTHER_SETTINGS = (
-    *(
-        "MAX_LENGTH",
-        "SEED",
-        "TRAIN_EXAMPLES",
-        "CASED",
-        "SIMILARITY",
-        "GATE",
-        "RETENTION_UNIT",
-        "RETENTION_PROFILE",
-        "RETENTION_JITTER",
-        *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
-        "SEARCH_EPOCH",
-        "WARMUP",
-    ),
-    *("WEIGHT_DECAY", "DROPOUT", "RETENTION_CONFIG", "BASELINE", "PRED_GLUE", "EVAL_ONLY", "PREDICT_ONLY"),
-    *("BACKEND", "THREADS", "RESUME"),
-)
+from run_sh_settings import FURTHER_SETTINGS, MAIN_SETTINGS
 
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
 # Stands for python3.11 on the PATH and, through a link, for the environment's python.
 STUB = f"""#!/usr/bin/env bash
 here="$(dirname "$0")"
