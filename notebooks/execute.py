@@ -12,7 +12,7 @@ from nbclient.exceptions import CellExecutionError
 
 from power_bert.storage.files import atomic_write_text
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parent
 
 
 def main(chosen: list[str]) -> str | None:
@@ -31,7 +31,8 @@ def main(chosen: list[str]) -> str | None:
                 return f"error: {path.name}: a cell failed, and the notebook is left as it was\n{error}"
             for cell in notebook.cells:
                 cell.metadata.pop("execution", None)  # the times of day of each cell
-            atomic_write_text(path, nbformat.writes(notebook) + "\n")
+            # Stored outputs are read elsewhere: paths start at the folder of the project.
+            atomic_write_text(path, nbformat.writes(notebook).replace(f"{FOLDER.parent}/", "") + "\n")
             print(f"{path.name}: done in {(time.monotonic() - started) / 60:.1f} min", flush=True)
     return None
 

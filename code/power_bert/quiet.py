@@ -7,7 +7,9 @@ import warnings
 
 
 def silence_intended() -> None:
-    """Ignore the warnings of Keras and TensorFlow about what this project does on purpose."""
+    """Ignore the warnings of Keras, TensorFlow and tqdm about what this project does on purpose."""
+    # In a notebook without ipywidgets tqdm, which keras-hub imports, shows bars as text.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     # With one token left, its attention is 1.
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")
     # A process that uses several models traces the forward pass of each.
@@ -20,6 +22,7 @@ def _is_no_retracing(record: logging.LogRecord) -> bool:
 
 def import_backend() -> None:
     """Import Keras and its backend for the command line, with Keras' own default settings."""
+    silence_intended()
     import keras_hub  # noqa: F401
     from keras import config
 
@@ -27,4 +30,3 @@ def import_backend() -> None:
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     config.set_image_data_format("channels_last")
-    silence_intended()

@@ -19,7 +19,7 @@ SLICED = {
     "emotion": ("train.txt", "val.txt", "test.txt"),
     "massive_en-US": ("train.jsonl", "validation.jsonl", "test.jsonl"),
 }
-TINY_TEACHER = {"epochs": 1, "lr_bert": 1e-4}
+TINY_TEACHER = {"epochs": 1}
 
 
 def head(source: Path, target: Path, lines: int) -> None:
@@ -71,7 +71,7 @@ def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path,
     runs, logits = str(tmp_path / "runs"), str(tmp_path / "logits")
     execute(
         "02_fine_tune_teachers.ipynb",
-        {"DATA": data, "CHECKPOINT": str(minilm), "RUNS": runs, "SETTINGS": TINY_TEACHER},
+        {"DATA": data, "CHECKPOINT": str(minilm), "RUNS": runs, "SETTINGS": TINY_TEACHER, "OF_TASK": {}},
     )
     small = {"student": "bilstm", "epochs": 1, "vocabulary": str(minilm)}
     cells = execute("03_distill.ipynb", {"DATA": data, "RUNS": runs, "LOGITS": logits, "SETTINGS": small})
@@ -99,7 +99,7 @@ def test_newsgroups(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
 def test_eliminated_tokens_and_a_file_of_own_data(shared_data: Path, minilm: Path, tmp_path: Path) -> None:
     for name in SLICED["glue/SST-2"]:
         head(shared_data / "glue" / "SST-2" / name, tmp_path / "SST-2" / name, 150)
-    quick = {"epochs": 1, "lr_bert": 1e-4, "speedup": 1.5}
+    quick = {"epochs": 1, "speedup": 1.5}
     common = {"CHECKPOINT": str(minilm), "SETTINGS": quick}
     cells = execute(
         "01_eliminate_tokens.ipynb", {"DATA_DIR": str(tmp_path / "SST-2"), "RUN": str(tmp_path / "run"), **common}
