@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,13 @@ def test_numbered_and_without_errors() -> None:
             if cell["cell_type"] == "code":
                 assert "def " not in "".join(cell["source"]), path.name
                 assert all(output["output_type"] != "error" for output in cell["outputs"]), path.name
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_outputs_are_stored_and_name_no_folder_of_the_machine(path: Path) -> None:
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert cells[-1]["outputs"], "not executed: bash run.sh notebook"
+    assert re.search(r"(^|[^\w.])/\S*/(checkpoints|glue_data|\.venv)/", output_text(cells)) is None
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)

@@ -224,7 +224,7 @@ _OF_STUDENTS = ("train_examples", "epochs", "epsilon", "max_length", "start", "l
         only=("epochs", "lr_bert", "max_length"),
         prefix="teacher_",
         whose="Teachers: ",
-        defaults={"epochs": "3", "lr_bert": "1e-4, for small encoders"},
+        defaults={"epochs": "3"},
     ),
 )
 def measure_distillation(

@@ -43,8 +43,7 @@ class DistillationStudy:
         teachers: Name of a task → run directories of its teachers. Missing teachers are fine-tuned from seeds 0 and 1.
         unlabelled: Name of a task → a file with one text per line, for the variant "unlabelled".
         teacher_epochs: Epochs of fine-tuning a teacher.
-        teacher_lr_bert: Peak learning rate of fine-tuning a teacher (LR_BERT). Small encoders need a higher one than
-            the paper's values, which are for BERT-base.
+        teacher_lr_bert: Peak learning rate of fine-tuning a teacher; None takes that of the task and encoder.
         teacher_max_length: Max length of the teachers that are fine-tuned; None takes that of the task.
         train_examples: Largest number of training examples of teachers and students; None takes all.
         epochs: Epochs of every student; None takes the default of the student.
@@ -66,7 +65,7 @@ class DistillationStudy:
     teachers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unlabelled: dict[str, str] = field(default_factory=dict)
     teacher_epochs: int = 3
-    teacher_lr_bert: float = 1e-4
+    teacher_lr_bert: float | None = None
     teacher_max_length: int | None = None
     train_examples: int | None = None
     epochs: int | None = None
