@@ -26,7 +26,8 @@ def main(chosen: list[str]) -> str | None:
             print(f"{path.name} …", flush=True)
             started, notebook = time.monotonic(), nbformat.read(path, as_version=4)
             try:
-                NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(FOLDER)}}).execute()
+                resources = {"metadata": {"path": str(FOLDER)}}
+                NotebookClient(notebook, timeout=None, coalesce_streams=True, resources=resources).execute()
             except CellExecutionError as error:
                 return f"error: {path.name}: a cell failed, and the notebook is left as it was\n{error}"
             for cell in notebook.cells:
