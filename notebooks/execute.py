@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from nbclient.exceptions import CellExecutionError
 from power_bert.storage.files import atomic_write_text
 
 FOLDER = Path(__file__).resolve().parent
+# Lines of a running phase, which say nothing more once it has ended.
+_PROGRESS = re.compile(r"^.*  left \d+ s\n", re.MULTILINE)
 
 
 def main(chosen: list[str]) -> str | None:
@@ -32,6 +35,9 @@ def main(chosen: list[str]) -> str | None:
                 return f"error: {path.name}: a cell failed, and the notebook is left as it was\n{error}"
             for cell in notebook.cells:
                 cell.metadata.pop("execution", None)  # the times of day of each cell
+                for output in cell.get("outputs", []):
+                    if output.output_type == "stream":
+                        output.text = _PROGRESS.sub("", output.text)
             # Stored outputs are read elsewhere: paths start at the folder of the project.
             atomic_write_text(path, nbformat.writes(notebook).replace(f"{FOLDER.parent}/", "") + "\n")
             print(f"{path.name}: done in {(time.monotonic() - started) / 60:.1f} min", flush=True)
