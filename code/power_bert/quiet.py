@@ -12,12 +12,13 @@ def silence_intended() -> None:
     warnings.filterwarnings("ignore", message="IProgress not found")
     # With one token left, its attention is 1.
     warnings.filterwarnings("ignore", message="You are using a softmax over axis")
-    # A process that uses several models traces the forward pass of each.
-    logging.getLogger("tensorflow").addFilter(_is_no_retracing)
+    logging.getLogger("tensorflow").addFilter(_is_not_intended)
 
 
-def _is_no_retracing(record: logging.LogRecord) -> bool:
-    return "triggered tf.function retracing" not in record.getMessage()
+def _is_not_intended(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    # A process that uses several models traces the forward pass of each; an export writes a temporary SavedModel.
+    return "triggered tf.function retracing" not in message and not message.startswith("Assets written to:")
 
 
 def import_backend() -> None:

@@ -80,6 +80,7 @@ def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path,
     phases = [path for path in Path(runs).glob("*/*/*") if path.name in ("1_fine_tune", "4_distill")]
     assert len(phases) == 3 * len(data) + 1 and all((phase / "model" / "README.md").is_file() for phase in phases)
     cells = execute("04_size_vs_latency.ipynb", {"TASKS": tuple(data), "RUNS": runs, "LOGITS": logits})
+    assert "INFO:tensorflow" not in output_text(cells)
     assert output_text(cells).count("bilstm, 1 teacher: ") == output_text(cells).count("image/png") == len(data)
 
 
