@@ -156,9 +156,10 @@ def _cost_rows(run_dir: RunDir) -> list[SummaryRow]:
     ours = timings.part(BUCKETED_ELIMINATED)
     millions = [f"{flops.number(name) / 1e6:.4g}" for name in (UNPADDED, UNPADDED_ELIMINATED)]
     per_example = f"{' → '.join(millions)} million per example"
+    threads = int(ours.number("threads"))
     conditions = (
         f"{document.values.get('processor', 'unknown processor')}, {ours.values.get('device', 'cpu')}, "
-        f"{ours.number('threads'):.0f} threads, batches of {ours.number('batch_size'):.0f}, "
+        f"{threads} thread{'' if threads == 1 else 's'}, batches of {ours.number('batch_size'):.0f}, "
         f"{ours.number('examples'):.0f} dev examples, median of {ours.number('repeats'):.0f} passes"
     )
     speedups = read_speedups(document.path)
