@@ -30,6 +30,7 @@ LARGE, SMALL = {"hidden_size": 768}, {"hidden_size": 384}
 def write_checkpoint(folder: Path, name: str, config: dict[str, Any]) -> str:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(json.dumps(config))
+    (folder / "bert_model.ckpt.index").touch()
     return str(folder)
 
 
@@ -77,7 +78,9 @@ class TestSmallEncoders:
         assert resolve_experiment(given).batch_size == 32
 
     @pytest.mark.parametrize("checkpoint", ["hf://owner/name", "bert_tiny_en_uncased", "absent/bert_model.ckpt"])
-    def test_nothing_is_fetched_for_it(self, checkpoint: str) -> None:
+    def test_nothing_is_fetched_for_it(self, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_checkpoint(tmp_path / "here", "config.json", SMALL)
+        monkeypatch.chdir(tmp_path / "here")
         assert resolve_experiment({"task": "mrpc", "checkpoint_path": checkpoint}).batch_size == 64
 
     def test_small_batches_of_a_task_stay_and_given_values_count(self) -> None:
@@ -313,9 +316,8 @@ def test_the_sample_is_never_called_cola() -> None:
         {"task": SAMPLE, "data_dir": str(SAMPLE_FOLDER / "acceptability")},
     ):
         assert resolve_experiment(given) == default
-    assert default.lr_soft_extract == 3e-3 and default.task_definition.layout("train") == get_task("cola").layout(
-        "train"
-    )
+    assert default.lr_soft_extract == 3e-3
+    assert default.task_definition.layout("train") == get_task("cola").layout("train")
     official = resolve_experiment({"data_dir": "elsewhere/CoLA"})
     assert (official.task, official.lr_soft_extract) == ("cola", 1.5e-3)
 

@@ -172,8 +172,8 @@ def stored_hidden_dim(checkpoint_path: str | Path, config_path: str | Path | Non
         config_path: Path of the configuration if it is not beside the weights.
     """
     path = _model_of_run(Path(_TF1_SUFFIX.sub("", str(checkpoint_path))).expanduser())
-    folder = path if path.is_dir() else path.parent
-    places = [folder / "config.json", folder / "bert_config.json"] if config_path is None else [Path(config_path)]
+    beside = path.parent if _index_file(path).is_file() else path
+    places = [Path(config_path)] if config_path else [beside / "config.json", beside / "bert_config.json"]
     config = next((config for place in places if (config := _read_if_there(place))), {})
     preset = config.get("config")
     size = preset.get("hidden_dim") if isinstance(preset, dict) else config.get("hidden_size")
