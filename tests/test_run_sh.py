@@ -404,7 +404,8 @@ class TestTests:
                 "ruff check .",
                 "ruff format --check .",
                 "mypy",
-                "codespell_lib .",
+                "codespell_lib code docker docs glue_data/README.md checkpoints/README.md notebooks tests CHANGELOG.md "
+                "CITATION.cff CONTRIBUTING.md README.md mkdocs.yml pyproject.toml run.sh",
                 f"{self.PYTEST} -m not slow -k two words",
             )
         ]
