@@ -316,7 +316,7 @@ def test_the_sample_is_never_called_cola() -> None:
         {"task": SAMPLE, "data_dir": str(SAMPLE_FOLDER / "acceptability")},
     ):
         assert resolve_experiment(given) == default
-    assert default.lr_soft_extract == 3e-3
+    assert (default.lr_bert, default.lr_soft_extract) == (1e-4, 3e-3)
     assert default.task_definition.layout("train") == get_task("cola").layout("train")
     official = resolve_experiment({"data_dir": "elsewhere/CoLA"})
     assert (official.task, official.lr_soft_extract) == ("cola", 1.5e-3)

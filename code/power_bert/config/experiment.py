@@ -54,13 +54,13 @@ from power_bert.text.table_rows import is_table_file
 from power_bert.text.task import TaskDefaults
 
 SAMPLE_FOLDER = GLUE_FOLDER / "sample"
-DEFAULT_HIDDEN_DIM = 384
+_DEFAULT_HIDDEN_DIM = 384
 # The paper's learning rates and batch sizes are for BERT-base, whose hidden size is 768. Encoders of up to this hidden
 # size are better with these (docs/results/elimination.md).
-SMALL_HIDDEN_DIM = 512
-SMALL_ENCODER_LR_BERT = 1e-4
-SMALL_ENCODER_BATCH_SIZE = 32
-_SMALL_ENCODERS = f"encoders with a hidden size of up to {SMALL_HIDDEN_DIM}"
+_SMALL_HIDDEN_DIM = 512
+_SMALL_ENCODER_LR_BERT = 1e-4
+_SMALL_ENCODER_BATCH_SIZE = 32
+_SMALL_ENCODERS = f"encoders with a hidden size of up to {_SMALL_HIDDEN_DIM}"
 _EPOCHS = "a whole number of epochs from {low}"
 _LEARNING_RATE = "a learning rate from {low} to {high}"
 
@@ -141,7 +141,7 @@ class Experiment(RunSettings):
             1,
             4096,
             default_of="task",
-            default_text=f"the task's, 32 for cola; at most {SMALL_ENCODER_BATCH_SIZE} for {_SMALL_ENCODERS}",
+            default_text=f"the task's, {{task}}; at most {_SMALL_ENCODER_BATCH_SIZE} for {_SMALL_ENCODERS}",
         ),
     ]
     lr_bert: Annotated[
@@ -153,7 +153,7 @@ class Experiment(RunSettings):
             expected=_LEARNING_RATE,
             usual="2e-5 to 2e-4",
             default_of="task",
-            default_text=f"{number_text(SMALL_ENCODER_LR_BERT)} for {_SMALL_ENCODERS}, else the task's, 2e-5 for cola",
+            default_text=f"{number_text(_SMALL_ENCODER_LR_BERT)} for {_SMALL_ENCODERS}, else the task's, {{task}}",
         ),
     ]
     lr_soft_extract: Annotated[
@@ -401,18 +401,18 @@ def defaults_for_encoder(defaults: TaskDefaults, hidden_dim: int | None) -> Task
         defaults: Defaults of the task; for GLUE the paper's, which are for BERT-base.
         hidden_dim: Hidden size of the encoder; None if it is unknown.
     """
-    if hidden_dim is None or hidden_dim > SMALL_HIDDEN_DIM:
+    if hidden_dim is None or hidden_dim > _SMALL_HIDDEN_DIM:
         return defaults
     return replace(
         defaults,
-        lr_bert=max(defaults.lr_bert, SMALL_ENCODER_LR_BERT),
-        batch_size=min(defaults.batch_size, SMALL_ENCODER_BATCH_SIZE),
+        lr_bert=max(defaults.lr_bert, _SMALL_ENCODER_LR_BERT),
+        batch_size=min(defaults.batch_size, _SMALL_ENCODER_BATCH_SIZE),
     )
 
 
 def _hidden_dim(values: Mapping[str, Any]) -> int | None:
     if values["checkpoint_path"] == str(DEFAULT_CHECKPOINT):
-        return DEFAULT_HIDDEN_DIM  # also before it is downloaded
+        return _DEFAULT_HIDDEN_DIM  # also before it is downloaded
     return stored_hidden_dim(values["checkpoint_path"], values.get("bert_config_path"))
 
 

@@ -37,10 +37,11 @@ def description(declared: Declared) -> str:
 def default_text(declared: Declared) -> str:
     """Describe the default; "" if an absent setting has no effect."""
     setting = declared.setting
+    if setting.default_of == "task":
+        of_task = f"{_shown(getattr(get_task(DEFAULT_TASK).defaults, declared.name))} for {DEFAULT_TASK}"
+        return setting.default_text.format(task=of_task) or of_task
     if setting.default_text:
         return setting.default_text
-    if setting.default_of == "task":
-        return f"{_shown(getattr(get_task(DEFAULT_TASK).defaults, declared.name))} for {DEFAULT_TASK}"
     if setting.default_of == "student":
         return f"{_shown(getattr(student_defaults(DEFAULT_STUDENT), declared.name))} for {DEFAULT_STUDENT}"
     default = setting.default if setting.default is not None else declared.default

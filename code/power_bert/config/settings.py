@@ -38,7 +38,7 @@ class Setting(GroupedMetadata):
         usual: Usual values, in words.
         default: Default for users, of a setting that stored files must contain.
         default_of: Owner of the default: "task", "student" or "student or task"; "" if there is one for all.
-        default_text: Default in words, if it is not a value.
+        default_text: Default in words, if it is not a value; with `default_of="task"`, "{task}" is the task's default.
         meanings: Meaning of each choice.
         variable: Name in run.sh; "" takes the name of the field in capitals.
         option: Name of the command line option without its two dashes; "" takes the name in run.sh, with dashes.

@@ -155,7 +155,7 @@ def stored_similarity(checkpoint_path: str | Path) -> str:
 
     Downloads nothing; a checkpoint that is not on this machine counts as "dot".
     """
-    config = _read_if_there(_model_of_run(Path(checkpoint_path).expanduser()) / "config.json")
+    config = _stored_config(checkpoint_path)
     values = config.get("config")
     if _preset_kind(config) != "power_bert" or not isinstance(values, dict):
         return "dot"
@@ -171,13 +171,18 @@ def stored_hidden_dim(checkpoint_path: str | Path, config_path: str | Path | Non
         checkpoint_path: One of `ACCEPTED_FORMS`.
         config_path: Path of the configuration if it is not beside the weights.
     """
-    path = _model_of_run(Path(_TF1_SUFFIX.sub("", str(checkpoint_path))).expanduser())
-    beside = path.parent if _index_file(path).is_file() else path
-    places = [Path(config_path)] if config_path else [beside / "config.json", beside / "bert_config.json"]
-    config = next((config for place in places if (config := _read_if_there(place))), {})
+    config = _stored_config(checkpoint_path, config_path)
     preset = config.get("config")
     size = preset.get("hidden_dim") if isinstance(preset, dict) else config.get("hidden_size")
     return size if isinstance(size, int) else None
+
+
+def _stored_config(checkpoint_path: str | Path, config_path: str | Path | None = None) -> dict[str, Any]:
+    """Read the configuration at `config_path`, by default beside the weights; empty if there is none."""
+    path = _model_of_run(Path(_TF1_SUFFIX.sub("", str(checkpoint_path))).expanduser())
+    beside = path.parent if _index_file(path).is_file() else path
+    places = [Path(config_path)] if config_path else [beside / "config.json", beside / "bert_config.json"]
+    return next((config for place in places if (config := _read_if_there(place))), {})
 
 
 def _read_if_there(config_path: Path) -> dict[str, Any]:
