@@ -311,7 +311,7 @@ class GradualSearch:
         stored = read_configuration(last.retention)
         write_run_json(phase_dir.retention, stored.to_json())
         outcome = {"history": history, "best_epoch": len(history), "scores": scores}
-        return finish_phase(context, phase_dir, _TITLE, outcome, started, {})
+        return finish_phase(context, phase_dir, _TITLE, outcome, started, {}, is_search=True)
 
 
 def _reduction_name(experiment: Experiment) -> str:

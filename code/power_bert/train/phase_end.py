@@ -42,6 +42,7 @@ def finish_phase(
     outcome: Mapping[str, Any],
     started: float,
     further: Mapping[str, Any],
+    is_search: bool = False,
 ) -> PhaseResult:
     """Write metrics.json, mark the phase as done and remove the training state.
 
@@ -52,9 +53,12 @@ def finish_phase(
         outcome: Result of `train_classifier`.
         started: Start of the phase, by `time.perf_counter`.
         further: Additional entries of metrics.json.
+        is_search: Whether the phase eliminates more from epoch to epoch, so that their scores say nothing of
+            convergence.
     """
     task, labels = context.experiment.task_definition, np.asarray(context.dev.examples.labels)
-    warnings = [*warn_of_convergence(task, outcome["history"]), *warn_of_constant(task, labels, outcome["scores"])]
+    warnings = [] if is_search else list(warn_of_convergence(task, outcome["history"]))
+    warnings += warn_of_constant(task, labels, outcome["scores"])
     metrics = {
         "phase": phase_dir.path.name,
         "metric": task.metrics[0],

@@ -204,7 +204,8 @@ def _train_phase(
     if is_search:
         _write_searched_configuration(context, phase_dir)
     further = score_without_elimination(context, phase_dir, title) if eliminates else {}
-    return finish_phase(context, phase_dir, title, outcome, started, {"scores_before_training": before, **further})
+    further = {"scores_before_training": before, **further}
+    return finish_phase(context, phase_dir, title, outcome, started, further, is_search)
 
 
 def _write_searched_configuration(context: RunContext[Experiment], phase_dir: PhaseDir) -> None:
