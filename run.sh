@@ -84,6 +84,11 @@ WIDTH="${WIDTH-1}"
 # Empty: 1 with SPEEDUP or MAX_LOSS, else 0.
 SELF_DISTILL="${SELF_DISTILL-}"
 
+# Quantization-aware training. 1: phase 3 trains weights that int8 represents exactly, so that a file exported with
+# --quantize gives nearly the same labels; the embeddings are trained no further. Empty: 1 with SPEEDUP or MAX_LOSS,
+# else 0.
+QUANTIZATION_AWARE="${QUANTIZATION_AWARE-}"
+
 # Augmented texts per training text in phase 3, labeled by the fine-tuned model: 0 to 100. Their words are masked, or
 # replaced by others of their part of speech. Empty: 2 with EFFORT=thorough and SELF_DISTILL=1, else 0.
 AUGMENT_COPIES="${AUGMENT_COPIES-}"

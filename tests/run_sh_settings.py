@@ -21,6 +21,7 @@ MAIN_SETTINGS = (
         "MAX_LOSS",
         "WIDTH",
         "SELF_DISTILL",
+        "QUANTIZATION_AWARE",
         "AUGMENT_COPIES",
     ),
 )

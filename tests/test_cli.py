@@ -117,6 +117,7 @@ class TestSettings:
                 "MAX_LOSS": "",
                 "WIDTH": "0",
                 "SELF_DISTILL": "0",
+                "QUANTIZATION_AWARE": "1",
                 "EFFORT": "quick",
                 "AUGMENT_COPIES": "0",
                 "TRAIN_EXAMPLES": "500",
@@ -145,6 +146,7 @@ class TestSettings:
             **{"retention_profile": "free", "retention_jitter": 0.1},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
             **{"speedup_by": "latency", "width": False, "self_distill": False, "augment_copies": 0, "effort": "quick"},
+            quantization_aware=True,
         )
         assert resolved == [(expected, False)]
 

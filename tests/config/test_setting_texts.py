@@ -101,6 +101,7 @@ def bounds_to_name(declared: Declared) -> list[float]:
     [
         (Experiment, "width", "1"),
         (Experiment, "self_distill", "1 with SPEEDUP or MAX_LOSS, else 0"),
+        (Experiment, "quantization_aware", "1 with SPEEDUP or MAX_LOSS, else 0"),
         (Experiment, "retention_jitter", "0"),
         (Experiment, "lr_soft_extract", "0.0015 for cola"),
         (

@@ -19,6 +19,7 @@ from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError
 from power_bert.model.classifier_building import plain_tokenizer, rebuild_classifier
 from power_bert.model.importance import Importance, mask_of, most_important
+from power_bert.model.int8_weights import dense_kernels, rounded_to_int8
 from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.predict.forward import compiled_forward
 from power_bert.predict.predict_texts import predict_outputs
@@ -114,16 +115,16 @@ def test_a_target_needs_fractions(make_experiment: Callable[..., Experiment], tm
 
 def test_settings_of_earlier_runs_have_no_teacher(tmp_path: Path) -> None:
     stored = json.loads(resolve_experiment({"output_dir": str(tmp_path), "speedup": 2.0}).to_json())
-    assert stored["self_distill"] is stored["width"] is True
-    for name in ("self_distill", "width"):
-        del stored[name]
+    names = ("self_distill", "width", "quantization_aware")
+    assert all(stored.pop(name) is True for name in names)
     earlier = Experiment.from_json(json.dumps(stored), "config.json")
-    assert not earlier.self_distill and not earlier.width
+    assert not any(getattr(earlier, name) for name in names)
 
 
-def test_a_teacher_by_default_with_a_target_only(tmp_path: Path) -> None:
-    for given, teaches in (({}, False), ({"speedup": 2.0}, True), ({"speedup": 2.0, "self_distill": False}, False)):
-        assert resolve_experiment({"output_dir": str(tmp_path), **given}).self_distill is teaches
+@pytest.mark.parametrize("name", ["self_distill", "quantization_aware"])
+def test_by_default_with_a_target_only(name: str, tmp_path: Path) -> None:
+    for given, expected in (({}, False), ({"speedup": 2.0}, True), ({"speedup": 2.0, name: False}, False)):
+        assert getattr(resolve_experiment({"output_dir": str(tmp_path), **given}), name) is expected
 
 
 def test_a_constant_answer_teaches_nothing(
@@ -209,6 +210,11 @@ class TestRun:
         assert stages[0]["flops_reduction"] < stages[1]["flops_reduction"]
         assert "stage 2 of 2" in run.output and not run_dir.phase("1_fine_tune").targets.exists()
         assert Retention.of(stages[1]["tokens"]) == configuration.tokens
+        searched = load_own_classifier(run_dir.phase("2_search").model)
+        tables = [each.backbone.embeddings.token for each in (model, searched)]
+        for weights, expected, axis in (*((kernel, kernel, 0) for kernel in dense_kernels(model)), (*tables, 1)):
+            np.testing.assert_allclose(np.asarray(weights), np.asarray(rounded_to_int8(expected, axis)), atol=1e-6)
+        assert np.abs(np.asarray(tables[0]) - np.asarray(tables[1])).max() > 1e-5
         # Measured against the model of phase 1, which has all heads and neurons.
         finish_run(run_dir, Console(quiet=True))
         timings = json.loads(run_dir.timings.read_text())

@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 from power_bert.elimination.search import SoftExtraction
-from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
+from power_bert.model.int8_weights import rounded_to_int8
+from power_bert.train.optimizers import LinearWarmupDecay, QuantizationAwareAdamW, TwoRateAdamW
 
 RATE, DECAY, EPSILON, BETA_1, BETA_2 = 0.1, 0.01, 1e-6, 0.9, 0.999
 STEPS = 5
@@ -178,6 +179,29 @@ class TestRetention:
                 optimizer.apply(gradients, variables)
             results.append(values(kernel))
         np.testing.assert_array_equal(*results)
+
+
+def test_kernels_are_rounded_and_unrounded_ones_updated() -> None:
+    """A step that is smaller than the distance of two rounded values counts, too."""
+    kernel, bias = keras.Variable(random(3, 2), name="kernel"), keras.Variable(random(2), name="bias")
+    plain, plain_bias = keras.Variable(random(3, 2), name="kernel"), keras.Variable(random(2), name="bias")
+    settings = {"weight_decay": DECAY, "global_clipnorm": 1.0, "epsilon": EPSILON}
+    aware = QuantizationAwareAdamW(RATE / 100, rounded=[kernel], **settings)
+    optimizer = make_optimizer(RATE / 100)
+    for _ in range(2):  # Keras builds again
+        aware.build([kernel, bias])
+    seen = set()
+    for step in range(100):
+        gradients = [ops.convert_to_tensor(random(3, 2)), ops.convert_to_tensor(random(2))]
+        aware.apply(gradients, [kernel, bias])
+        optimizer.apply(gradients, [plain, plain_bias])
+        np.testing.assert_allclose(values(kernel), values(rounded_to_int8(plain, axis=0)), atol=2e-6, err_msg=str(step))
+        integers = values(kernel) / np.abs(values(kernel)).max(axis=0) * 127
+        np.testing.assert_allclose(integers, np.rint(integers), atol=1e-3)
+        seen.add(round(float(integers[0, 0])))
+    np.testing.assert_allclose(values(bias), values(plain_bias), atol=1e-6)
+    assert 3 <= len(seen) <= 20
+    assert len(aware.variables) == len(optimizer.variables) + 1
 
 
 def test_config_round_trip() -> None:

@@ -123,6 +123,14 @@ class Experiment(RunSettings):
             default_text="1 with SPEEDUP or MAX_LOSS, else 0",
         ),
     ]
+    quantization_aware: Annotated[
+        bool,
+        Setting(
+            "Quantization-aware training: whether phase 3 trains weights that int8 represents exactly",
+            option="quantization-aware/--no-quantization-aware",
+            default_text="1 with SPEEDUP or MAX_LOSS, else 0",
+        ),
+    ]
     augment_copies: Annotated[
         int,
         Setting(
@@ -337,7 +345,8 @@ class Experiment(RunSettings):
     @classmethod
     def _repaired(cls, stored: dict[str, Any]) -> dict[str, Any]:
         # Runs of earlier versions know none of them.
-        return super()._repaired({"width": False, "self_distill": False, "augment_copies": 0, **stored})
+        earlier = {"width": False, "self_distill": False, "quantization_aware": False, "augment_copies": 0}
+        return super()._repaired(earlier | stored)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -389,6 +398,7 @@ def resolve_experiment(given: Mapping[str, Any]) -> Experiment:
     values.setdefault("epochs", effort.epochs)
     values.setdefault("search_epochs", 1 if has_target else values["epochs"])
     values.setdefault("self_distill", has_target)
+    values.setdefault("quantization_aware", has_target)
     values.setdefault("augment_copies", effort.augment_copies if values["self_distill"] else 0)
     values.setdefault("output_dir", str(default_output_dir(values)))
     return Experiment(**values)

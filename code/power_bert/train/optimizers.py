@@ -1,13 +1,15 @@
-"""AdamW with two learning rates, and its warm-up schedule."""
+"""AdamW with two learning rates, its quantization-aware form, and the warm-up schedule."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from power_bert.elimination.search import descend, is_retention_parameter, normalize_gradients
+from power_bert.model.int8_weights import rounded_to_int8
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
@@ -121,3 +123,40 @@ class TwoRateAdamW(keras.optimizers.AdamW):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "retention_rate": self.retention_rate}
+
+
+@keras.saving.register_keras_serializable(package="power_bert")
+class QuantizationAwareAdamW(TwoRateAdamW):
+    """`TwoRateAdamW` for kernels that int8 represents exactly.
+
+    The model holds rounded kernels, so that its loss is that of the quantized model. Their gradients change unrounded
+    ones, which only the optimizer knows (straight-through estimator, Bengio et al. 2013, arXiv 1308.3432).
+
+    Args:
+        rounded: Kernels to round.
+    """
+
+    def __init__(self, learning_rate: Any = 3e-5, rounded: Sequence[keras.Variable] = (), **kwargs: Any) -> None:
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        # Keras would take the kernels themselves for variables of the optimizer.
+        self._rounded = {self._var_key(kernel) for kernel in rounded}
+        self._unrounded: dict[int, keras.Variable] = {}
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        for index, variable in enumerate(variables):
+            if self._var_key(variable) in self._rounded:
+                self._unrounded[index] = self.add_variable_from_reference(variable, name="unrounded")
+                self._unrounded[index].assign(ops.copy(variable))
+
+    def apply(self, grads: list[Any], trainable_variables: list[keras.Variable] | None = None) -> None:
+        """Update the unrounded kernels, and round them."""
+        for index, unrounded in self._unrounded.items():
+            self._trainable_variables[index].assign(unrounded)
+        super().apply(grads, trainable_variables)
+        for index, unrounded in self._unrounded.items():
+            kernel = self._trainable_variables[index]
+            unrounded.assign(kernel)
+            kernel.assign(rounded_to_int8(kernel, axis=0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -20,6 +20,7 @@ from power_bert.elimination.configuration import EncoderConfiguration
 from power_bert.elimination.retention import Retention
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import build_classifier, plain_tokenizer, rebuild_classifier
+from power_bert.model.int8_weights import dense_kernels, freeze_rounded_embeddings
 from power_bert.model.pretrained import Pretrained
 from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.objectives.distiller import Distiller
@@ -113,13 +114,17 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
         retention=configuration.tokens.checked(num_layers, experiment.max_length),
         retention_jitter=experiment.retention_jitter,
     )
+    rounded = list[keras.Variable]()
+    if experiment.quantization_aware:
+        freeze_rounded_embeddings(model)
+        rounded = dense_kernels(model)
     fine_tuned = context.run_dir.phase(PHASES[0])
     if experiment.augment_copies and teaches(context):
         context = with_augmented_texts(context, plain_tokenizer(model))
         lesson = taught_by(load_model(fine_tuned), context, phase_dir.targets)
     else:
         lesson = lesson_of_run(context, lambda: load_model(fine_tuned))
-    result = _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs, lesson)
+    result = _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs, lesson, rounded=rounded)
     for targets in (fine_tuned.targets, phase_dir.targets):
         targets.unlink(missing_ok=True)
     return result
@@ -167,6 +172,7 @@ def _train_phase(
     epochs: int,
     lesson: Lesson | None = None,
     status: Callable[[], str] | None = None,
+    rounded: Sequence[keras.Variable] = (),
 ) -> PhaseResult:
     """Train one phase.
 
@@ -178,6 +184,7 @@ def _train_phase(
         epochs: Number of epochs.
         lesson: What search and re-training learn from; None for fine-tuning.
         status: Further text for the progress bar.
+        rounded: Kernels that are rounded to int8 after each training step.
     """
     phase_dir.path.mkdir(parents=True, exist_ok=True)
     started, before, extraction = time.perf_counter(), None, model.backbone.extraction
@@ -194,7 +201,7 @@ def _train_phase(
     plan = TrainingPlan(
         title,
         epochs,
-        functools.partial(compile_for_phase, context.experiment),
+        functools.partial(compile_for_phase, context.experiment, rounded=rounded),
         "last" if is_search else "best",
         status,
         lambda history: write_metrics_csv(context.run_dir, phases, phase_dir, history),
@@ -204,8 +211,8 @@ def _train_phase(
     if is_search:
         _write_searched_configuration(context, phase_dir)
     further = score_without_elimination(context, phase_dir, title) if eliminates else {}
-    further = {"scores_before_training": before, **further}
-    return finish_phase(context, phase_dir, title, outcome, started, further, is_search)
+    scores = {"scores_before_training": before, **further}
+    return finish_phase(context, phase_dir, title, outcome, started, scores, is_search)
 
 
 def _write_searched_configuration(context: RunContext[Experiment], phase_dir: PhaseDir) -> None:

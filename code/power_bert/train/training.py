@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -27,7 +27,7 @@ from power_bert.text.examples import Examples
 from power_bert.text.predictions import read_predictions, write_predictions
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.train.feeding import feed_training
-from power_bert.train.optimizers import LinearWarmupDecay, TwoRateAdamW
+from power_bert.train.optimizers import LinearWarmupDecay, QuantizationAwareAdamW
 from power_bert.train.reporting import Reporter, TrainingProgress
 from power_bert.train.training_state import load_training_state, save_training_state
 from power_bert_runtime.encoded_texts import EncodedTexts
@@ -92,6 +92,7 @@ def compile_with_adamw(
     clip_norm: float,
     retention_rate: float = 0.0,
     epsilon: float = ADAMW_EPSILON,
+    rounded: Sequence[keras.Variable] = (),
 ) -> None:
     """Compile a model with AdamW, whose learning rate warms up and decays linearly.
 
@@ -104,19 +105,23 @@ def compile_with_adamw(
         clip_norm: Largest global norm of the gradient.
         retention_rate: Learning rate of the retention parameters, if the model has any.
         epsilon: Term added to the root of the mean squared gradient; BERT's value by default.
+        rounded: Kernels that are rounded to int8 after each training step.
     """
-    optimizer = TwoRateAdamW(
+    optimizer = QuantizationAwareAdamW(
         LinearWarmupDecay(peak, int(warmup * total_steps), total_steps),
         retention_rate=retention_rate,
         weight_decay=weight_decay,
         global_clipnorm=clip_norm,
         epsilon=epsilon,
+        rounded=rounded,
     )
     model.compile(optimizer=optimizer, metrics=[])
     model.optimizer.build(model.trainable_variables)
 
 
-def compile_for_phase(experiment: Experiment, model: keras.Model, total_steps: int) -> None:
+def compile_for_phase(
+    experiment: Experiment, model: keras.Model, total_steps: int, rounded: Sequence[keras.Variable] = ()
+) -> None:
     """Compile with AdamW: LR_SOFT_EXTRACT for the retention parameters, LR_BERT for all other weights."""
     compile_with_adamw(
         model,
@@ -126,6 +131,7 @@ def compile_for_phase(experiment: Experiment, model: keras.Model, total_steps: i
         experiment.weight_decay,
         experiment.clip_norm,
         experiment.lr_soft_extract,
+        rounded=rounded,
     )
 
 
