@@ -4,15 +4,18 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import json
 import re
 import shutil
 import stat
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from rich.console import Console
@@ -20,11 +23,22 @@ from rich.console import Console
 from mutations import mutated, mutation_settings
 from power_bert import cli
 from power_bert.errors import UserError
-from power_bert.glue.glue_archives import ARCHIVES, NEWSGROUPS_ARCHIVE, PUBLISHED, assemble_mrpc, unpack_zip
+from power_bert.glue.glue_archives import (
+    ARCHIVES,
+    EMOTION_TEXTS,
+    LABELED_ARCHIVES,
+    PUBLISHED,
+    assemble_mrpc,
+    extract_english,
+    restore_emotion_texts,
+    unpack_zip,
+)
 from power_bert.glue.glue_download import download_glue
 from power_bert.storage.transfer_progress import transfer_bars
 from power_bert.text.examples import read_examples
 from power_bert.text.glue_tasks import TASKS
+from power_bert.text.labeled_sets import LABELED_TASKS, SAMPLE
+from power_bert.text.labeled_sources import PUBLISHED_ROWS
 from power_bert.text.task import SPLITS
 
 if TYPE_CHECKING:
@@ -45,6 +59,48 @@ MRPC_TRAIN = (
 )
 MRPC_TEST = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\r\n1\t30\t31\te\tf\r\n0\t40\t41\tg\th\r\n"
 
+# Table of emotion -> the authors' file, and its content with the class numbers of the table.
+EMOTION = {
+    "emotion-train.parquet": ("train.txt", ("i feel; fine;joy\nso sad;sadness\n", [1, 0])),
+    "emotion-validation.parquet": ("val.txt", ("oh no;fear\n", [4])),
+    "emotion-test.parquet": ("test.txt", ("what;surprise\n", [5])),
+}
+MASSIVE_FILE = "amazon-massive-dataset-1.1.tar.gz"
+MASSIVE_ROWS = (
+    ("train", "alarm_set", "wake me up"),
+    ("dev", "qa_maths", "2 + 2"),
+    ("test", "play_music", "play"),
+    ("train", "play_music", "sing"),
+)
+MASSIVE = "".join(
+    json.dumps({"partition": part, "intent": intent, "utt": text}) + "\n" for part, intent, text in MASSIVE_ROWS
+)
+
+
+def make_table(text: str, labels: list[int]) -> bytes:
+    texts = [line.rpartition(";")[0] for line in text.splitlines()]
+    data = io.BytesIO()
+    pd.DataFrame({"text": texts, "label": labels}).to_parquet(data, index=False)
+    return data.getvalue()
+
+
+def emotion_tables() -> dict[str, bytes]:
+    return {name: make_table(*content) for name, (_, content) in EMOTION.items()}
+
+
+def make_tar_gz(members: dict[str, str]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content.encode())
+            archive.addfile(entry, io.BytesIO(content.encode()))
+    return data.getvalue()
+
+
+def massive_archive(english: str = MASSIVE) -> bytes:
+    return make_tar_gz({"1.1/LICENSE": "CC BY 4.0", "1.1/data/de-DE.jsonl": "{}\n", "1.1/data/en-US.jsonl": english})
+
 
 def make_zip(members: dict[str, str]) -> bytes:
     data = io.BytesIO()
@@ -63,6 +119,12 @@ def small_official_data(monkeypatch: pytest.MonkeyPatch) -> None:
         task = dataclasses.replace(TASKS[name], rows=dict(zip(SPLITS, counts, strict=True)))
         monkeypatch.setitem(TASKS, name, task)
     monkeypatch.setitem(TASKS, "ax", dataclasses.replace(TASKS["ax"], rows={"test": 1}))
+    for name, counts in {"emotion": (2, 1, 1), "massive": (2, 1, 1)}.items():
+        task = dataclasses.replace(LABELED_TASKS[name], rows=dict(zip(SPLITS, counts, strict=True)))
+        monkeypatch.setitem(LABELED_TASKS, name, task)
+    monkeypatch.setitem(PUBLISHED_ROWS, "massive", LABELED_TASKS["massive"].rows)
+    for text_file, (text, _) in EMOTION.values():
+        monkeypatch.setitem(EMOTION_TEXTS, text_file, hashlib.sha256(text.encode()).hexdigest())
 
 
 @dataclasses.dataclass
@@ -89,7 +151,7 @@ class Caller:
     def put_by_hand(self, name: str, content: bytes) -> None:
         """Put a file where downloads lie."""
         path = self.folder / "downloads" / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
     @property
@@ -211,6 +273,167 @@ class TestMrpc:
         assemble_mrpc([tmp_path / "train", tmp_path / "test", tmp_path / "ids"], tmp_path)
         for split in SPLITS:
             assert (tmp_path / f"{split}.tsv").read_text(encoding="utf-8").rstrip("\n") == official[split].rstrip("\n")
+
+
+class TestEmotion:
+    @pytest.fixture(autouse=True)
+    def published(self, download: Caller) -> None:
+        download.publish(**{name.replace(".", "_"): content for name, content in emotion_tables().items()})
+
+    def test_the_authors_files(self, server: "FileServer", download: Caller) -> None:
+        server.files |= emotion_tables()
+        download("emotion")
+        for text_file, (text, _) in EMOTION.values():
+            assert (download.folder / "emotion" / text_file).read_bytes() == text.encode()
+        assert download.left == ["emotion/test.txt", "emotion/train.txt", "emotion/val.txt"]
+        assert read_examples(LABELED_TASKS["emotion"], "train", download.folder).first == ["i feel; fine", "so sad"]
+
+    def test_an_interrupted_download_goes_on(self, server: "FileServer", download: Caller) -> None:
+        server.files |= emotion_tables()
+        download.put_by_hand("emotion-train.parquet.part", server.files["emotion-train.parquet"][:50])
+        download("emotion")
+        assert server.asked[0] == ("emotion-train.parquet", "bytes=50-")
+        assert "emotion/train.txt" in download.left
+
+    def test_what_a_server_sends_has_the_published_sha256(self, server: "FileServer", download: Caller) -> None:
+        server.files |= emotion_tables() | {"emotion-test.parquet": make_table("what;joy\n", [1])}
+        with pytest.raises(
+            UserError, match=r"not the published emotion-test\.parquet(.|\n)*emotion-test\.parquet: http"
+        ):
+            download("emotion")
+        assert not (download.folder / "emotion").exists()
+
+    def test_tables_written_anew_count_by_the_sha256_of_their_texts(self, download: Caller) -> None:
+        download.mirror = "http://127.0.0.1:9"
+        for name, (_, (text, labels)) in EMOTION.items():
+            data = io.BytesIO()
+            rows = {"label": labels, "text": [line.rpartition(";")[0] for line in text.splitlines()]}
+            pd.DataFrame(rows).to_parquet(data, index=False)
+            assert data.getvalue() != emotion_tables()[name]
+            download.put_by_hand(name, data.getvalue())
+        download("emotion")
+        assert download.left == ["emotion/test.txt", "emotion/train.txt", "emotion/val.txt"]
+
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            (make_table("i feel; fine;joy\nso sad;fear\n", [1, 4]), r"its rows are not the authors' train\.txt"),
+            (make_table("i feel; fine;joy\nso sad;rage\n", [1, 6]), "damaged, or not a Parquet table"),
+            (emotion_tables()["emotion-train.parquet"][:300], "damaged, or not a Parquet table"),
+            (b"<html>Please log in</html>", "damaged, or not a Parquet table"),
+        ],
+        ids=["other rows", "unknown class", "cut off", "no table"],
+    )
+    def test_a_wrong_table_is_set_aside_and_another_one_fetched(
+        self, table: bytes, message: str, server: "FileServer", download: Caller
+    ) -> None:
+        server.files |= emotion_tables()
+        download.put_by_hand("emotion-train.parquet", table)
+        download("emotion")
+        assert any(re.search(message, line) and "Nothing was unpacked" in line for line in download.said)
+        assert [name for name, _ in server.asked][-1] == "emotion-train.parquet"
+        assert sum("refused" in name for name in download.left) == 1 and "emotion/train.txt" in download.left
+
+    def test_mutated_tables(self, tmp_path: Path) -> None:
+        for name, content in emotion_tables().items():
+            (tmp_path / name).write_bytes(content)
+
+        @mutation_settings
+        @given(mutated(emotion_tables()["emotion-train.parquet"]))
+        def check(data: bytes) -> None:
+            (tmp_path / "emotion-train.parquet").write_bytes(data)
+            try:
+                restore_emotion_texts([tmp_path / name for name in EMOTION], tmp_path)
+                assert (tmp_path / "train.txt").read_text() == EMOTION["emotion-train.parquet"][1][0]
+            except UserError as error:
+                assert "emotion-train.parquet" in str(error) and len(str(error)) < 600
+
+        check()
+
+
+def test_the_authors_files_of_emotion_come_out_of_tables(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = LABELED_TASKS["emotion"].labels or ()
+    for name, (text_file, _) in EMOTION.items():
+        text = (shared_data / "emotion" / text_file).read_text(encoding="utf-8")
+        labels = [names.index(line.rpartition(";")[2]) for line in text.splitlines()]
+        (tmp_path / name).write_bytes(make_table(text, labels))
+    monkeypatch.undo()  # the real sha256
+    restore_emotion_texts([tmp_path / name for name in EMOTION], tmp_path)
+    for text_file in EMOTION_TEXTS:
+        assert (tmp_path / text_file).read_bytes() == (shared_data / "emotion" / text_file).read_bytes()
+
+
+class TestMassive:
+    @pytest.fixture(autouse=True)
+    def published(self, download: Caller) -> None:
+        download.publish(**{"amazon-massive-dataset-1.1.tar_gz": massive_archive()})
+
+    def test_only_english_is_kept(self, server: "FileServer", download: Caller) -> None:
+        server.files[MASSIVE_FILE] = massive_archive()
+        download("massive")
+        assert download.left == ["massive_en-US/en-US.jsonl"]
+        assert (download.folder / "massive_en-US" / "en-US.jsonl").read_text() == MASSIVE
+        assert read_examples(LABELED_TASKS["massive"], "train", download.folder).first == ["wake me up", "sing"]
+
+    def test_an_interrupted_download_goes_on(self, server: "FileServer", download: Caller) -> None:
+        server.files[MASSIVE_FILE] = massive_archive()
+        download.put_by_hand(f"{MASSIVE_FILE}.part", massive_archive()[:100])
+        download("massive")
+        assert server.asked == [(MASSIVE_FILE, "bytes=100-")]
+
+    def test_an_archive_packed_anew_needs_no_network(self, download: Caller) -> None:
+        download.mirror = "http://127.0.0.1:9"
+        download.put_by_hand(MASSIVE_FILE, make_tar_gz({"./1.1/data/en-US.jsonl": MASSIVE}))
+        download("massive")
+        assert download.left == ["massive_en-US/en-US.jsonl"]
+
+    @pytest.mark.parametrize(
+        ("archive", "message"),
+        [
+            (make_tar_gz({"1.1/data/de-DE.jsonl": MASSIVE}), r"no file 1\.1/data/en-US\.jsonl"),
+            (massive_archive()[:-9], "not a whole tar.gz archive"),
+            (massive_archive(MASSIVE[: MASSIVE.rindex("{")]), "1 train rows"),
+            (b"<html>Please log in</html>", "not a whole tar.gz archive"),
+        ],
+        ids=["no English", "cut off", "a row less", "no archive"],
+    )
+    def test_a_wrong_archive_is_set_aside(self, archive: bytes, message: str, download: Caller) -> None:
+        download.put_by_hand(MASSIVE_FILE, archive)
+        with pytest.raises(UserError, match="answers 404"):
+            download("massive")
+        assert re.search(rf"{message}.*Nothing was unpacked", download.said[1])
+        assert [name.partition("-")[0] for name in download.left] == ["downloads/amazon"]
+
+    def test_what_a_server_sends_has_the_published_sha256(self, server: "FileServer", download: Caller) -> None:
+        server.files[MASSIVE_FILE] = massive_archive(MASSIVE + "\n")
+        with pytest.raises(UserError, match=r"not the published amazon-massive-dataset-1\.1\.tar\.gz"):
+            download("massive")
+
+    def test_mutated_archives(self, tmp_path: Path) -> None:
+        archive, target = tmp_path / MASSIVE_FILE, tmp_path / "target"
+
+        @mutation_settings
+        @given(mutated(massive_archive()))
+        def check(data: bytes) -> None:
+            archive.write_bytes(data)
+            target.mkdir()
+            try:
+                extract_english([archive], target)
+                assert [path.name for path in target.iterdir()] == ["en-US.jsonl"]
+            except UserError as error:
+                assert str(archive) in str(error) and len(str(error)) < 600
+            shutil.rmtree(target)
+
+        check()
+
+
+def test_every_labeled_set_can_be_fetched_but_the_generated_one(download: Caller) -> None:
+    fetched = {task.name for archive in LABELED_ARCHIVES for task in archive.tasks}
+    assert fetched == set(LABELED_TASKS) - {SAMPLE} and all(LABELED_TASKS[name].rows for name in fetched)
+    with pytest.raises(UserError, match="acceptability-sample: nothing to fetch"):
+        download(SAMPLE)
 
 
 def cut_off(data: bytes) -> bytes:
@@ -393,7 +616,7 @@ class TestNetwork:
 
 
 def test_every_file_is_published_over_https_first() -> None:
-    files = [name for archive in (*ARCHIVES, NEWSGROUPS_ARCHIVE) for name in archive.files]
+    files = [name for archive in (*ARCHIVES, *LABELED_ARCHIVES) for name in archive.files]
     assert sorted(files) == sorted(PUBLISHED)
     for name, published in PUBLISHED.items():
         assert published.urls[0].startswith("https://") and re.fullmatch("[0-9a-f]{64}", published.sha256), name

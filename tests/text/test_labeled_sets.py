@@ -225,20 +225,16 @@ class TestNewsgroups:
         with pytest.raises(UserError, match="no documents like"):
             read_examples(self.task, "dev", archive)
 
-    def test_nothing_there(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"bash run\.sh download 20newsgroups"):
-            read_examples(self.task, "train", tmp_path)
+    @pytest.mark.parametrize("name", ["emotion", "massive", "20newsgroups"])
+    def test_nothing_there(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=rf"bash run\.sh download {name}"):
+            read_examples(LABELED_TASKS[name], "train", tmp_path)
 
     def test_download_explains_a_missing_network(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"download these\s+files on another machine(.|\n)*20news-bydate\.tar\.gz"):
             download_glue(
                 ["20newsgroups"], tmp_path, lambda line: None, lambda name: lambda *_: None, "http://127.0.0.1:9"
             )
-
-
-def test_sets_that_are_not_fetched(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="emotion: not fetched by this command"):
-        download_glue(["emotion"], tmp_path, lambda line: None, lambda name: lambda *_: None)
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def fetch(
 
 def download(
     tasks: Annotated[
-        list[str], typer.Argument(help=f"Tasks: {TASK_NAMES}, ax; all for all of these; or 20newsgroups.")
+        list[str],
+        typer.Argument(help=f"Tasks: {TASK_NAMES}, ax; all for all of these; emotion, massive, 20newsgroups."),
     ],
     to: Annotated[Path | None, typer.Option(help="Parent of the folders of the tasks [default: glue_data].")] = None,
     mirror: Annotated[str | None, typer.Option(help="URL of a folder with the same files on another server.")] = None,
@@ -48,7 +49,7 @@ def download(
 
         bash run.sh download all
 
-        bash run.sh download 20newsgroups
+        bash run.sh download emotion massive 20newsgroups
     """
     from rich.console import Console
 

@@ -1,21 +1,33 @@
 """Files of each data set on the servers, and their conversion into a folder that the readers accept."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from power_bert.errors import UserError, shorten
-from power_bert.storage.archives import open_zip
-from power_bert.storage.files import read_line_chunks, read_lines
+from power_bert.storage.archives import open_zip, read_tar_gz
+from power_bert.storage.files import file_sha256, read_line_chunks, read_lines
 from power_bert.storage.transfer import PublishedFile
 from power_bert.text.glue_tasks import TASKS
-from power_bert.text.labeled_sets import LABELED_TASKS, NEWSGROUPS
+from power_bert.text.labeled_sets import EMOTION, LABELED_TASKS, MASSIVE, NEWSGROUPS
+from power_bert.text.labeled_sources import MASSIVE_FILE
 from power_bert.text.newsgroups import ARCHIVE_NAME
 from power_bert.text.task import Task
+from power_bert_runtime.parsing import parsing
 
 # Tables, and the authors' licenses and notes. Raw data in further folders of an archive is skipped.
 _ENDINGS = (".tsv", ".txt", ".md")
+_MASSIVE_MEMBER = re.compile(rf"(?:\./)?1\.[01]/data/{re.escape(MASSIVE_FILE)}")
+# Far more than 16,521 lines of a few hundred bytes.
+_MAX_MASSIVE_FILE_BYTES = 2**26
+# The authors' files of emotion and the sha256 that Hugging Face's datasets recorded while the authors' server had them.
+EMOTION_TEXTS = {
+    "train.txt": "3ab03d945a6cb783d818ccd06dafd52d2ed8b4f62f0f85a09d7d11870865b190",
+    "val.txt": "34faaa31962fe63cdf5dbf6c132ef8ab166c640254ab991af78f3aea375e79ef",
+    "test.txt": "60f531690d20127339e7f054edc299a82c627b5ec0dd5d552d53d544e0cfcc17",
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,39 @@ def keep_archive(files: list[Path], target: Path) -> None:
     shutil.copyfile(path, target / path.name)
 
 
+def extract_english(files: list[Path], target: Path) -> None:
+    """Unpack the American English file from MASSIVE's archive of all languages.
+
+    Raises:
+        UserError: The archive is damaged, or lacks the file.
+    """
+    (path,) = files
+    members = read_tar_gz(path, lambda name: bool(_MASSIVE_MEMBER.fullmatch(name)), _MAX_MASSIVE_FILE_BYTES)
+    for _, content in members:
+        (target / MASSIVE_FILE).write_bytes(content)
+    if not (target / MASSIVE_FILE).exists():
+        raise UserError(f"{path}: no file 1.1/data/{MASSIVE_FILE}; expected MASSIVE's archive")
+
+
+def restore_emotion_texts(files: list[Path], target: Path) -> None:
+    """Write the authors' text files of emotion from their copies as Parquet tables of texts and class numbers.
+
+    Raises:
+        UserError: A table is damaged, or does not hold the rows of the authors' file.
+    """
+    import pandas as pd  # takes a second
+
+    names = LABELED_TASKS[EMOTION].labels or ()
+    for path, (text_file, sha256) in zip(files, EMOTION_TEXTS.items(), strict=True):
+        with parsing(path, "a Parquet table of emotion"):
+            # pandas reads the format with pyarrow, a requirement of tensorflow-datasets.
+            table = pd.read_parquet(path, columns=["text", "label"])
+            lines = [f"{text};{names[label]}\n" for text, label in zip(table["text"], table["label"], strict=True)]
+            (target / text_file).write_bytes("".join(lines).encode())
+        if (found := file_sha256(target / text_file)) != sha256:
+            raise UserError(f"{path}: its rows are not the authors' {text_file} (sha256 {found}, expected {sha256})")
+
+
 def _mrpc_rows(path: Path) -> Iterator[list[str]]:
     for lines in read_line_chunks(path):
         for line in lines:
@@ -103,6 +148,12 @@ def _glue(name: str, num_bytes: int, sha256: str) -> PublishedFile:
 
 def _senteval(name: str, num_bytes: int, sha256: str) -> PublishedFile:
     return PublishedFile((f"https://dl.fbaipublicfiles.com/senteval/senteval_data/{name}",), num_bytes, sha256)
+
+
+def _emotion(split: str, sha256: str) -> PublishedFile:
+    # This version of the data set has the tables of these sha256; the authors' own links have been dead since 2022.
+    version = "https://huggingface.co/datasets/dair-ai/emotion/resolve/cab853a1dbdf4c42c2b3ef2173804746df8825fe"
+    return PublishedFile((f"{version}/split/{split}-00000-of-00001.parquet",), 2 * 10**6, sha256)
 
 
 # Sizes and sha256 of GLUE's files are those that TensorFlow Datasets and Hugging Face's datasets record for these URLs.
@@ -136,6 +187,16 @@ PUBLISHED: dict[str, PublishedFile] = {
         2 * 10**7,
         "8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610",
     ),
+    "emotion-train.parquet": _emotion("train", "10817f0f2ea42358bc62f69a09dfb8bd71701727df6d5a387bea742f3ea06417"),
+    "emotion-validation.parquet": _emotion(
+        "validation", "c70f0e660b5ebd1ea9a37d2a851f516f08a6d6477cdfc11be204e22a2f1102fd"
+    ),
+    "emotion-test.parquet": _emotion("test", "6f8407fa1ca9c310f55781f082ed73812f6551e8dda2c61973123a121869245b"),
+    "amazon-massive-dataset-1.1.tar.gz": PublishedFile(
+        ("https://amazon-massive-nlu-dataset.s3.amazonaws.com/amazon-massive-dataset-1.1.tar.gz",),
+        40251390,
+        "4cba5faa11c71437928e17cb1b9b3d8b8e727e7ea363a3a9a8045e19c0491577",
+    ),
 }
 
 ARCHIVES = (
@@ -151,5 +212,13 @@ ARCHIVES = (
     Archive("AX", ("AX.tsv",), copy_diagnostic),
 )
 
-# Not part of GLUE, so "all" does not include it.
-NEWSGROUPS_ARCHIVE = Archive(NEWSGROUPS, (ARCHIVE_NAME,), keep_archive)
+# Not part of GLUE, so "all" does not include them.
+LABELED_ARCHIVES = (
+    Archive(
+        LABELED_TASKS[EMOTION].folder,
+        ("emotion-train.parquet", "emotion-validation.parquet", "emotion-test.parquet"),
+        restore_emotion_texts,
+    ),
+    Archive(LABELED_TASKS[MASSIVE].folder, ("amazon-massive-dataset-1.1.tar.gz",), extract_english),
+    Archive(NEWSGROUPS, (ARCHIVE_NAME,), keep_archive),
+)

@@ -1,15 +1,16 @@
-"""Download of GLUE's data sets into `glue_data/`; a folder appears only when its data has been checked."""
+"""Download of labeled data sets, such as GLUE's, into `glue_data/`; a folder appears only once its data is checked."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from power_bert.errors import UserError
-from power_bert.glue.glue_archives import ARCHIVES, NEWSGROUPS_ARCHIVE, PUBLISHED, Archive
+from power_bert.glue.glue_archives import ARCHIVES, LABELED_ARCHIVES, PUBLISHED, Archive
 from power_bert.storage.files import atomic_directory, file_sha256
 from power_bert.storage.locks import one_writer
 from power_bert.storage.transfer import ByteProgress, TransferError, fetch_file, set_file_aside
 from power_bert.text.examples import count_examples
 from power_bert.text.glue_tasks import get_task
+from power_bert.text.labeled_sets import SAMPLE
 
 ALL = "all"
 DOWNLOADS = "downloads"
@@ -32,7 +33,7 @@ def download_glue(
     file is renamed.
 
     Args:
-        names: Names of tasks, or "all" for all of GLUE.
+        names: Names of tasks of GLUE and of other labeled sets, or "all" for all of GLUE.
         glue_folder: Target folder, usually `glue_data`.
         tell: Callback for one-line progress messages.
         show_progress: Function from a file name to the callback that shows its download.
@@ -60,13 +61,9 @@ def _chosen(names: Sequence[str]) -> list[Archive]:
     if ALL in names:
         return list(ARCHIVES)
     folders = {get_task(name).folder for name in names}
-    archives = [archive for archive in (*ARCHIVES, NEWSGROUPS_ARCHIVE) if archive.folder in folders]
-    if missing := folders - {archive.folder for archive in archives}:
-        raise UserError(
-            f"{', '.join(sorted(missing))}: not fetched by this command. Download its train, validation and test files "
-            "(JSON lines) from a hub of data sets, and set DATA_DIR to their folder."
-        )
-    return archives
+    if SAMPLE in names:
+        raise UserError(f"{SAMPLE}: nothing to fetch. It is generated on first use, or by `bash run.sh sample`.")
+    return [archive for archive in (*ARCHIVES, *LABELED_ARCHIVES) if archive.folder in folders]
 
 
 def _download(

@@ -6,6 +6,8 @@ intents of its American English part. 20newsgroups: Ken Lang's collection in Jas
 
 from power_bert.text.task import ColumnLayout, Split, Task, TaskDefaults
 
+EMOTION = "emotion"
+MASSIVE = "massive"
 NEWSGROUPS = "20newsgroups"
 # Data set that this project generates (`write_sample`): in CoLA's layout, but not CoLA.
 SAMPLE = "acceptability-sample"
@@ -52,9 +54,9 @@ def _defaults(max_length: int, batch_size: int = 32) -> TaskDefaults:
 
 _TASK_ROWS = (
     Task(
-        name="emotion",
-        folder="emotion",
-        family="emotion",
+        name=EMOTION,
+        folder=EMOTION,
+        family=EMOTION,
         labels=_EMOTIONS,
         metrics=_METRICS,
         train_layout=ColumnLayout(("text",), "label"),
@@ -62,19 +64,21 @@ _TASK_ROWS = (
         # The authors' text files, or the JSON lines of data set hubs.
         files={"train": ("train",), "dev": ("val", "validation", "dev"), "test": ("test",)},
         endings=(".txt", ".jsonl"),
+        rows=_rows(16000, 2000, 2000),
         prediction_file="emotion.tsv",
         defaults=_defaults(max_length=64),
     ),
     Task(
-        name="massive",
+        name=MASSIVE,
         folder="massive_en-US",
-        family="massive",
+        family=MASSIVE,
         labels=tuple(_INTENTS.split()),
         metrics=_METRICS,
         train_layout=ColumnLayout(("text",), "label_text"),
         test_layout=_test_layout("text", "label_text"),
         files={"train": ("train",), "dev": ("validation", "dev"), "test": ("test",)},
         endings=(".jsonl",),
+        rows=_rows(11514, 2033, 2974),
         prediction_file="massive.tsv",
         defaults=_defaults(max_length=32),
     ),

@@ -7,20 +7,16 @@ from pathlib import Path
 from power_bert.errors import UserError
 from power_bert.storage.files import file_sha256, read_line_chunks
 from power_bert.text.folder_source import FolderSource
-from power_bert.text.labeled_sets import LABELED_TASKS, NEWSGROUPS
+from power_bert.text.labeled_sets import LABELED_TASKS, MASSIVE, NEWSGROUPS
 from power_bert.text.newsgroups import ARCHIVE_NAME, read_newsgroups
 from power_bert.text.row_readers import RawRows
 from power_bert.text.task import Split, Task
 from power_bert_runtime.parsing import parse_json
 
-MASSIVE = "massive"
-_MASSIVE_FILE = "en-US.jsonl"
+MASSIVE_FILE = "en-US.jsonl"
 _MASSIVE_KEYS = ("partition", "utt", "intent")
 # Rows of the published files. A file with fewer rows is truncated, even if its last line is complete.
-PUBLISHED_ROWS: dict[str, Mapping[Split, int]] = {
-    NEWSGROUPS: LABELED_TASKS[NEWSGROUPS].rows,
-    MASSIVE: {"train": 11514, "dev": 2033, "test": 2974},
-}
+PUBLISHED_ROWS: dict[str, Mapping[Split, int]] = {name: LABELED_TASKS[name].rows for name in (NEWSGROUPS, MASSIVE)}
 
 
 class PublishedFolderSource(FolderSource):
@@ -50,7 +46,7 @@ class PublishedFolderSource(FolderSource):
         return {published.name: file_sha256(published)}
 
     def _published(self, task: Task) -> Path | None:
-        name = {NEWSGROUPS: ARCHIVE_NAME, MASSIVE: _MASSIVE_FILE}.get(task.name)
+        name = {NEWSGROUPS: ARCHIVE_NAME, MASSIVE: MASSIVE_FILE}.get(task.name)
         if name is None:
             return None
         places = (self.data_dir, self.data_dir / name, self.data_dir / task.folder / name)
