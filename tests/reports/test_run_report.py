@@ -46,8 +46,8 @@ def run_dir(tmp_path: Path, task: str) -> RunDir:
     write_predictions(run.phase(RETRAIN).predictions("dev"), get_task(task), PREDICTED[task])
     shape = {"num_layers": 3, "num_heads": 4, "hidden_dim": 8, "intermediate_dim": 16, "head_dim": None}
     write_run_json(run.phase(FINE_TUNE).model / "config.json", {"config": shape})
-    write_run_json(run.phase(RETRAIN).model / "config.json", {"config": {"retention": [1.0, 0.6, 0.25]}})
-    configuration = {"tokens": [1.0, 0.6, 0.25], "heads": [4, 3, 1], "neurons": [16, 12, 5]}
+    write_run_json(run.phase(RETRAIN).model / "config.json", {"config": {"retention": [1.0, 0.6, 0.0001]}})
+    configuration = {"tokens": [1.0, 0.6, 0.0001], "heads": [4, 3, 1], "neurons": [16, 12, 5]}
     write_run_json(run.phase(SEARCH).retention, configuration)
     for number, reduction in ((1, 1.4), (2, 2.0)):
         stage = run.phase(SEARCH).path / f"stage_{number}"
@@ -108,17 +108,18 @@ def test_what_is_drawn(run_dir: RunDir, task: str, figures: list[Any]) -> None:
     pictures_of(run_dir)
     kept, curves, search, predictions, speed = figures
     assert [[bar.get_height() for bar in axes.containers[-1]] for axes in kept.axes] == [
-        [100, 60, 25],
+        [100, 60, 0.01],
         [4, 3, 1],
         [16, 12, 5],
     ]
+    assert [text.get_text() for text in kept.axes[0].texts] == ["100", "60", "[CLS]"]
     assert [list(line.get_xdata()) for line in curves.axes[0].lines] == [
         [1, 2, 3],
         [4, 5],
         [6, 7, 8],
         [4, 5, 6, 7, 8],
     ]
-    assert [list(line.get_ydata()) for line in search.axes[0].lines] == [[100, 60, 25]] * 2
+    assert [list(line.get_ydata()) for line in search.axes[0].lines] == [[100, 60, 0.01]] * 2
     assert [list(line.get_xdata()) for line in search.axes[1].lines] == [[1], [1.4, 2.0], [1.4, 2.0]]
     assert [line.get_xdata()[0] for line in speed.axes[0].lines] == pytest.approx([20, 8, 8, 4])
     if task == "cola":

@@ -32,11 +32,13 @@ def distill(
 
     Examples:
 
-        bash run.sh run --task emotion --fine-tune-only --output-dir teacher     # a teacher
+        # a teacher
+        bash run.sh run --task emotion --fine-tune-only --output-dir teacher
 
         bash run.sh distill --teacher teacher --task emotion --student bilstm --out student
 
-        bash run.sh distill --teacher none --task emotion --student bilstm       # no-distillation baseline
+        # no-distillation baseline
+        bash run.sh distill --teacher none --task emotion --student bilstm
 
         bash run.sh distill --teacher one --teacher two --weighting confidence --task sst-2 --student linear
 
@@ -46,7 +48,8 @@ def distill(
 
         bash run.sh distill --teacher RUN --task sst-2 --augment mask,class,ngram --temperature linear:4:1
 
-        bash run.sh export student --out student.tflite        # also: evaluate, predict, compare
+        # also: evaluate, predict, compare
+        bash run.sh export student --out student.tflite
     """
     from power_bert.quiet import import_backend
     from power_bert.storage.locks import one_writer

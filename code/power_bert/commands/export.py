@@ -99,15 +99,18 @@ def export(
 
         bash run.sh export checkpoints/runs/mrpc/first --out model.tflite
 
-        bash run.sh export RUN --out model.tflite --quantize auto         # the smallest file that passes
+        # the smallest file that passes
+        bash run.sh export RUN --out model.tflite --quantize auto
 
         bash run.sh export RUN --out model.tflite --quantize int8 --min-agreement 98 --check-texts mine.txt
 
-        bash run.sh export RUN --out model.tflite --lengths 32,64,128     # model-32.tflite, model-64.tflite beside it
+        # model-32.tflite, model-64.tflite beside it
+        bash run.sh export RUN --out model.tflite --lengths 32,64,128
 
         bash run.sh export RUN --out model.tflite --labels wrong,right --author "Jane Doe" --license Apache-2.0
 
-        bash run.sh export RUN --out bert.tflite --phase 1_fine_tune      # without elimination
+        # without elimination
+        bash run.sh export RUN --out bert.tflite --phase 1_fine_tune
 
         EXTRAS=onnx bash run.sh export RUN --format onnx --out model.onnx --quantize auto
     """
@@ -232,7 +235,8 @@ def proof_points(
 
     Examples:
 
-        bash run.sh proof-points                                  # on the generated sample
+        # on the generated sample
+        bash run.sh proof-points
 
         bash run.sh proof-points --task mrpc --data-dir glue_data/MRPC --out mrpc_points
 

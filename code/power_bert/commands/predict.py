@@ -47,7 +47,7 @@ def evaluate(
 
     Examples:
 
-        bash run.sh evaluate checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
+        bash run.sh evaluate checkpoints/runs/cola/first
 
         bash run.sh evaluate RUN --retention-config 1.0,0.8,0.6,0.4,0.2,0.1
 
@@ -143,7 +143,8 @@ def predict(
 
         bash run.sh predict RUN --split test --output CoLA.tsv
 
-        bash run.sh predict model.onnx --input sentences.txt              # without TensorFlow
+        # without TensorFlow
+        bash run.sh predict model.onnx --input sentences.txt
 
         EXTRAS="beam onnx" bash run.sh predict model.onnx --input tickets.jsonl --output out.jsonl --runner beam
     """

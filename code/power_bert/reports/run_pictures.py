@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from power_bert.elimination.flops import EncoderShape
-from power_bert.elimination.retention import FRACTION, Retention
+from power_bert.elimination.retention import CLS, FRACTION, Retention
 from power_bert.errors import UserError
 from power_bert.pictures import COLORS, DOTS_PER_INCH, MARKERS, png_bytes
 from power_bert.reports.elimination_cost import scored_labels
@@ -122,7 +122,11 @@ def _kept(run_dir: RunDir) -> Figure | None:
             panel.bar(places, of, 0.7, color="#e9ecef", label="eliminated")
         drawn = panel.bar(places, values, 0.7, color=COLORS[0], label="kept")
         if len(values) <= 12:
-            panel.bar_label(drawn, fmt="%.3g" if max(values) < 1000 else "%.0f", padding=2, fontsize=8)
+            pattern = "{:.3g}" if max(values) < 1000 else "{:.0f}"
+            labels = [pattern.format(value) for value in values]
+            if values is tokens:
+                labels = [CLS if found.tokens.keeps_cls_alone(block) else text for block, text in enumerate(labels)]
+            panel.bar_label(drawn, labels, padding=2, fontsize=8)
         panel.set(xlabel="encoder block", ylabel=label)
         panel.margins(y=0.12)
         _whole_numbers(panel)

@@ -140,7 +140,7 @@ def _retention_rows(run_dir: RunDir) -> list[SummaryRow]:
     blocks = f"block 1 … {len(found.tokens.values)}"
     widths = {"attention heads": found.heads, "feed-forward neurons": found.neurons}
     return [
-        SummaryRow("Elimination", f"kept after {blocks}", f"{found.tokens} ({unit})"),
+        SummaryRow("Elimination", f"kept after {blocks}", f"{found.tokens.shown()} ({unit})"),
         *(
             SummaryRow("Elimination", f"{name} of {blocks}", ",".join(map(str, kept)))
             for name, kept in widths.items()
