@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -155,9 +156,13 @@ def inspect(model: Annotated[Path, typer.Argument(help="Exported file: .tflite, 
         bash run.sh inspect model.tflite
     """
     from power_bert.export.inspection import inspect_file
+    from power_bert.result_tables import WIDTH
 
     for line in inspect_file(model):
-        typer.echo(line)
+        parts = textwrap.wrap(
+            line, WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False
+        )
+        typer.echo("\n".join(parts))
 
 
 def benchmark_export(

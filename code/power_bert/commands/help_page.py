@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _INDENT = "    "  # of the examples in a docstring
+# Texts in quotes, and options with their values.
+_UNDIVIDED = re.compile(r"'[^']*'|\"[^\"]*\"|--[\w-]+ (?!-)")
 
 
 class Command(TyperCommand):
@@ -57,7 +59,7 @@ def _example_lines(example: str, width: int) -> Iterator[str]:
     for line in example.replace("\n--", " --").splitlines():
         more, start = ("", "# ") if line.startswith("#") else (" \\", "  ")
         parts = textwrap.wrap(
-            re.sub(r"(--[\w-]+) (?!-)", r"\1\0", line),  # an option and its value stay in one line
+            _UNDIVIDED.sub(lambda part: part[0].replace(" ", "\0"), line),
             width - len(_INDENT + more),
             subsequent_indent=start,
             break_long_words=False,

@@ -218,8 +218,14 @@ def explain(
             "checkpoint that it was exported from"
         )
     import_backend()
-    from power_bert.predict.surviving_tokens import explain_text, format_prediction
-    from power_bert.reports.explanation import explanation_html, explanation_lines, explanation_picture
+    from power_bert.predict.surviving_tokens import explain_text
+    from power_bert.reports.explanation import (
+        explanation_html,
+        explanation_lines,
+        explanation_picture,
+        prediction_lines,
+    )
+    from power_bert.result_tables import WIDTH
     from power_bert.runs.trained_model import load_trained_model
     from power_bert.storage.files import atomic_write_bytes
 
@@ -228,7 +234,7 @@ def explain(
     lines = [
         f"model       {model.source}",
         f"retention   {model.retention}",
-        f"prediction  {format_prediction(explanation)}",
+        *prediction_lines(explanation, "prediction  ", WIDTH, " " * 12),
         *([f"truncated   to {model.max_length} tokens"] if explanation.truncated else []),
         "",
         *explanation_lines(explanation),
