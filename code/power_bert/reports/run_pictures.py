@@ -218,11 +218,15 @@ def _search_path(stored: StoredPhase) -> Figure | None:
     if not stages:
         return None
     figure, (kept, scores) = _figure("Search: stages of elimination", 2)
-    for number, (stage, color, marker) in enumerate(zip(stages, itertools.cycle(COLORS), itertools.cycle(MARKERS)), 1):
+    styles = zip(itertools.cycle(COLORS), itertools.cycle(MARKERS), strict=False)
+    for number, (stage, (color, marker)) in enumerate(zip(stages, styles, strict=False), 1):
         in_percent = stage.tokens.unit == FRACTION
         values = [100 * value for value in stage.tokens.values] if in_percent else list(stage.tokens.values)
         label = f"stage {number}: {stage.flops_reduction:.2f} × fewer FLOPs"
-        kept.plot(range(1, len(values) + 1), values, color=color, marker=marker, label=label)
+        # Stages can keep equal numbers of tokens: an earlier one is drawn wider, so that it is seen below a later one.
+        wide = 6 * (len(stages) - number) / max(len(stages) - 1, 1)
+        style: dict[str, Any] = {"linewidth": 1.5 + wide, "markersize": 6 + wide, "alpha": 0.5 if wide else 1}
+        kept.plot(range(1, len(values) + 1), values, color=color, marker=marker, label=label, **style)
         kept.set(xlabel="encoder block", ylabel=f"tokens kept{' (%)' if in_percent else ''}")
     kept.set_ylim(bottom=0)
     _whole_numbers(kept)

@@ -32,6 +32,7 @@ from power_bert.runs.timings import (
     read_speedups,
 )
 
+TIME, FILES = "Time", "Files in this folder"  # sections
 _FINE_TUNE, _SEARCH, _RETRAIN = PHASES
 _VARIANTS = {
     FIXED_PADDING: "fixed padding, no elimination",
@@ -205,7 +206,7 @@ def _phase_rows(run_dir: RunDir) -> list[SummaryRow]:
         if epochs:
             rate = statistics.median(epoch.number("train_examples_per_second") for epoch in epochs)
             shown += f", {rate:.0f} examples/s in training"
-        rows.append(SummaryRow("Time", phase, shown))
+        rows.append(SummaryRow(TIME, phase, shown))
     return rows
 
 
@@ -237,7 +238,7 @@ def _path_rows(run_dir: RunDir) -> list[SummaryRow]:
         "TensorBoard": run_dir.tensorboard,
     }
     return [
-        SummaryRow("Files in this folder", label, str(path.relative_to(run_dir.path)))
+        SummaryRow(FILES, label, str(path.relative_to(run_dir.path)))
         for label, path in paths.items()
         if path.exists()
     ]
