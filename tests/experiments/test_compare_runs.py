@@ -80,7 +80,9 @@ def test_one_that_cannot_be_exported_does_not_stop_the_others(
     options = comparison.Options(teacher=str(runs[0].path))
     quiet = Console(file=io.StringIO())
     short, long = comparison.compare_runs([run.path for run in runs], options, quiet, tmp_path / "logits")
-    assert [run.group.name for run in (short, long)] == [f"linear, no teacher, max_length {length}" for length in (12, 16)]
+    assert [run.group.name for run in (short, long)] == [
+        f"linear, no teacher, max_length {length}" for length in (12, 16)
+    ]
     assert short.speed.problem == "it differs from Keras" and short.speed.p50_ms is short.speed.file_bytes is None
     # Each is timed as long as what it was scored with.
     assert (short.speed.length, long.speed.length, long.speed.p50_ms) == (12, 16, 0.5)

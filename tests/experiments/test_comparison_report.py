@@ -78,7 +78,9 @@ def test_a_model_has_a_color_and_a_way_a_marker(monkeypatch: pytest.MonkeyPatch)
     groups = [SeedGroup(model, way) for model in "abcde" for way in ("no teacher", "1 teacher", "2 teachers")]
     comparison_picture([replace(RUNS[1], group=group) for group in groups])
     assert len(set(drawn.values())) == len(groups)
-    assert drawn["a, no teacher"][0] == drawn["a, 1 teacher"][0] and drawn["a, no teacher"][1] == drawn["b, no teacher"][1]
+    assert (
+        drawn["a, no teacher"][0] == drawn["a, 1 teacher"][0] and drawn["a, no teacher"][1] == drawn["b, no teacher"][1]
+    )
 
 
 def test_the_pareto_front() -> None:

@@ -46,7 +46,9 @@ def test_runs(tmp_path: Path) -> None:
     errors = run_distillation_study(study, Console(file=io.StringIO()), run)
     verbs = [arguments[0] for arguments in called]
     assert verbs == ["run"] * 2 + ["distill"] * 16 + ["compare", "linear-baselines"]
-    assert sorted(errors) == [f"emotion/{name}-no_teacher-seed{seed}" for name in ("bilstm", "linear") for seed in (0, 1)]
+    assert sorted(errors) == [
+        f"emotion/{name}-no_teacher-seed{seed}" for name in ("bilstm", "linear") for seed in (0, 1)
+    ]
     teachers = [str(tmp_path / "emotion" / f"teacher{seed}") for seed in (0, 1)]
     assert [arguments.count("--teacher") for arguments in called].count(2) == 4
     assert all("--fine-tune-only" in arguments for arguments in called[:2])
@@ -175,7 +177,11 @@ def test_unlabelled_texts(tmp_path: Path) -> None:
 
 def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
     called: list[Sequence[str]] = []
-    runs = {"linear-no_teacher-seed0": DISTILL, "teacher0": PHASES[0], "linear-no_teacher-seed0.20260102-030405": DISTILL}
+    runs = {
+        "linear-no_teacher-seed0": DISTILL,
+        "teacher0": PHASES[0],
+        "linear-no_teacher-seed0.20260102-030405": DISTILL,
+    }
     for name, phase in runs.items():
         finished = RunDir(tmp_path / "emotion" / name).phase(phase)
         finished.path.mkdir(parents=True)

@@ -94,7 +94,9 @@ def test_the_last_of_two_rows_of_a_seed_counts(tmp_path: Path) -> None:
 
 
 def test_students_are_compared_with_the_same_student_alone(tmp_path: Path) -> None:
-    rows = "a,cnn,no teacher,0,0,test,9,0.5,1.0\nb,mlp,no teacher,0,0,test,9,0.9,1.0\nc,cnn,1 teacher,0,0,test,9,0.6,1.0\n"
+    rows = (
+        "a,cnn,no teacher,0,0,test,9,0.5,1.0\nb,mlp,no teacher,0,0,test,9,0.9,1.0\nc,cnn,1 teacher,0,0,test,9,0.6,1.0\n"
+    )
     gains = gains_of(tmp_path, rows)
     assert gains.loc["cnn", "1 teacher"]["less_no_teacher"] == pytest.approx(10.0)
     assert gains["less_least_squares"].isna().all(), "there are no linear baselines"
@@ -102,7 +104,9 @@ def test_students_are_compared_with_the_same_student_alone(tmp_path: Path) -> No
 
 
 def test_tables_of_earlier_versions_are_read(tmp_path: Path) -> None:
-    rows = "a,cnn,alone,0,0,test,9,0.5,1.0\nb,cnn,\"alone, epochs 8\",0,0,test,9,0.7,1.0\nc,cnn,1 teacher,0,0,test,9,0.6,1\n"
+    rows = (
+        'a,cnn,alone,0,0,test,9,0.5,1.0\nb,cnn,"alone, epochs 8",0,0,test,9,0.7,1.0\nc,cnn,1 teacher,0,0,test,9,0.6,1\n'
+    )
     gains = gains_of(tmp_path, rows)
     assert list(gains.loc["cnn"].index) == ["no teacher", "no teacher, epochs 8", "1 teacher"]
     assert gains.loc["cnn", "1 teacher"]["less_no_teacher"] == pytest.approx(10.0)

@@ -134,7 +134,9 @@ def test_what_is_drawn(run_dir: RunDir, task: str, figures: list[Any]) -> None:
         [4, 5, 6, 7, 8],
     ]
     assert [list(line.get_ydata()) for line in search.axes[0].lines] == [[100, 60, 0.01]] * 2
-    assert search.axes[0].lines[0].get_linewidth() > search.axes[0].lines[1].get_linewidth(), "equal stages are both seen"
+    assert search.axes[0].lines[0].get_linewidth() > search.axes[0].lines[1].get_linewidth(), (
+        "equal stages are both seen"
+    )
     assert [list(line.get_xdata()) for line in search.axes[1].lines] == [[1], [1.4, 2.0], [1.4, 2.0]]
     assert [line.get_xdata()[0] for line in speed.axes[0].lines] == pytest.approx([20, 8, 8, 4])
     if task == "cola":

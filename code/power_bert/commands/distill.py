@@ -251,9 +251,7 @@ def measure_distillation(
     ] = "bert-tiny,bilstm,cnn,linear,mlp",
     ways: Annotated[
         str,
-        typer.Option(
-            help="Variants, separated by commas: no_teacher, distilled, two_teachers, augmented, unlabelled."
-        ),
+        typer.Option(help="Variants, separated by commas: no_teacher, distilled, two_teachers, augmented, unlabelled."),
     ] = "no_teacher,distilled,two_teachers,augmented",
     seeds: Annotated[str, typer.Option(help="Seeds of the students, separated by commas.")] = "0,1,2",
     teachers: Annotated[

@@ -159,9 +159,7 @@ def inspect(model: Annotated[Path, typer.Argument(help="Exported file: .tflite, 
     from power_bert.result_tables import WIDTH
 
     for line in inspect_file(model):
-        parts = textwrap.wrap(
-            line, WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False
-        )
+        parts = textwrap.wrap(line, WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False)
         typer.echo("\n".join(parts))
 
 

@@ -35,9 +35,9 @@ def read_gains(folder: Path) -> pd.DataFrame:
 
     Returns:
         One row per model, variant of its training ("way", empty for baselines) and metric: mean and standard deviation
-        over the seeds of its score and of its differences from the same student without a teacher ("less_no_teacher") and
-        from least squares on TF-IDF ("less_least_squares"), in percent; whether each difference is above its standard
-        deviation (missing for fewer than two seeds); and the latency of the teacher divided by its own
+        over the seeds of its score and of its differences from the same student without a teacher ("less_no_teacher")
+        and from least squares on TF-IDF ("less_least_squares"), in percent; whether each difference is above its
+        standard deviation (missing for fewer than two seeds); and the latency of the teacher divided by its own
         ("times_faster"). What cannot be computed is missing.
 
     Raises:

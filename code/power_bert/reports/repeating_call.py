@@ -6,7 +6,6 @@ import shlex
 
 from power_bert.config.experiment import SAMPLE_FOLDER, Experiment, resolve_experiment
 from power_bert.config.settings import declared_settings, number_text, usual_values
-from power_bert.errors import UserError
 from power_bert.program_name import as_typed
 from power_bert.reports.model_card import shown_setting
 from power_bert.text.labeled_sets import SAMPLE

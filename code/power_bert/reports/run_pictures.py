@@ -225,8 +225,8 @@ def _search_path(stored: StoredPhase) -> Figure | None:
         label = f"stage {number}: {stage.flops_reduction:.2f} × fewer FLOPs"
         # Stages can keep equal numbers of tokens: an earlier one is drawn wider, so that it is seen below a later one.
         wide = 6 * (len(stages) - number) / max(len(stages) - 1, 1)
-        style: dict[str, Any] = {"linewidth": 1.5 + wide, "markersize": 6 + wide, "alpha": 0.5 if wide else 1}
-        kept.plot(range(1, len(values) + 1), values, color=color, marker=marker, label=label, **style)
+        lines = kept.plot(range(1, len(values) + 1), values, color=color, marker=marker, label=label)
+        lines[0].set(linewidth=1.5 + wide, markersize=6 + wide, alpha=0.5 if wide else 1)
         kept.set(xlabel="encoder block", ylabel=f"tokens kept{' (%)' if in_percent else ''}")
     kept.set_ylim(bottom=0)
     _whole_numbers(kept)

@@ -23,7 +23,6 @@ from power_bert.runs.run_dir import BASELINE, PHASES, RunDir
 from power_bert.runs.run_documents import read_environment, read_metrics
 from power_bert.storage.files import atomic_write_bytes, atomic_write_text
 
-
 # Sections of the summary that are of interest after the pictures.
 _LAST = (TIME, FILES)
 

@@ -105,9 +105,7 @@ def _score_rows(run_dir: RunDir) -> list[SummaryRow]:
     for name, title, missing, remedy in references:
         section = f"Dev score, {title}: nothing eliminated → with elimination"
         if name in differences:
-            rows += [
-                SummaryRow(section, metric, change.text()) for metric, change in differences[name].items()
-            ]
+            rows += [SummaryRow(section, metric, change.text()) for metric, change in differences[name].items()]
         else:
             rows.append(SummaryRow(section, missing, f"{remedy}; with elimination {after}"))
     section, epochs = "Dev score, intermediate models", len(fine_tuned.items("history"))
@@ -238,7 +236,5 @@ def _path_rows(run_dir: RunDir) -> list[SummaryRow]:
         "TensorBoard": run_dir.tensorboard,
     }
     return [
-        SummaryRow(FILES, label, str(path.relative_to(run_dir.path)))
-        for label, path in paths.items()
-        if path.exists()
+        SummaryRow(FILES, label, str(path.relative_to(run_dir.path))) for label, path in paths.items() if path.exists()
     ]

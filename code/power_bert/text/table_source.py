@@ -148,7 +148,9 @@ def _split(path: Path, layout: ColumnLayout, is_regression: bool, state: tuple[i
                 labels.append(label)
                 places.append(rows.numbers[row])
             else:
-                repeat = repeat or f"line {rows.numbers[row]} that of line {places[group]} ({shorten(repr(texts[0]), 60)})"
+                repeat = (
+                    repeat or f"line {rows.numbers[row]} that of line {places[group]} ({shorten(repr(texts[0]), 60)})"
+                )
             if label != labels[group]:
                 where = f"line {places[group]}: {shorten(labels[group], 40)}; line {rows.numbers[row]}: "
                 contradicting = contradicting or f"{shorten(repr(texts[0]), 60)} ({where}{shorten(label, 40)})"

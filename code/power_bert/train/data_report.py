@@ -47,9 +47,9 @@ def describe_data(experiment: Experiment, train: Examples, dev: Examples) -> Ite
 def _warn_of_missing_header(task: Task, train: Examples) -> Iterator[str]:
     """Yield a warning if a column has the name of one of its values: its first row was then read as the header."""
     layout = task.train_layout
-    values = dict(zip(layout.text_columns, (train.first, train.second or ()), strict=False))
-    for name, of_column in {**values, layout.label_column: task.labels or ()}.items():
-        if name in of_column:
+    columns = [*zip(layout.text_columns, (train.first, train.second or ()), strict=False)]
+    for name, values in [*columns, (layout.label_column, task.labels or ())]:
+        if name in values:
             yield (
                 f"warning: {shorten(repr(name), 60)} is the name of a column and a value in it: if the data have no "
                 "header, add a first line with the names of the columns"
