@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from power_bert import cli
 from power_bert.errors import UserError
 from power_bert.predict.surviving_tokens import Explanation
-from power_bert.reports.explanation import explanation_html, explanation_lines, explanation_picture, prediction_lines
+from power_bert.reports.explanation import explanation_html, explanation_lines, explanation_picture, wrapped_prediction
 from power_bert.result_tables import WIDTH
 
 TOKENS = ("[CLS]", "a", "wit", "##ty", "$x$", "<b>", "[SEP]")
@@ -64,7 +64,7 @@ def test_the_legend_names_only_blocks_that_drop_tokens() -> None:
 def test_the_prediction_names_six_classes_and_counts_the_others(classes: int, others: str) -> None:
     names = tuple(f"class number {number}" for number in range(classes))
     explanation = Explanation(TOKENS, KEPT, names, np.linspace(0, 1, classes))
-    lines = prediction_lines(explanation, "prediction  ", WIDTH, " " * 12)
+    lines = wrapped_prediction(explanation, "prediction  ", WIDTH, " " * 12)
     whole = " ".join(" ".join(lines).split())
     assert whole.startswith(f"prediction class number {classes - 1} (p(class number {classes - 1}) 1.0000, p(")
     assert whole.count("p(") == 6 and whole.endswith(f"{others})") and (others or "more" not in whole)

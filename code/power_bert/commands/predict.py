@@ -223,7 +223,7 @@ def explain(
         explanation_html,
         explanation_lines,
         explanation_picture,
-        prediction_lines,
+        wrapped_prediction,
     )
     from power_bert.result_tables import WIDTH
     from power_bert.runs.trained_model import load_trained_model
@@ -234,7 +234,7 @@ def explain(
     lines = [
         f"model       {model.source}",
         f"retention   {model.retention}",
-        *prediction_lines(explanation, "prediction  ", WIDTH, " " * 12),
+        *wrapped_prediction(explanation, "prediction  ", WIDTH, " " * 12),
         *([f"truncated   to {model.max_length} tokens"] if explanation.truncated else []),
         "",
         *explanation_lines(explanation),

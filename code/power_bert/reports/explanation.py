@@ -42,7 +42,7 @@ def explanation_lines(explanation: Explanation) -> list[str]:
     return lines
 
 
-def prediction_lines(explanation: Explanation, title: str, width: int, indent: str = "") -> list[str]:
+def wrapped_prediction(explanation: Explanation, title: str, width: int, indent: str = "") -> list[str]:
     """Return the prediction after a title, in lines that end between two probabilities; `indent` starts all but one."""
     text = f"{title}{format_prediction(explanation)}".replace(") ", ")\0")
     lines = textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
@@ -137,7 +137,7 @@ def explanation_picture(explanation: Explanation) -> bytes:
     legend = list(_legend(explanation).items())
     columns_of_page = (_PAGE - 2 * _MARGIN) / _CHARACTER
     legend_lines = list(_fitting([f"{words} " for _, words in legend], columns_of_page))
-    prediction = prediction_lines(explanation, "prediction: ", int(columns_of_page))
+    prediction = wrapped_prediction(explanation, "prediction: ", int(columns_of_page))
     height = _LINE * (1.5 + len(prediction) + (len(left) + 0.5) * len(lines) + 0.5 + len(legend_lines))
     if height / 72 * DOTS_PER_INCH > _MOST_PIXELS:
         raise UserError(f"{len(explanation.tokens)} tokens are too many for a picture; give --html instead")
