@@ -441,9 +441,10 @@ The environment:
       parity (torch, transformers).
 
 HELP
-  if environment_is_ready; then
+  # Also if the requirements have changed since: they change oftener than the commands do.
+  if [[ -f $stamp ]]; then
     set_environment
-    exec "$python" -P "$root/code" --help
+    if "$python" -P "$root/code" --help 2>/dev/null; then return; fi
   fi
   echo "The commands are listed here once the environment is set up, which any other call of run.sh does."
 }
@@ -507,9 +508,12 @@ case "${1-}" in
   docs) make_docs "${@:2}" ;;
   notebook) run_notebooks "${@:2}" ;;
   [A-Z]*=*) fail "settings stand before the command: $1 bash run.sh" ;;
+  --install-completion | --show-completion)
+    fail "shells complete the installed program only: \`pip install .\` in $root, then \`power-bert $1\`"
+    ;;
   *)
-    # Options without a command belong to `run`.
-    if [[ $# -eq 0 || $1 == -* ]]; then set -- run "$@"; fi
+    # Options without a command belong to `run`, all but that of the program itself.
+    if [[ $# -eq 0 || ($1 == -* && $1 != --version) ]]; then set -- run "$@"; fi
     set_environment
     case "$1" in
       serve | benchmark-serve) prepare_environment serve ;;

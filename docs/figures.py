@@ -30,8 +30,17 @@ _GRAY = "#d0d7de"
 
 def main() -> None:
     """Draw all figures."""
-    for draw in (elimination, block, step_profiles, similarity, distillation, devices):
+    titles = {
+        elimination: "Tokens left after each block, of a text of 30 tokens",
+        block: "An encoder block with token elimination",
+        step_profiles: "Retention parameters of one block, by the fraction of tokens to keep",
+        similarity: "Similarities of the attention, by width",
+        distillation: "A BiLSTM with and without teachers, on four data sets",
+        devices: "Score against latency of exported files, area: model size",
+    }
+    for draw, title in titles.items():
         figure = draw()
+        figure.suptitle(title, fontsize=11)
         figure.savefig(_DOCS / "figures" / f"{draw.__name__}.svg", metadata={"Date": None, "Creator": None})
 
 
@@ -84,7 +93,7 @@ def step_profiles() -> Figure:
         ranks = [rank / parameters for rank in range(parameters)]
         panel.plot(ranks, [float(value) for value in values], color=color, label=f"fraction learned: {fraction}")
     panel.set(xlabel="rank of significance / number of tokens", ylabel="retention parameter r")
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     panel.grid(alpha=0.3)
     return figure
 
@@ -111,7 +120,7 @@ def similarity() -> Figure:
 
 def distillation() -> Figure:
     """Draw the scores of the BiLSTM in each variant of its training, with that of the teacher."""
-    rows = [row for row in _table("results/distillation", "Data (teacher") if row[1] == "BiLSTM"]
+    rows = [row for row in _table("results/distillation", "Data (score") if row[1] == "BiLSTM"]
     figure, panel = _one_panel(8, 3.4)
     variants = ("no teacher", "distilled", "two teachers", "augmented")
     for number, (variant, color, marker) in enumerate(zip(variants, ("black", *COLORS), MARKERS, strict=False)):
@@ -123,8 +132,8 @@ def distillation() -> Figure:
         score = float(re.findall(r"\((\d+\.\d+)", row[0])[0])
         label = "teacher" if place == 0 else None
         panel.hlines(score, place - 0.45, place + 0.45, color="black", linestyle="dashed", label=label)
-    names = [re.sub(r" \(.*|, its teacher.*", "", row[0]).replace(", ", ",\n") for row in rows]
-    names = ["SST-2, teacher\nof all examples" if name == "the same" else name for name in names]
+    names = [re.sub(r" \(.*", "", row[0]).replace(", ", ",\n") for row in rows]
+    names = ["SST-2, teacher\nof all examples" if "; teacher trained on all" in name else name for name in names]
     panel.set_xticks(range(len(rows)), names)
     panel.set(ylabel="accuracy of the BiLSTM (%)")
     panel.grid(axis="y", alpha=0.3)

@@ -22,7 +22,8 @@ from power_bert.text.examples import read_examples
 from run_sh_settings import RUN_SETTINGS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = tuple(get_command(cli.app).commands)  # type: ignore[attr-defined]
+PROGRAM: Any = get_command(cli.app)
+COMMANDS = tuple(PROGRAM.commands)
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase, "the", "cat", "sat", "."]
 
 
@@ -411,9 +412,22 @@ class TestHelp:
         assert re.search(r"Examples?:", ended.output) and re.search(r"power-bert [a-z]", ended.output)
         assert "bash run.sh" not in re.sub("EXTRAS=[a-z]+ bash run.sh", "", ended.output)
 
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_names_are_whole_and_examples_can_be_pasted_at_80_columns(
+        self, command: str, call: Callable[..., Ended]
+    ) -> None:
+        shown, known = call(command, "--help", COLUMNS="80").output, PROGRAM.commands[command]
+        assert max(map(len, shown.splitlines())) <= 80
+        for param in known.params:
+            for name in (*param.opts, *param.secondary_opts) if param.param_type_name == "option" else ():
+                assert re.search(rf"(?m)^ (?:--?[\w-]+(?:,| /) )*{name}(?= |$)", shown), name
+        lines = re.sub(r" \\ *\n +", " ", shown).splitlines()
+        for example in re.findall(r"(?m)^    (.+(?:\n    --.+)*)", known.help):
+            assert " ".join(example.split()) in map(str.strip, lines)
+
     def test_run_names_all_settings(self, call: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLUMNS", "200")
-        output = call("run", "--help").output
+        output = " ".join(call("run", "--help").output.split())
         assert [name for name in RUN_SETTINGS if not re.search(rf"env var: {name}\b", output)] == []
 
 

@@ -35,8 +35,8 @@ OPTIONS = {
 OF_RUN_SH = RUN_VARIABLES | {"BACKEND", "THREADS", "EXTRAS"} | {"POWER_BERT_VENV", "POWER_BERT_HOME"}
 # Commands of run.sh itself → their options.
 RUN_SH_COMMANDS = {"test": {"--all"}, "docs": {"--serve"}, "notebook": set()}
-# Options of other programs.
-FOREIGN = {"--install-completion", "--version", "--help"}
+# Options that stand in place of a command.
+PROGRAM_OPTIONS = {"--help", "--version"}
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Stands for bash, whose calls of run.sh it records with the settings before them; nothing else is found.
 RECORDER = r"""
@@ -84,11 +84,19 @@ def calls(code: str, folder: Path) -> list[Call]:
     return found
 
 
+def routed(arguments: list[str]) -> tuple[str, list[str]]:
+    """Return the command of a call and its arguments, as run.sh does: options without a command belong to `run`."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in PROGRAM_OPTIONS):
+        return "run", arguments
+    return arguments[0], arguments[1:]
+
+
 def check_call(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parse a call as run.sh and the program do, up to the values of settings; a usage error fails the test."""
-    name, *arguments = call.arguments or ["run"]
-    if name.startswith("-"):
-        name, arguments = "run", call.arguments
+    name, arguments = routed(call.arguments)
+    if name in PROGRAM_OPTIONS:
+        assert not arguments, call
+        return
     if name in RUN_SH_COMMANDS:
         assert set(arguments) <= RUN_SH_COMMANDS[name], call
         return
@@ -130,12 +138,12 @@ def test_code_in_sentences(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
         code = " ".join(code.split())
         before, run_sh, after = code.partition("bash run.sh")
         if run_sh:
-            name, *rest = [*after.split(), "run"] if not after or after.strip().startswith("-") else after.split()
-            known = RUN_SH_COMMANDS.get(name) or FOREIGN | OPTIONS
-            assert name in {*COMMANDS, *RUN_SH_COMMANDS, "COMMAND", "run"} or name.startswith("-"), code
+            name, rest = routed(after.split())
+            known = RUN_SH_COMMANDS.get(name, set())
+            assert name in {*COMMANDS, *RUN_SH_COMMANDS, *PROGRAM_OPTIONS, "COMMAND"}, code
             if name in COMMANDS:
                 known = {option for each in COMMANDS[name].params for option in (*each.opts, *each.secondary_opts)}
-            assert {word for word in rest if word.startswith("--")} <= known | FOREIGN, code
+            assert {word for word in rest if word.startswith("--")} <= known | {"--help"}, code
             assert {word.partition("=")[0] for word in before.split()} <= OF_RUN_SH, code
         elif code.startswith("--"):
             assert re.split(r"[ =]", code)[0] in OPTIONS | {"--all", "--serve"}, code

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,23 @@ def test_no_arguments_means_run(project: Project) -> None:
 
 def test_options_alone_are_those_of_run(project: Project) -> None:
     assert project.run("--task", "mrpc").stdout.startswith(f"[-P][{project.root}/code][run][--task][mrpc]\n")
+
+
+def test_version_is_that_of_the_program(project: Project) -> None:
+    (project.root / "code").symlink_to(PROJECT_ROOT / "code")
+    stub = project.stub_folder / "python3.11"
+    stub.write_text(f'#!/usr/bin/env bash\n[[ $1 == -c ]] || echo "$@" >>"$STUB_LOG"\nexec "{sys.executable}" "$@"\n')
+    result = project.run("--version")
+    declared = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert (result.returncode, result.stdout) == (0, f"power-bert {declared}\n")
+    assert project.calls("") == [f"-P {project.root}/code --version"]
+
+
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_completion_is_of_the_installed_program(fresh: Project, option: str) -> None:
+    result = fresh.run(option)
+    assert (result.returncode, fresh.calls("")) == (1, [])
+    assert f"`power-bert {option}`" in result.stderr
 
 
 def test_arguments_pass_unchanged(project: Project) -> None:
@@ -373,6 +391,19 @@ class TestHelp:
 
     def test_ends_with_the_program_s_own_help(self, project: Project) -> None:
         assert f"[-P][{project.root}/code][--help]" in project.run("-h").stdout
+
+    def test_lists_the_commands_of_an_older_environment(self, project: Project) -> None:
+        with (project.root / "requirements.txt").open("a") as file:
+            file.write("# changed\n")
+        assert f"[-P][{project.root}/code][--help]" in project.run("--help").stdout
+        assert project.calls("pip") == []
+
+    def test_an_environment_that_fails_shows_no_error(self, project: Project) -> None:
+        stub = project.stub_folder / "python3.11"
+        stub.write_text(STUB.replace("    env ;;", "    echo Traceback >&2; exit 1 ;;"))
+        result = project.run("--help")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "The commands are listed here once the environment is set up" in result.stdout
 
 
 class TestDocs:

@@ -24,6 +24,7 @@ from power_bert.commands import (
     train,
     web,
 )
+from power_bert.commands.help_page import Command
 from power_bert.folders import CHECKOUT
 from power_bert.guard import run_guarded
 from power_bert.process_environment import adapt_environment
@@ -61,7 +62,7 @@ app = typer.Typer(
 )
 for group, commands in COMMANDS.items():
     for command in commands:
-        app.command(rich_help_panel=group, help=as_typed(inspect.getdoc(command) or ""))(command)
+        app.command(cls=Command, rich_help_panel=group, help=as_typed(inspect.getdoc(command) or ""))(command)
 
 
 def _print_version(asked: bool) -> None:

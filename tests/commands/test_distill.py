@@ -142,7 +142,7 @@ class TestMeasureDistillation:
         files = ("--teachers", f"emotion={tmp_path}", "--unlabelled", f"emotion={tmp_path / 'texts.txt'}")
         call("measure-distillation", f"emotion={tmp_path}", *options, *files, "--out", tmp_path / "study")
         study = studies[0][0][0]
-        assert (study.students, study.seeds, study.ways) == (("cnn", "mlp"), (4, 5), ("alone", "unlabelled"))
+        assert (study.students, study.seeds, study.ways) == (("cnn", "mlp"), (4, 5), ("no_teacher", "unlabelled"))
         assert (study.epochs, study.alpha, study.loss, study.start) == (2, "linear:1:0", "mse", None)
         assert (study.teacher_epochs, study.teacher_lr_bert, study.teacher_max_length) == (6, 2e-4, None)
         assert study.teachers == {"emotion": (str(tmp_path),)}
@@ -155,7 +155,7 @@ class TestMeasureDistillation:
             (("--students", " , "), "--students is empty: give at least one"),
             (("--seeds", "0,x"), "--seeds 0,x: expected whole numbers"),
             (("--seeds", "0,-1"), "--seed=-1 is out of range: expected a whole number from 0"),
-            (("--ways", "alone,both"), "--ways both: unknown; expected some of alone"),
+            (("--ways", "alone,both"), "--ways both: unknown; expected some of no_teacher"),
             (("--alpha", "2"), "--alpha 2: expected a weight from 0 to 1"),
             (("--loss", "mae"), "--loss='mae' is unknown: expected one of kl, mse"),
             (("--teacher-epochs", "0"), "EPOCH=0 is out of range"),

@@ -11,6 +11,7 @@ import pytest
 from keras import ops
 
 from power_bert.elimination.retention import CLS_ALONE, FRACTION, TOKENS, UNITS, Retention
+from power_bert.elimination.retention_choice import resolve_retention_text
 from power_bert.errors import UserError
 
 
@@ -31,15 +32,18 @@ def test_parse(text: str, expected: tuple[int | float, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "text"),
+    ("values", "text", "shown"),
     [
-        ((64, 60, 1), "64,60,1"),
-        ((1.0, 0.8, 0.05), "1.0,0.8,0.05"),
-        ((0.1235, 0.1, 0.0001), "0.1235,0.1,0.0001"),
+        ((64, 60, 1), "64,60,1", "64,60,[CLS]"),
+        ((64, 1, 1), "64,1,1", "64,[CLS],[CLS]"),
+        ((1.0, 0.8, 0.05), "1.0,0.8,0.05", "1.0,0.8,0.05"),
+        ((0.1235, 0.1, 0.0001), "0.1235,0.1,0.0001", "0.1235,0.1,[CLS]"),
     ],
 )
-def test_format(values: tuple[int | float, ...], text: str) -> None:
-    assert str(Retention.of(values)) == text
+def test_format(values: tuple[int | float, ...], text: str, shown: str) -> None:
+    retention = Retention.of(values)
+    assert (str(retention), retention.shown()) == (text, shown)
+    assert resolve_retention_text(shown) == text
 
 
 @pytest.mark.parametrize(

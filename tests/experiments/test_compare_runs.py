@@ -25,7 +25,7 @@ def test_runs_are_compared(distill_tiny: Callable[..., Any], tmp_path: Path) -> 
     runs.append(make_ensemble([run.path for run in runs[:2]], tmp_path / "both", quiet))
     options = Options(threads=1, runs=3)
     figures = compare_runs([run.path for run in runs], options, quiet, tmp_path / "logits")
-    assert [run.group.name for run in figures] == ["linear, 1 teacher"] * 2 + ["linear, alone", "ensemble of 2"]
+    assert [run.group.name for run in figures] == ["linear, 1 teacher"] * 2 + ["linear, no teacher", "ensemble of 2"]
     assert [run.seed for run in figures[:2]] == [0, 1]
     for run, figure in zip(runs, figures, strict=True):
         stored = find_stored_phase(run.path)
@@ -80,7 +80,9 @@ def test_one_that_cannot_be_exported_does_not_stop_the_others(
     options = comparison.Options(teacher=str(runs[0].path))
     quiet = Console(file=io.StringIO())
     short, long = comparison.compare_runs([run.path for run in runs], options, quiet, tmp_path / "logits")
-    assert [run.group.name for run in (short, long)] == [f"linear, alone, max_length {length}" for length in (12, 16)]
+    assert [run.group.name for run in (short, long)] == [
+        f"linear, no teacher, max_length {length}" for length in (12, 16)
+    ]
     assert short.speed.problem == "it differs from Keras" and short.speed.p50_ms is short.speed.file_bytes is None
     # Each is timed as long as what it was scored with.
     assert (short.speed.length, long.speed.length, long.speed.p50_ms) == (12, 16, 0.5)

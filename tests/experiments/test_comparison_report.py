@@ -28,7 +28,7 @@ STUDENT = Speed(128, 5000.0, 2_000_000, 0.5, 0.75)
 
 def figures(model: str, seed: int, accuracy: float, speed: Speed = STUDENT, equal: float | None = 0.9) -> RunFigures:
     scores = {"accuracy": accuracy, "macro_f1": accuracy - 0.1}
-    group = SeedGroup(model, "" if model == "BERT" else "alone")
+    group = SeedGroup(model, "" if model == "BERT" else "no teacher")
     return RunFigures(
         Path("runs") / f"{model}-{seed}", group, seed, "test", 2000, scores, 1_234_567, 0.0312, equal, 0.987, speed,
         is_teacher=(model, seed) == ("BERT", 0),
@@ -49,14 +49,14 @@ def test_text() -> None:
     assert "82.00 ± 2.00" in lines[2] and "72.00 ± 2.00" in lines[2] and lines[10].endswith(" 3")
     assert "1,234,567" in lines[2] and " 0.500 " in lines[6]
     assert "test, 2000 examples" in "\n".join(lines) and max(map(len, lines)) <= WIDTH
-    assert lines[2].endswith(" 128"), "every group was timed at its own length"
-    assert lines[-2:] == ["Speed-up over BERT (teacher), latency p50 of one text:", "  bilstm, alone: 24.0"]
+    assert lines[6].split()[3] == "128", "every group was timed at its own length"
+    assert lines[-2:] == ["Speed-up over BERT (teacher), latency p50 of one text:", "  bilstm, no teacher: 24.0"]
 
 
 def test_what_could_not_be_exported_is_left_open(tmp_path: Path) -> None:
     slow = figures("cnn", 0, 0.9, Speed(64, 10.0, None, None, None, "it differs from Keras"))
     text = write_comparison(tmp_path, [*RUNS, slow])
-    assert "No file of cnn, alone: it differs from Keras" in text and "cnn" not in text.splitlines()[-1]
+    assert "No file of cnn, no teacher: it differs from Keras" in text and "cnn" not in text.splitlines()[-1]
     *_, row = csv.DictReader((tmp_path / "comparison.csv").open(encoding="utf-8"))
     assert row["p50_ms"] == row["file_bytes"] == "" and row["examples_per_second"] == "10.0"
 
@@ -75,10 +75,12 @@ def test_a_model_has_a_color_and_a_way_a_marker(monkeypatch: pytest.MonkeyPatch)
         drawn[label] = (color, fmt)
 
     monkeypatch.setattr(Axes, "errorbar", remember)
-    groups = [SeedGroup(model, way) for model in "abcde" for way in ("alone", "1 teacher", "2 teachers")]
+    groups = [SeedGroup(model, way) for model in "abcde" for way in ("no teacher", "1 teacher", "2 teachers")]
     comparison_picture([replace(RUNS[1], group=group) for group in groups])
     assert len(set(drawn.values())) == len(groups)
-    assert drawn["a, alone"][0] == drawn["a, 1 teacher"][0] and drawn["a, alone"][1] == drawn["b, alone"][1]
+    assert (
+        drawn["a, no teacher"][0] == drawn["a, 1 teacher"][0] and drawn["a, no teacher"][1] == drawn["b, no teacher"][1]
+    )
 
 
 def test_the_pareto_front() -> None:
@@ -116,9 +118,9 @@ def test_files(tmp_path: Path) -> None:
 def test_without_a_teacher_the_speed_up_is_over_the_slowest() -> None:
     runs = [figures("cnn", 0, 0.8), figures("mlp", 0, 0.7, replace(STUDENT, p50_ms=0.1)), figures("x", 0, 0.9, TEACHER)]
     assert comparison_text(runs).splitlines()[-3:] == [
-        "Speed-up over x, alone (slowest), latency p50 of one text:",
-        "  cnn, alone: 24.0",
-        "  mlp, alone: 120.0",
+        "Speed-up over x, no teacher (slowest), latency p50 of one text:",
+        "  cnn, no teacher: 24.0",
+        "  mlp, no teacher: 120.0",
     ]
 
 

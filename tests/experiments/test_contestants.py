@@ -39,7 +39,7 @@ def ensemble(*members: str) -> Contestant:
 @pytest.mark.parametrize(
     ("model", "group"),
     [
-        (student(teachers=()), ("cnn", "alone")),
+        (student(teachers=()), ("cnn", "no teacher")),
         (student(), ("cnn", "1 teacher")),
         (student(teachers=("/a", "/b")), ("cnn", "2 teachers")),
         (student(augment="mask"), ("cnn", "1 teacher, augmented")),

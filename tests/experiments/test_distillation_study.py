@@ -13,6 +13,7 @@ from power_bert.experiments.distillation_study import (
     parse_tasks,
     parse_teachers_of_tasks,
     parse_unlabelled,
+    parse_ways,
     run_distillation_study,
 )
 from power_bert.model.student_kinds import student_defaults
@@ -24,7 +25,7 @@ def compare(arguments: Sequence[str]) -> None:
     if arguments[0] == "compare":
         folder = Path(value(arguments, "--out"))
         folder.mkdir(parents=True)
-        table = "run,model,way,is_teacher,seed,split,accuracy,p50_ms\na,linear,alone,0,0,test,0.5,0.1\n"
+        table = "run,model,way,is_teacher,seed,split,accuracy,p50_ms\na,linear,no teacher,0,0,test,0.5,0.1\n"
         (folder / "comparison.csv").write_text(table, encoding="utf-8")
 
 
@@ -45,7 +46,9 @@ def test_runs(tmp_path: Path) -> None:
     errors = run_distillation_study(study, Console(file=io.StringIO()), run)
     verbs = [arguments[0] for arguments in called]
     assert verbs == ["run"] * 2 + ["distill"] * 16 + ["compare", "linear-baselines"]
-    assert sorted(errors) == [f"emotion/{name}-alone-seed{seed}" for name in ("bilstm", "linear") for seed in (0, 1)]
+    assert sorted(errors) == [
+        f"emotion/{name}-no_teacher-seed{seed}" for name in ("bilstm", "linear") for seed in (0, 1)
+    ]
     teachers = [str(tmp_path / "emotion" / f"teacher{seed}") for seed in (0, 1)]
     assert [arguments.count("--teacher") for arguments in called].count(2) == 4
     assert all("--fine-tune-only" in arguments for arguments in called[:2])
@@ -77,7 +80,7 @@ def test_a_part_of_it(tmp_path: Path) -> None:
         ("linear",),
         (3,),
         tmp_path,
-        ("alone", "two_teachers"),
+        ("no_teacher", "two_teachers"),
         teachers,
         teacher_epochs=1,
         teacher_lr_bert=2e-4,
@@ -112,7 +115,7 @@ def test_students_of_a_teacher_that_failed_are_left_out(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     assert list(run_distillation_study(study, console, run)) == ["emotion/teacher1"]
     distilled = [Path(value(arguments, "--out")).name for arguments in called if arguments[0] == "distill"]
-    assert distilled == ["linear-alone-seed0", "linear-distilled-seed0", "linear-augmented-seed0"]
+    assert distilled == ["linear-no_teacher-seed0", "linear-distilled-seed0", "linear-augmented-seed0"]
     assert "left out: its teacher teacher1 has failed" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -130,7 +133,7 @@ def test_a_recipe_is_for_students_with_teachers(tmp_path: Path) -> None:
         ("linear",),
         (0,),
         tmp_path,
-        ("alone", "distilled", "augmented"),
+        ("no_teacher", "distilled", "augmented"),
         epochs=12,
         epsilon=1e-4,
         **recipe,
@@ -174,26 +177,47 @@ def test_unlabelled_texts(tmp_path: Path) -> None:
 
 def test_runs_of_an_earlier_call_are_compared_too(tmp_path: Path) -> None:
     called: list[Sequence[str]] = []
-    runs = {"linear-alone-seed0": DISTILL, "teacher0": PHASES[0], "linear-alone-seed0.20260102-030405": DISTILL}
+    runs = {
+        "linear-no_teacher-seed0": DISTILL,
+        "teacher0": PHASES[0],
+        "linear-no_teacher-seed0.20260102-030405": DISTILL,
+    }
     for name, phase in runs.items():
         finished = RunDir(tmp_path / "emotion" / name).phase(phase)
         finished.path.mkdir(parents=True)
         finished.mark_done()
-    (tmp_path / "emotion" / "cnn-alone-seed0" / DISTILL).mkdir(parents=True)  # not finished
+    (tmp_path / "emotion" / "cnn-no_teacher-seed0" / DISTILL).mkdir(parents=True)  # not finished
 
     def run(arguments: Sequence[str]) -> tuple[int, str]:
         called.append(arguments)
         compare(arguments)
         return 0, ""
 
-    study = DistillationStudy({"emotion": "data"}, ("mlp",), (0,), tmp_path, ("alone",))
+    study = DistillationStudy({"emotion": "data"}, ("mlp",), (0,), tmp_path, ("no_teacher",))
     run_distillation_study(study, Console(file=io.StringIO()), run)
     compared = called[-2][1 : called[-2].index("--out")]
-    assert [Path(folder).name for folder in compared] == ["mlp-alone-seed0", "linear-alone-seed0", "teacher0"]
+    assert [Path(folder).name for folder in compared] == ["mlp-no_teacher-seed0", "linear-no_teacher-seed0", "teacher0"]
+
+
+def test_runs_of_earlier_versions_go_on_in_their_folders(tmp_path: Path) -> None:
+    called: list[Sequence[str]] = []
+    (tmp_path / "emotion" / "mlp-alone-seed1").mkdir(parents=True)
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        called.append(arguments)
+        return 1, "no"
+
+    run_distillation_study(
+        DistillationStudy({"emotion": "data"}, ("mlp",), (0, 1), tmp_path, parse_ways("alone")),
+        Console(file=io.StringIO()),
+        run,
+    )
+    folders = [Path(value(arguments, "--out")).name for arguments in called if arguments[0] == "distill"]
+    assert folders == ["mlp-no_teacher-seed0", "mlp-alone-seed1"]
 
 
 def test_what_makes_no_sense(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--ways both: unknown; expected some of alone, distilled"):
+    with pytest.raises(UserError, match=r"--ways both: unknown; expected some of no_teacher, distilled"):
         DistillationStudy({"emotion": "data"}, ("linear",), (0,), tmp_path, ("both",))
     with pytest.raises(UserError, match=r"'emotions'.*Did you mean 'emotion'"):
         DistillationStudy({"emotions": "data"}, ("linear",), (0,), tmp_path)

@@ -338,6 +338,7 @@ class TestCommand:
         assert code == 0 and "seed 7" in said  # the run's
         code, said, _ = call("inspect", str(out))
         assert code == 0 and "no, yes" in said and "retention    0.6,0.05" in said
+        assert max(map(len, said.splitlines()[1:])) <= 80  # the path stands first
 
     def test_without_elimination(self, call: Callable[..., Any], stored_run: Path, tmp_path: Path) -> None:
         out = tmp_path / "bert.tflite"

@@ -6,6 +6,7 @@ from typing import Any
 import keras_hub
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from power_bert.errors import UserError
 from power_bert.model.backbone import PowerBertBackbone
@@ -90,6 +91,15 @@ class TestLoad:
     def test_a_cased_checkpoint_is_asked(self, tmp_path: Path, checkpoint: Checkpoint) -> None:
         write_hugging_face(tmp_path, Checkpoint(**{**vars(checkpoint), "lowercase": False}))
         assert load_pretrained(str(tmp_path)).tokenizer.lowercase is False
+
+    def test_unused_weights_are_said_but_for_position_ids(self, hugging_face: Path) -> None:
+        path = hugging_face / "model.safetensors"
+        position_ids = {"embeddings.position_ids": np.arange(17)[None]}
+        save_file({**load_file(path), **position_ids}, path)
+        assert not any("no place" in note for note in load_pretrained(str(hugging_face)).notes)
+        save_file({**load_file(path), "lm.bias": np.zeros(3, np.float32)}, path)
+        notes = load_pretrained(str(hugging_face)).notes
+        assert "weights of the checkpoint that an encoder has no place for: lm.bias" in notes
 
     def test_a_missing_pooler_is_said(self, tmp_path: Path, checkpoint: Checkpoint) -> None:
         weights = {name: value for name, value in checkpoint.weights.items() if not name.startswith("pooler/")}

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from power_bert import cli
 from power_bert.errors import UserError
 from power_bert.predict.surviving_tokens import Explanation
-from power_bert.reports.explanation import explanation_html, explanation_lines, explanation_picture
+from power_bert.reports.explanation import explanation_html, explanation_lines, explanation_picture, wrapped_prediction
 from power_bert.result_tables import WIDTH
 
 TOKENS = ("[CLS]", "a", "wit", "##ty", "$x$", "<b>", "[SEP]")
@@ -52,6 +52,23 @@ def test_the_page_is_complete_and_escapes_what_it_is_given() -> None:
     colors = dict(re.findall(r'title="([^"]+)" style="background:(#[0-9a-f]{6})', page))
     assert list(colors) == ["left at the end", "dropped by block 2", "dropped by block 3", "dropped by block 1"]
     assert len(set(colors.values())) == 4
+
+
+def test_the_legend_names_only_blocks_that_drop_tokens() -> None:
+    page = explanation_html(explained(kept=KEPT[[0, 0, 2]]), "a text", "a model")
+    legend = re.findall(r">(dropped by block \d|left at the end)</span>", page)
+    assert legend == ["dropped by block 1", "dropped by block 3", "left at the end"]
+
+
+@pytest.mark.parametrize(("classes", "others"), [(6, ""), (7, ", 1 more"), (77, ", 71 more")])
+def test_the_prediction_names_six_classes_and_counts_the_others(classes: int, others: str) -> None:
+    names = tuple(f"class number {number}" for number in range(classes))
+    explanation = Explanation(TOKENS, KEPT, names, np.linspace(0, 1, classes))
+    lines = wrapped_prediction(explanation, "prediction  ", WIDTH, " " * 12)
+    whole = " ".join(" ".join(lines).split())
+    assert whole.startswith(f"prediction class number {classes - 1} (p(class number {classes - 1}) 1.0000, p(")
+    assert whole.count("p(") == 6 and whole.endswith(f"{others})") and (others or "more" not in whole)
+    assert len(lines) > 2 and max(map(len, lines)) <= WIDTH and not any(line.endswith(")") for line in lines[:-1])
 
 
 def test_the_picture_grows_with_the_text() -> None:

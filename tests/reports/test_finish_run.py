@@ -87,16 +87,16 @@ class TestSummary:
             f"Dev score, {what}: nothing eliminated → with elimination" for what in ("same weights", "as many epochs")
         )
         assert rows[:3] == [
-            SummaryRow(same, "F1", "86.00 → 84.50 (−1.50, 95 % interval −3.00 to +0.10)"),
-            SummaryRow(same, "Accuracy", "80.10 → 80.10 (±0.00)"),
+            SummaryRow(same, "f1", "86.00 → 84.50 (−1.50, 95 % interval −3.00 to +0.10)"),
+            SummaryRow(same, "accuracy", "80.10 → 80.10 (±0.00)"),
             SummaryRow(
                 longer,
                 "not trained",
-                "run again with BASELINE=1 to train it; with elimination F1 84.50, Accuracy 80.10",
+                "run again with BASELINE=1 to train it; with elimination f1 84.50, accuracy 80.10",
             ),
         ]
-        assert value_of(rows, "after 3 epochs of fine-tuning") == "F1 85.20, Accuracy 80.10"
-        assert value_of(rows, "eliminated, not re-trained") == "F1 70.00, Accuracy 60.00"
+        assert value_of(rows, "after 3 epochs of fine-tuning") == "f1 85.20, accuracy 80.10"
+        assert value_of(rows, "eliminated, not re-trained") == "f1 70.00, accuracy 60.00"
 
     def test_as_many_epochs(self, run_dir: RunDir) -> None:
         metrics = phase_metrics("baseline", 50.0, {"f1": 0.87}, warnings=["not converged: f1 …"])
@@ -104,7 +104,7 @@ class TestSummary:
         change = {"f1": {"before": 0.87, "after": 0.845, "low": -0.03, "high": -0.01}}
         write_run_json(run_dir.phase("3_retrain").differences, {BASELINE: change})
         rows = summary_rows(run_dir)
-        assert [row.label for row in rows[:2]] == ["not scored", "F1"]
+        assert [row.label for row in rows[:2]] == ["not scored", "f1"]
         assert rows[1].value == "87.00 → 84.50 (−2.50, 95 % interval −3.00 to −1.00)"
         assert SummaryRow("Warnings", "baseline", "not converged: f1 …") in rows
         assert SummaryRow("Time", "baseline", "50.0 s, 3 epochs, 100 examples/s in training") in rows
@@ -116,14 +116,14 @@ class TestSummary:
         write_run_json(path, values)
         write_run_json(run_dir.phase("3_retrain").differences, {NOTHING_ELIMINATED: {"f1": difference(0.852, None)}})
         rows = summary_rows(run_dir)
-        assert value_of(rows, "F1") == "85.20 → undefined"
-        assert value_of(rows, "eliminated, not re-trained") == "F1 70.00, Accuracy undefined"
+        assert value_of(rows, "f1") == "85.20 → undefined"
+        assert value_of(rows, "eliminated, not re-trained") == "f1 70.00, accuracy undefined"
 
     def test_retention(self, run_dir: RunDir) -> None:
         shown = value_of(summary_rows(run_dir), "kept after block 1 … 3")
         assert shown == "1.0,0.6,0.25 (fractions of each example's tokens)"
         write_run_json(run_dir.phase("2_search").retention, {"retention": [64, 8, 1]})
-        assert value_of(summary_rows(run_dir), "kept after block 1 … 3") == "64,8,1 (tokens)"
+        assert value_of(summary_rows(run_dir), "kept after block 1 … 3") == "64,8,[CLS] (tokens)"
 
     def test_flops_and_clock(self, run_dir: RunDir) -> None:
         rows = summary_rows(run_dir)
@@ -164,6 +164,15 @@ class TestSummary:
             assert row.section in words and f"{row.label} {row.value}" in words
         title, *lines = text.splitlines()
         assert title == f"Run {run_dir.path}" and max(map(len, lines)) <= WIDTH and text.endswith("\n")
+
+    def test_twelve_blocks_and_all_files_fit_a_terminal(self, run_dir: RunDir) -> None:
+        found = {"tokens": [0.9999] * 11 + [0.0001], "heads": [12] * 12, "neurons": [3072] * 12}
+        write_run_json(run_dir.phase("2_search").retention, found)
+        predictions = run_dir.phase("3_retrain").predictions(NOTHING_ELIMINATED)
+        predictions.write_text("index\tprediction\n", encoding="utf-8")
+        text = summary_text(run_dir)
+        assert max(map(len, text.splitlines()[1:])) <= WIDTH and f"/{predictions.name}\n" in text
+        assert f"{'0.9999,' * 11}[CLS]" in "".join(text.split())
 
     @pytest.mark.parametrize(
         "name", ["timings.json", "1_fine_tune/metrics.json", "3_retrain/metrics.json", "2_search/retention.json"]

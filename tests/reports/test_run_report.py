@@ -46,8 +46,8 @@ def run_dir(tmp_path: Path, task: str) -> RunDir:
     write_predictions(run.phase(RETRAIN).predictions("dev"), get_task(task), PREDICTED[task])
     shape = {"num_layers": 3, "num_heads": 4, "hidden_dim": 8, "intermediate_dim": 16, "head_dim": None}
     write_run_json(run.phase(FINE_TUNE).model / "config.json", {"config": shape})
-    write_run_json(run.phase(RETRAIN).model / "config.json", {"config": {"retention": [1.0, 0.6, 0.25]}})
-    configuration = {"tokens": [1.0, 0.6, 0.25], "heads": [4, 3, 1], "neurons": [16, 12, 5]}
+    write_run_json(run.phase(RETRAIN).model / "config.json", {"config": {"retention": [1.0, 0.6, 0.0001]}})
+    configuration = {"tokens": [1.0, 0.6, 0.0001], "heads": [4, 3, 1], "neurons": [16, 12, 5]}
     write_run_json(run.phase(SEARCH).retention, configuration)
     for number, reduction in ((1, 1.4), (2, 2.0)):
         stage = run.phase(SEARCH).path / f"stage_{number}"
@@ -100,25 +100,43 @@ def test_the_page_needs_no_network_and_escapes_texts(run_dir: RunDir) -> None:
     without_pictures = re.sub(r'src="data:[^"]+"', "", page)
     assert not re.search(r"src=|href=|@import|url\(|<script|<i>|<b>", without_pictures)
     assert "a &lt;b&gt;run $x$" in page and "A &lt;i&gt;Processor&lt;/i&gt;" in page
-    assert page.count("&lt;script&gt;") == 3 and "<td>speedup</td>" in page and "2.50 × fewer" in page
+    assert page.count("&lt;script&gt;") == 3 and "<td>SPEEDUP</td>" in page and "2.50 × fewer" in page
     assert str(run_dir.path.parent) not in page
+    titles = re.findall("<h2>(.+?)</h2>", page)
+    assert titles.index("Wall clock") < titles.index("Kept by each block") < titles.index("Files in this folder")
+
+
+def test_settings_have_the_names_that_a_user_gives_and_the_call_repeats_the_run(run_dir: RunDir, task: str) -> None:
+    page = write_run_report(run_dir).read_text(encoding="utf-8")
+    assert all(f"<td>{name}</td>" in page for name in ("LR_BERT", "LAMBDA", "EPOCH", "MAX_LENGTH"))
+    task_setting = "" if task == "cola" else "TASK=sts-b "
+    assert f"<pre>BASELINE=1 {task_setting}DATA_DIR=data SPEEDUP=2 power-bert run</pre>" in page
+    run_dir.phase(RETRAIN).path.rename(run_dir.path / "gone")
+    run_dir.phase(BASELINE).path.rename(run_dir.path / "gone too")
+    run_dir.timings.unlink()
+    page = write_run_report(run_dir).read_text(encoding="utf-8")
+    assert "SPEEDUP=2 power-bert run --fine-tune-only</pre>" in page
 
 
 def test_what_is_drawn(run_dir: RunDir, task: str, figures: list[Any]) -> None:
     pictures_of(run_dir)
     kept, curves, search, predictions, speed = figures
     assert [[bar.get_height() for bar in axes.containers[-1]] for axes in kept.axes] == [
-        [100, 60, 25],
+        [100, 60, 0.01],
         [4, 3, 1],
         [16, 12, 5],
     ]
+    assert [text.get_text() for text in kept.axes[0].texts] == ["100", "60", "[CLS]"]
     assert [list(line.get_xdata()) for line in curves.axes[0].lines] == [
         [1, 2, 3],
         [4, 5],
         [6, 7, 8],
         [4, 5, 6, 7, 8],
     ]
-    assert [list(line.get_ydata()) for line in search.axes[0].lines] == [[100, 60, 25]] * 2
+    assert [list(line.get_ydata()) for line in search.axes[0].lines] == [[100, 60, 0.01]] * 2
+    assert search.axes[0].lines[0].get_linewidth() > search.axes[0].lines[1].get_linewidth(), (
+        "equal stages are both seen"
+    )
     assert [list(line.get_xdata()) for line in search.axes[1].lines] == [[1], [1.4, 2.0], [1.4, 2.0]]
     assert [line.get_xdata()[0] for line in speed.axes[0].lines] == pytest.approx([20, 8, 8, 4])
     if task == "cola":

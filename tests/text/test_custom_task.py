@@ -280,6 +280,10 @@ class TestFindLabels:
         with pytest.raises(UserError, match=r"more than 1000 different values in 'topic'.* set METRIC=spearman"):
             self.labels(tmp_path, *(f"{number / 7:.4f}" for number in range(1001)))
 
+    def test_words_are_not_taken_for_scores(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"more than 1000 .*: set LABEL_COLUMN to their column\.$"):
+            self.labels(tmp_path, *(f"user {number}" for number in range(2000)))
+
 
 @pytest.mark.slow
 def test_massive_as_it_comes(shared_data: Path) -> None:

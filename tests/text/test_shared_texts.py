@@ -13,9 +13,14 @@ def test_texts_of_dev_and_test_that_are_training_texts(tmp_path: Path) -> None:
     task = make_custom_task(("text",), "label", ("p", "q"), "accuracy")
     train = read_examples(task, "train", tmp_path)
     (warning,) = warn_of_shared_texts(task, tmp_path, train)
-    assert warning.startswith("warning: 2 of 4 dev texts are training texts too, such as 'b'; the dev score will be")
-    (tmp_path / "test.csv").write_text("text\nd\n")
-    assert "warning: 1 of 1 test texts" in list(warn_of_shared_texts(task, tmp_path, train))[1]
+    assert warning.startswith(
+        "warning: 2 of 4 dev texts are training texts too, such as 'b' in row 1; the dev score will be"
+    )
+    (tmp_path / "test.csv").write_text("text\nx\nd\n")
+    assert (
+        "1 of 2 test texts is a training text too, such as 'd' in row 2;"
+        in list(warn_of_shared_texts(task, tmp_path, train))[1]
+    )
 
 
 def test_pairs_are_compared_as_a_whole(tmp_path: Path) -> None:

@@ -67,8 +67,10 @@ def test_rows_with_the_same_text_stay_together(tmp_path: Path) -> None:
     said = list(describe_table(source, TASK))
     assert said[0].startswith("a.csv: one file, so TASK=custom; texts from column 'text', labels from 'topic' (TEXT_")
     assert said[1].startswith(f"a.csv: split into {sum(map(len, [texts(path)['train']]))} training, ")
-    assert said[2].startswith("121 rows repeat the text of an earlier row")
-    assert "1 texts have several labels, such as 'text 5' (line 7: art; line 182: sport)" in said[3]
+    assert said[2].startswith(
+        "121 rows repeat the text of an earlier row, such as line 62 that of line 2 ('text 0'); rows"
+    )
+    assert "1 text has several labels, such as 'text 5' (line 7: art; line 182: sport)" in said[3]
 
 
 def test_a_rare_label_is_for_training(tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ def test_nothing_to_warn_of(make_experiment: Callable[..., Experiment], tmp_path
     assert not any(line.startswith("warning") for line in lines(make_experiment(tmp_path / "run", **settings)))
 
 
+def test_a_first_row_that_was_read_as_the_header(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    path = write(tmp_path / "tickets.csv", 1000)
+    path.write_text(path.read_text().replace("body,queue", "the cat x sat,b"))
+    found = [line for line in lines(make_experiment(tmp_path / "run", data_dir=str(path))) if "header" in line]
+    assert [line.partition(":")[2][:45] for line in found] == [" 'b' is the name of a column and a value in i"]
+
+
 def test_a_folder(make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
     for split in ("train", "dev"):
         write(tmp_path / f"{split}.csv", 60)

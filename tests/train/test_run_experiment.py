@@ -21,6 +21,7 @@ from sklearn import metrics
 
 from fixtures.tiny_models import logits_of
 from power_bert.config.experiment import Experiment
+from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError
 from power_bert.model.classifier_building import rebuild_classifier
 from power_bert.predict.metrics import compute_scores
@@ -132,8 +133,8 @@ class TestArtifacts:
         for title in ("1 fine-tune", "2 search", "3 re-train"):
             found = re.findall(rf"{title}: epoch \d/{EPOCHS}  loss [\d.]+  dev {metric} (?:-?[\d.]+|undefined)", log)
             assert len(found) == EPOCHS
-        retention = read_run_json(run.folder.phase("2_search").retention)["tokens"]
-        assert f"configuration tokens {retention[0]}" in log
+        retention = Retention.of(read_run_json(run.folder.phase("2_search").retention)["tokens"])
+        assert f"configuration tokens {retention.shown()}\n" in log and retention.shown().endswith(",[CLS]")
         assert "40 training, 12 dev and 9 test examples" in log
         names = run.experiment.task_definition.class_names
         assert (f"2 labels (training / dev examples): '{(names or ['none'])[0]}' " in log) == (names is not None)

@@ -50,7 +50,8 @@ def compress(
 
         bash run.sh compress student --sparsity 0.5 --clusters 16 --quantize dynamic --out student_small
 
-        bash run.sh compress student_sparse --clusters 16 --out student_both     # zeros stay 0
+        # zeros stay 0
+        bash run.sh compress student_sparse --clusters 16 --out student_both
     """
     from power_bert.folders import LOGITS_FOLDER
     from power_bert.quiet import import_backend

@@ -71,7 +71,8 @@ def sample(
 
     Example:
 
-        bash run.sh sample /tmp/sample --seed 1        # then TASK=acceptability-sample DATA_DIR=/tmp/sample bash run.sh
+        # then TASK=acceptability-sample DATA_DIR=/tmp/sample bash run.sh
+        bash run.sh sample /tmp/sample --seed 1
     """
     from power_bert.config.experiment import SAMPLE_FOLDER
     from power_bert.text.labeled_sets import LABELED_TASKS, SAMPLE

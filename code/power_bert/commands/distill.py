@@ -32,11 +32,13 @@ def distill(
 
     Examples:
 
-        bash run.sh run --task emotion --fine-tune-only --output-dir teacher     # a teacher
+        # a teacher
+        bash run.sh run --task emotion --fine-tune-only --output-dir teacher
 
         bash run.sh distill --teacher teacher --task emotion --student bilstm --out student
 
-        bash run.sh distill --teacher none --task emotion --student bilstm       # no-distillation baseline
+        # no-distillation baseline
+        bash run.sh distill --teacher none --task emotion --student bilstm
 
         bash run.sh distill --teacher one --teacher two --weighting confidence --task sst-2 --student linear
 
@@ -46,7 +48,8 @@ def distill(
 
         bash run.sh distill --teacher RUN --task sst-2 --augment mask,class,ngram --temperature linear:4:1
 
-        bash run.sh export student --out student.tflite        # also: evaluate, predict, compare
+        # also: evaluate, predict, compare
+        bash run.sh export student --out student.tflite
     """
     from power_bert.quiet import import_backend
     from power_bert.storage.locks import one_writer
@@ -248,10 +251,8 @@ def measure_distillation(
     ] = "bert-tiny,bilstm,cnn,linear,mlp",
     ways: Annotated[
         str,
-        typer.Option(
-            help="Variants, separated by commas: alone (no teacher), distilled, two_teachers, augmented, unlabelled."
-        ),
-    ] = "alone,distilled,two_teachers,augmented",
+        typer.Option(help="Variants, separated by commas: no_teacher, distilled, two_teachers, augmented, unlabelled."),
+    ] = "no_teacher,distilled,two_teachers,augmented",
     seeds: Annotated[str, typer.Option(help="Seeds of the students, separated by commas.")] = "0,1,2",
     teachers: Annotated[
         list[str] | None,
@@ -286,13 +287,13 @@ def measure_distillation(
         bash run.sh measure-distillation emotion=data/emotion --config recipes/distillation/emotion_bilstm.toml
         --out mse
 
-        bash run.sh measure-distillation emotion=data/emotion --students linear --ways alone,augmented --epochs 30
+        bash run.sh measure-distillation emotion=data/emotion --students linear --ways no_teacher,augmented --epochs 30
         --alpha 0.7 --temperature 0.5 --out linear
 
         bash run.sh measure-distillation massive=data/massive_en-US --teacher-epochs 6 --teacher-lr-bert 2.5e-4
         --out massive
 
-        bash run.sh measure-distillation sst-2=data/SST-2 --teachers sst-2=RUN --ways alone,distilled --out sst-2
+        bash run.sh measure-distillation sst-2=data/SST-2 --teachers sst-2=RUN --ways no_teacher,distilled --out sst-2
 
         bash run.sh measure-distillation emotion=data/emotion --ways unlabelled --unlabelled emotion=texts.txt
         --epochs 2 --out study
@@ -305,6 +306,7 @@ def measure_distillation(
         parse_tasks,
         parse_teachers_of_tasks,
         parse_unlabelled,
+        parse_ways,
         run_distillation_study,
     )
     from power_bert.model.student_kinds import kind_of
@@ -328,7 +330,7 @@ def measure_distillation(
         students=names,
         seeds=chosen,
         out=out.absolute(),
-        ways=parse_names(ways),
+        ways=parse_ways(ways),
         teachers=parse_teachers_of_tasks(teachers or []),
         unlabelled=parse_unlabelled(unlabelled or []),
         **given,

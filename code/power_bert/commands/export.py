@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -99,15 +100,18 @@ def export(
 
         bash run.sh export checkpoints/runs/mrpc/first --out model.tflite
 
-        bash run.sh export RUN --out model.tflite --quantize auto         # the smallest file that passes
+        # the smallest file that passes
+        bash run.sh export RUN --out model.tflite --quantize auto
 
         bash run.sh export RUN --out model.tflite --quantize int8 --min-agreement 98 --check-texts mine.txt
 
-        bash run.sh export RUN --out model.tflite --lengths 32,64,128     # model-32.tflite, model-64.tflite beside it
+        # model-32.tflite, model-64.tflite beside it
+        bash run.sh export RUN --out model.tflite --lengths 32,64,128
 
         bash run.sh export RUN --out model.tflite --labels wrong,right --author "Jane Doe" --license Apache-2.0
 
-        bash run.sh export RUN --out bert.tflite --phase 1_fine_tune      # without elimination
+        # without elimination
+        bash run.sh export RUN --out bert.tflite --phase 1_fine_tune
 
         EXTRAS=onnx bash run.sh export RUN --format onnx --out model.onnx --quantize auto
     """
@@ -152,9 +156,11 @@ def inspect(model: Annotated[Path, typer.Argument(help="Exported file: .tflite, 
         bash run.sh inspect model.tflite
     """
     from power_bert.export.inspection import inspect_file
+    from power_bert.result_tables import WIDTH
 
     for line in inspect_file(model):
-        typer.echo(line)
+        parts = textwrap.wrap(line, WIDTH, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False)
+        typer.echo("\n".join(parts))
 
 
 def benchmark_export(
@@ -232,7 +238,8 @@ def proof_points(
 
     Examples:
 
-        bash run.sh proof-points                                  # on the generated sample
+        # on the generated sample
+        bash run.sh proof-points
 
         bash run.sh proof-points --task mrpc --data-dir glue_data/MRPC --out mrpc_points
 

@@ -120,7 +120,8 @@ def verify(
 
         bash run.sh verify submission.zip
 
-        bash run.sh verify RUN                      # or RUN/3_retrain/model, checkpoints/teacher_logits, corpus
+        # or RUN/3_retrain/model, checkpoints/teacher_logits, corpus
+        bash run.sh verify RUN
     """
     if target.is_dir():
         _verify_folder(target)

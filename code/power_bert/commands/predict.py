@@ -47,7 +47,7 @@ def evaluate(
 
     Examples:
 
-        bash run.sh evaluate checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
+        bash run.sh evaluate checkpoints/runs/cola/first
 
         bash run.sh evaluate RUN --retention-config 1.0,0.8,0.6,0.4,0.2,0.1
 
@@ -143,7 +143,8 @@ def predict(
 
         bash run.sh predict RUN --split test --output CoLA.tsv
 
-        bash run.sh predict model.onnx --input sentences.txt              # without TensorFlow
+        # without TensorFlow
+        bash run.sh predict model.onnx --input sentences.txt
 
         EXTRAS="beam onnx" bash run.sh predict model.onnx --input tickets.jsonl --output out.jsonl --runner beam
     """
@@ -217,8 +218,14 @@ def explain(
             "checkpoint that it was exported from"
         )
     import_backend()
-    from power_bert.predict.surviving_tokens import explain_text, format_prediction
-    from power_bert.reports.explanation import explanation_html, explanation_lines, explanation_picture
+    from power_bert.predict.surviving_tokens import explain_text
+    from power_bert.reports.explanation import (
+        explanation_html,
+        explanation_lines,
+        explanation_picture,
+        wrapped_prediction,
+    )
+    from power_bert.result_tables import WIDTH
     from power_bert.runs.trained_model import load_trained_model
     from power_bert.storage.files import atomic_write_bytes
 
@@ -227,7 +234,7 @@ def explain(
     lines = [
         f"model       {model.source}",
         f"retention   {model.retention}",
-        f"prediction  {format_prediction(explanation)}",
+        *wrapped_prediction(explanation, "prediction  ", WIDTH, " " * 12),
         *([f"truncated   to {model.max_length} tokens"] if explanation.truncated else []),
         "",
         *explanation_lines(explanation),

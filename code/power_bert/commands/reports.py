@@ -31,7 +31,7 @@ def summary(run: Annotated[str, _RUN], data_dir: RunData = None) -> None:
 
     Example:
 
-        bash run.sh summary checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
+        bash run.sh summary checkpoints/runs/cola/first
     """
     from power_bert.quiet import import_backend
 
@@ -55,7 +55,7 @@ def benchmark(
 
     Examples:
 
-        bash run.sh benchmark checkpoints/runs/acceptability-sample/sample-acceptability-all-MiniLM-L6-v2
+        bash run.sh benchmark checkpoints/runs/cola/first
 
         EXTRAS="onnx parity" bash run.sh benchmark checkpoints/runs/mrpc/MRPC-all-MiniLM-L6-v2
     """
@@ -93,7 +93,8 @@ def pareto(
 
     Examples:
 
-        bash run.sh pareto                                        # on the generated sample
+        # on the generated sample
+        bash run.sh pareto
 
         TASK=mrpc bash run.sh pareto --targets 2,3,4,5 --seeds 0,1,2 --out mrpc_front
     """

@@ -28,21 +28,27 @@ def run(
 
     Examples:
 
-        bash run.sh                                                # a generated sample, the default settings
+        # a generated sample, the default settings
+        bash run.sh
 
-        TASK=mrpc bash run.sh                                      # after: bash run.sh download mrpc
+        # after: bash run.sh download mrpc
+        TASK=mrpc bash run.sh
 
-        DATA_DIR=tickets.csv bash run.sh                           # your own data: columns guessed, rows split
+        # your own data: columns guessed, rows split
+        DATA_DIR=tickets.csv bash run.sh
 
         TASK=custom DATA_DIR=my_data TEXT_COLUMNS=title,body LABEL_COLUMN=topic bash run.sh
 
         bash run.sh run --task cola --data-dir glue_data/CoLA --lambda 0.003 --epoch 3
 
-        bash run.sh run --task emotion --fine-tune-only --output-dir teacher   # a teacher for bash run.sh distill
+        # a teacher for bash run.sh distill
+        bash run.sh run --task emotion --fine-tune-only --output-dir teacher
 
-        BASELINE=1 bash run.sh          # also trains the baseline; works for a finished run, too
+        # also trains the baseline; works for a finished run, too
+        BASELINE=1 bash run.sh
 
-        EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh   # score a run with another configuration
+        # score a run with another configuration
+        EVAL_ONLY=1 RETENTION_CONFIG=1.0,0.8,0.6,0.4,0.2,0.1 bash run.sh
     """
     from power_bert.quiet import import_backend
     from power_bert.runs.run_folder import choose_folder, finished_run

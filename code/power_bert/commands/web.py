@@ -31,9 +31,11 @@ def web(
 
         bash run.sh web power.tflite bert.tflite
 
-        bash run.sh web model.tflite --host 0.0.0.0  # for a phone in the same network
+        # for a phone in the same network
+        bash run.sh web model.tflite --host 0.0.0.0
 
-        bash run.sh web model.tflite --out public    # a static folder
+        # a static folder
+        bash run.sh web model.tflite --out public
     """
     from power_bert.errors import UserError
     from power_bert.export.web.build import build_site, write_site

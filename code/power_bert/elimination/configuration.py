@@ -44,7 +44,10 @@ class EncoderConfiguration:
     def __str__(self) -> str:
         widths = {"heads": self.heads, "neurons": self.neurons}
         return "; ".join(
-            [f"tokens {self.tokens}", *(f"{name} {','.join(map(str, kept))}" for name, kept in widths.items() if kept)]
+            [
+                f"tokens {self.tokens.shown()}",
+                *(f"{name} {','.join(map(str, kept))}" for name, kept in widths.items() if kept),
+            ]
         )
 
 

@@ -18,6 +18,7 @@ _MASS_SLACK = 1e-3  # a sum of float32 parameters is not exact
 _FRACTION_STEPS = 10_000
 _IGNORED_STEPS = 300
 CLS_ALONE = 1 / _FRACTION_STEPS  # the fraction that keeps one token of an example of any length
+CLS = "[CLS]"
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,14 @@ class Retention:
 
     def __str__(self) -> str:
         """Return the text form, which `parse` reads back; fractions with up to 4 decimals."""
+        return ",".join(self._texts())
+
+    def shown(self) -> str:
+        """Return the text form for people, with "[CLS]" for a block that keeps ``[CLS]`` alone."""
+        texts = self._texts()
+        return ",".join(CLS if self.keeps_cls_alone(block) else text for block, text in enumerate(texts))
+
+    def _texts(self) -> list[str]:
         if self.unit == FRACTION:
-            return ",".join(f"{value:.4f}".rstrip("0").ljust(3, "0") for value in self.values)
-        return ",".join(map(str, self.values))
+            return [f"{value:.4f}".rstrip("0").ljust(3, "0") for value in self.values]
+        return [str(value) for value in self.values]

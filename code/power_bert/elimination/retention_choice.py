@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from power_bert.elimination.retention import Retention
+from power_bert.elimination.retention import CLS, CLS_ALONE, Retention
 from power_bert.errors import UserError, shorten
 from power_bert_runtime.parsing import parse_json
 
@@ -16,7 +16,8 @@ def resolve_retention_text(choice: str) -> str:
     """Return the configuration that a run trains with, as text.
 
     Args:
-        choice: "64,48,…" (tokens), "1.0,0.8,…" (fractions), or the path of a JSON file with "tokens".
+        choice: "64,48,…" (tokens) or "1.0,0.8,…" (fractions), also with "[CLS]" as it is shown; or the path of a JSON
+            file with "tokens".
 
     Raises:
         UserError: The file is missing or not what the search writes, or `choice` is "none".
@@ -28,7 +29,8 @@ def resolve_retention_text(choice: str) -> str:
         )
     path = Path(choice)
     if path.suffix != ".json" and not os.path.isfile(path):
-        return "".join(choice.split())
+        cls_alone = CLS_ALONE if "." in choice else 1
+        return "".join(choice.split()).replace(CLS, str(cls_alone))
     setting = f"RETENTION_CONFIG={shorten(choice)}"
     try:
         data = path.read_bytes()

@@ -9,7 +9,7 @@ from typing import Any
 from power_bert.config.distillation import Distillation, Ensemble
 from power_bert.config.validation import TrainingSettings
 from power_bert.elimination.retention_choice import NO_ELIMINATION
-from power_bert.experiments.gains import ALONE
+from power_bert.experiments.gains import NO_TEACHER
 from power_bert.reports.card_scores import without_seed
 from power_bert.reports.model_card import shown_setting
 from power_bert.runs.resolve_model import StoredPhase, finished_phase
@@ -55,7 +55,7 @@ class SeedGroup:
 
     Attributes:
         model: Student or kind of model, such as "bilstm".
-        way: Variant of its training, such as ALONE or "1 teacher, augmented"; "" if there is only one.
+        way: Variant of its training, such as NO_TEACHER or "1 teacher, augmented"; "" if there is only one.
     """
 
     model: str
@@ -97,7 +97,7 @@ def _short_name(phase: Contestant) -> SeedGroup:
         return SeedGroup(f"ensemble of {len(settings.members)}", "")
     if isinstance(settings, Distillation):
         if not settings.teachers:
-            return SeedGroup(settings.student, _joined(ALONE, full))
+            return SeedGroup(settings.student, _joined(NO_TEACHER, full))
         taught = f"{len(settings.teachers)} teacher{'s' if settings.teachers[1:] else ''}"
         extras = ["augmented" if settings.augment else "", "more texts" if settings.unlabelled else ""]
         return SeedGroup(settings.student, _joined(taught, *extras, full))

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from power_bert.child_processes import explain_failure
+from power_bert.config.values import parse_names
 from power_bert.errors import UserError
 from power_bert.experiments.gains import write_gains, write_summary
 from power_bert.model.student_kinds import student_defaults
@@ -22,7 +23,9 @@ from power_bert.runs.run_folder import is_set_aside
 from power_bert.storage.locks import writes
 from power_bert.text.glue_tasks import get_task
 
-USUAL_WAYS = ("alone", "distilled", "two_teachers", "augmented")
+NO_TEACHER = "no_teacher"
+_EARLIER_NAME = "alone"  # of this variant
+USUAL_WAYS = (NO_TEACHER, "distilled", "two_teachers", "augmented")
 _UNLABELLED = "unlabelled"  # needs a file of texts
 _WAYS = (*USUAL_WAYS, _UNLABELLED)
 _NUM_TEACHERS = 2
@@ -192,15 +195,20 @@ def _student_jobs(study: DistillationStudy, task: str, data_dir: str, teachers: 
     """Return the runs of each student in each variant and from each seed."""
     jobs = []
     for student, way, seed in itertools.product(study.students, study.ways, study.seeds):
-        folder = study.out / task / f"{student}-{way}-seed{seed}"
+        folder = _student_folder(study.out / task, student, way, seed)
         settings = ["--task", task, "--data-dir", data_dir, "--student", student, "--seed", str(seed)]
         settings += [*_option("--train-examples", study.train_examples), *_option("--max-length", study.max_length)]
         settings += [*_option("--epsilon", study.epsilon), *_option("--start", study.start)]
         settings += ["--logits", str(_logits_folder(study, task)), "--out", str(folder)]
         epochs = study.epochs or student_defaults(student).epochs
-        chosen = tuple(teachers[: {"alone": 0, "two_teachers": _NUM_TEACHERS}.get(way, 1)])
+        chosen = tuple(teachers[: {NO_TEACHER: 0, "two_teachers": _NUM_TEACHERS}.get(way, 1)])
         jobs.append(_Job(folder, ["distill", *_way_arguments(study, task, way, epochs, chosen), *settings], chosen))
     return jobs
+
+
+def _student_folder(folder: Path, student: str, way: str, seed: int) -> Path:
+    earlier = folder / f"{student}-{_EARLIER_NAME}-seed{seed}"
+    return earlier if way == NO_TEACHER and earlier.exists() else folder / f"{student}-{way}-seed{seed}"
 
 
 def _way_arguments(study: DistillationStudy, task: str, way: str, epochs: int, teachers: Sequence[Path]) -> list[str]:
@@ -223,7 +231,7 @@ def _way_arguments(study: DistillationStudy, task: str, way: str, epochs: int, t
 def _teachers_needed(study: DistillationStudy) -> int:
     if "two_teachers" in study.ways:
         return _NUM_TEACHERS
-    return 0 if study.ways == ("alone",) else 1
+    return 0 if study.ways == (NO_TEACHER,) else 1
 
 
 def _option(name: str, value: float | str | None) -> list[str]:
@@ -233,6 +241,11 @@ def _option(name: str, value: float | str | None) -> list[str]:
 
 def _logits_folder(study: DistillationStudy, task: str) -> Path:
     return study.out / task / "teacher_logits"
+
+
+def parse_ways(given: str) -> tuple[str, ...]:
+    """Parse the names of variants, separated by commas; the earlier name of one is still known."""
+    return tuple(NO_TEACHER if name == _EARLIER_NAME else name for name in parse_names(given))
 
 
 def parse_tasks(given: Sequence[str]) -> dict[str, str]:

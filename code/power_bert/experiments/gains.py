@@ -17,14 +17,14 @@ from power_bert.predict.metrics import METRICS
 from power_bert.result_tables import csv_text, over_seeds, show_means, text_table, wrap_lines
 from power_bert.storage.files import atomic_write_text
 
-ALONE = "alone"  # a student without a teacher, as tables of comparisons name it
+NO_TEACHER = "no teacher"  # the variant in tables of comparisons; earlier versions wrote "alone"
 LEAST_SQUARES, LOGISTIC = "least squares", "logistic regression"
 COMPARISON_CSV, BASELINES_CSV = "comparison.csv", "linear_baselines.csv"
 DEV_NOTE = "The kept epoch was selected on the dev set, so dev scores are optimistic."
 # Columns of `comparison.csv` that name a group of runs that differ in the seed only: the model and the variant of its
 # training.
 GROUP = ["model", "way"]
-_DIFFERENCES = {"less_alone": "vs. no teacher", "less_least_squares": "vs. least squares"}
+_DIFFERENCES = {"less_no_teacher": "vs. no teacher", "less_least_squares": "vs. least squares"}
 
 
 def read_gains(folder: Path) -> pd.DataFrame:
@@ -35,9 +35,9 @@ def read_gains(folder: Path) -> pd.DataFrame:
 
     Returns:
         One row per model, variant of its training ("way", empty for baselines) and metric: mean and standard deviation
-        over the seeds of its score and of its differences from the same student without a teacher ("less_alone") and
-        from least squares on TF-IDF ("less_least_squares"), in percent; whether each difference is above its standard
-        deviation (missing for fewer than two seeds); and the latency of the teacher divided by its own
+        over the seeds of its score and of its differences from the same student without a teacher ("less_no_teacher")
+        and from least squares on TF-IDF ("less_least_squares"), in percent; whether each difference is above its
+        standard deviation (missing for fewer than two seeds); and the latency of the teacher divided by its own
         ("times_faster"). What cannot be computed is missing.
 
     Raises:
@@ -46,7 +46,7 @@ def read_gains(folder: Path) -> pd.DataFrame:
     runs = _read_table(folder / COMPARISON_CSV)
     baselines = _read_table(folder / BASELINES_CSV) if (folder / BASELINES_CSV).exists() else pd.DataFrame()
     try:
-        runs["way"] = runs["way"].fillna("")
+        runs["way"] = runs["way"].fillna("").str.replace(r"^alone\b", NO_TEACHER, regex=True)
         metrics = [column for column in runs if column in METRICS]
         return pd.concat([_gains(metric, runs, baselines) for metric in metrics], ignore_index=True)
     except (KeyError, ValueError) as error:
@@ -67,9 +67,9 @@ def _gains(metric: str, runs: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataF
     runs = runs.drop_duplicates([*GROUP, "seed"], keep="last")
     rows = pd.concat([baselines.rename(columns={"baseline": "model"}).assign(way=""), runs], ignore_index=True)
     rows["score"] = 100 * rows[metric].astype(float)
-    alone = rows[rows["way"] == ALONE].set_index(["model", "seed"])["score"].rename(ALONE)
-    rows = rows.join(alone, on=["model", "seed"])
-    rows["less_alone"] = (rows["score"] - rows[ALONE]).where(rows["way"] != ALONE)
+    untaught = rows[rows["way"] == NO_TEACHER].set_index(["model", "seed"])["score"].rename(NO_TEACHER)
+    rows = rows.join(untaught, on=["model", "seed"])
+    rows["less_no_teacher"] = (rows["score"] - rows[NO_TEACHER]).where(rows["way"] != NO_TEACHER)
     is_least_squares = rows["model"] == LEAST_SQUARES
     least_squares = rows["score"].where(is_least_squares).max()
     rows["less_least_squares"] = (rows["score"] - least_squares).where(~is_least_squares)

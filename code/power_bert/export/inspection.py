@@ -81,7 +81,7 @@ def _settings_lines(stored: Mapping[str, Any]) -> Iterator[str]:
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
         retention = settings.get("retention")
-        yield f"retention    {Retention.of(retention) if retention else 'none: nothing is eliminated'}"
+        yield f"retention    {Retention.of(retention).shown() if retention else 'none: nothing is eliminated'}"
     for length, dev in settings["dev"].items():
         yield (
             f"dev set      length {length}, {dev['examples']} examples: {format_scores(dev['scores'])} "

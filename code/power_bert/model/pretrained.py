@@ -158,8 +158,9 @@ def _notes(checkpoint: Checkpoint, changes: dict[str, Any]) -> tuple[str, ...]:
     notes += checkpoint.notes
     if architecture.num_segments == 1:
         notes.append("the checkpoint knows one segment (type_vocab_size 1): both texts of a pair are segment 0")
-    if checkpoint.unused:
-        notes.append(f"weights of the checkpoint that an encoder has no place for: {', '.join(checkpoint.unused)}")
+    # Position ids are 0, 1, 2, …: a buffer of Hugging Face's BERT that nothing was learned in.
+    if unused := [name for name in checkpoint.unused if not name.endswith("embeddings.position_ids")]:
+        notes.append(f"weights of the checkpoint that an encoder has no place for: {', '.join(unused)}")
     if "pooler/kernel" not in checkpoint.weights:
         notes.append("the checkpoint has no pooler: it starts from random values")
     notes += _similarity_notes("dot", changes.get("similarity", "dot"))

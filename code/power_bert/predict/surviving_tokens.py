@@ -20,7 +20,7 @@ from power_bert.runs.trained_model import TrainedModel
 from power_bert_runtime.padding import pad_batch
 
 # Classes whose probabilities are shown.
-_MOST_CLASSES = 5
+_MOST_CLASSES = 6
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,11 @@ def explain_text(model: TrainedModel, first: str, second: str | None = None) -> 
 
 
 def format_prediction(explanation: Explanation) -> str:
-    """Return the label with the probabilities of the most probable classes, or the score."""
+    """Return the label with the probabilities of the most probable classes and the number of others, or the score."""
     if explanation.names is None:
         return f"score {explanation.outputs[0]:.4g}"
     order = np.argsort(-explanation.outputs, kind="stable")
     shown = order[:_MOST_CLASSES]
-    probabilities = ", ".join(f"p({explanation.names[index]}) {explanation.outputs[index]:.4f}" for index in shown)
-    return f"{explanation.names[order[0]]}  ({probabilities})"
+    probabilities = [f"p({explanation.names[index]}) {explanation.outputs[index]:.4f}" for index in shown]
+    others = [f"{len(order) - len(shown)} more"] if len(order) > len(shown) else []
+    return f"{explanation.names[order[0]]}  ({', '.join([*probabilities, *others])})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -41,6 +42,13 @@ def explanation_lines(explanation: Explanation) -> list[str]:
     return lines
 
 
+def wrapped_prediction(explanation: Explanation, title: str, width: int, indent: str = "") -> list[str]:
+    """Return the prediction after a title, in lines that end between two probabilities; `indent` starts all but one."""
+    text = f"{title}{format_prediction(explanation)}".replace(") ", ")\0")
+    lines = textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
+
+
 def _left_after(explanation: Explanation) -> list[tuple[str, int, np.ndarray]]:
     """Return name, number of tokens and whether each is left, (length,), of the input and after each block."""
     steps = [np.ones(len(explanation.tokens), bool), *explanation.kept]
@@ -65,9 +73,11 @@ def _cell(token: str, is_left: bool) -> str:
     return token if is_left else _DROPPED + " " * (cell_len(token) - 1)
 
 
-def _legend(blocks: int) -> list[str]:
-    """Return what each color stands for, from the first block on."""
-    return [*(f"dropped by block {number}" for number in range(1, blocks + 1)), "left at the end"]
+def _legend(explanation: Explanation) -> dict[int, str]:
+    """Return what each color stands for, for the blocks that drop tokens: number of the block → words."""
+    blocks = len(explanation.kept)
+    numbers = sorted(set(explanation.dropped_by.tolist()))
+    return {number: f"dropped by block {number}" if number <= blocks else "left at the end" for number in numbers}
 
 
 def _colors(dropped_by: int, blocks: int) -> tuple[str, str]:
@@ -86,7 +96,7 @@ def explanation_html(explanation: Explanation, text: str, source: str) -> str:
         source: The model, for the reader.
     """
     blocks, numbers = len(explanation.kept), explanation.dropped_by.tolist()
-    legend = _legend(blocks)
+    legend = _legend(explanation)
 
     def box(content: str, number: int, hint: str = "") -> str:
         fill, ink = _colors(number, blocks)
@@ -101,12 +111,12 @@ def explanation_html(explanation: Explanation, text: str, source: str) -> str:
         f"<tr><td>{name}</td><td>{count}</td><td>{line(kept)}</td></tr>"
         for name, count, kept in _left_after(explanation)
     )
-    whole = (box(token, number, legend[number - 1]) for token, number in zip(explanation.tokens, numbers, strict=True))
+    whole = (box(token, number, legend[number]) for token, number in zip(explanation.tokens, numbers, strict=True))
     parts = [
         f"<p>{escape(text)}</p>",
         f"<p><b>{escape(format_prediction(explanation))}</b><br>{escape(source)}</p>",
         f"<p>{''.join(whole)}</p>",
-        "<p>" + "".join(box(words, number) for number, words in enumerate(legend, start=1)) + "</p>",
+        "<p>" + "".join(box(words, number) for number, words in legend.items()) + "</p>",
         "<h2>Block by block</h2>",
         f"<table><tr><th>after</th><th>count</th><th>tokens left</th></tr>{''.join(rows)}</table>",
     ]
@@ -124,9 +134,11 @@ def explanation_picture(explanation: Explanation) -> bytes:
 
     blocks, left = len(explanation.kept), _left_after(explanation)
     lines = list(_fitting(explanation.tokens, (_PAGE - _LABELS - 2 * _MARGIN) / _CHARACTER))
-    legend = _legend(blocks)
-    legend_lines = list(_fitting([f"{words} " for words in legend], (_PAGE - 2 * _MARGIN) / _CHARACTER))
-    height = _LINE * (2.5 + (len(left) + 0.5) * len(lines) + 0.5 + len(legend_lines))
+    legend = list(_legend(explanation).items())
+    columns_of_page = (_PAGE - 2 * _MARGIN) / _CHARACTER
+    legend_lines = list(_fitting([f"{words} " for _, words in legend], columns_of_page))
+    prediction = wrapped_prediction(explanation, "prediction: ", int(columns_of_page))
+    height = _LINE * (1.5 + len(prediction) + (len(left) + 0.5) * len(lines) + 0.5 + len(legend_lines))
     if height / 72 * DOTS_PER_INCH > _MOST_PIXELS:
         raise UserError(f"{len(explanation.tokens)} tokens are too many for a picture; give --html instead")
     figure = Figure(figsize=(_PAGE / 72, height / 72), dpi=DOTS_PER_INCH)
@@ -144,8 +156,9 @@ def explanation_picture(explanation: Explanation) -> bytes:
         write(x, y, words, ink)
 
     panel.text(0, _LINE, "Tokens left after each block", fontsize=11, va="center")
-    write(0, 2 * _LINE, f"prediction: {format_prediction(explanation)}")
-    y = 3.25 * _LINE
+    for number, words in enumerate(prediction):
+        write(0, (2 + number) * _LINE, words)
+    y = (2.25 + len(prediction)) * _LINE
     for columns in lines:
         for name, count, kept in left:
             write(0, y, f"{name:<8} {count:>4}")
@@ -160,8 +173,9 @@ def explanation_picture(explanation: Explanation) -> bytes:
             y += _LINE
         y += 0.5 * _LINE
     for columns in legend_lines:
-        starts = itertools.accumulate([0, *(len(legend[column]) + 2 for column in columns)])
+        starts = itertools.accumulate([0, *(len(legend[column][1]) + 2 for column in columns)])
         for start, column in zip(starts, columns, strict=False):
-            box(start * _CHARACTER, y, legend[column], column + 1)
+            number, words = legend[column]
+            box(start * _CHARACTER, y, words, number)
         y += _LINE
     return png_bytes(figure)

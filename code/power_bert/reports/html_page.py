@@ -14,7 +14,7 @@ from power_bert.result_tables import to_frame
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328; }
 h1 { font-size: 1.6rem; overflow-wrap: anywhere; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-img { max-width: 100%; height: auto; }
+pre { white-space: pre-wrap; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; } th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }
 td { border-top: 1px solid #d0d7de; overflow-wrap: anywhere; }
 .token { display: inline-block; padding: 0 .3rem; margin: .1rem; border-radius: .2rem; font-family: monospace; }

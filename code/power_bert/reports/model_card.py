@@ -143,7 +143,7 @@ def _recipe(stored: StoredPhase) -> list[str]:
     if parts := metrics.get("transfer_examples"):
         lines.append(f"Trained on {', '.join(f'{count} {name}' for name, count in parts.items())} texts.")
     if phase_dir.retention.exists() or isinstance(settings, Experiment):
-        shown = ", ".join(map(str, stored.retention.values)) if stored.retention else "no elimination"
+        shown = stored.retention.shown().replace(",", ", ") if stored.retention else "no elimination"
         lines.append(f"Retention configuration: {shown}.")
     rows = [(name, shown_setting(value)) for name, value in settings.shown().items()]
     return [*lines, *([""] if lines else []), *markdown_table(to_frame(rows, ["Setting", "Value"]))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from power_bert.elimination.flops import EncoderShape
-from power_bert.elimination.retention import FRACTION, Retention
+from power_bert.elimination.retention import CLS, FRACTION, Retention
 from power_bert.errors import UserError
 from power_bert.pictures import COLORS, DOTS_PER_INCH, MARKERS, png_bytes
 from power_bert.reports.elimination_cost import scored_labels
@@ -122,7 +122,11 @@ def _kept(run_dir: RunDir) -> Figure | None:
             panel.bar(places, of, 0.7, color="#e9ecef", label="eliminated")
         drawn = panel.bar(places, values, 0.7, color=COLORS[0], label="kept")
         if len(values) <= 12:
-            panel.bar_label(drawn, fmt="%.3g" if max(values) < 1000 else "%.0f", padding=2, fontsize=8)
+            pattern = "{:.3g}" if max(values) < 1000 else "{:.0f}"
+            labels = [pattern.format(value) for value in values]
+            if values is tokens:
+                labels = [CLS if found.tokens.keeps_cls_alone(block) else text for block, text in enumerate(labels)]
+            panel.bar_label(drawn, labels, padding=2, fontsize=8)
         panel.set(xlabel="encoder block", ylabel=label)
         panel.margins(y=0.12)
         _whole_numbers(panel)
@@ -214,11 +218,15 @@ def _search_path(stored: StoredPhase) -> Figure | None:
     if not stages:
         return None
     figure, (kept, scores) = _figure("Search: stages of elimination", 2)
-    for number, (stage, color, marker) in enumerate(zip(stages, itertools.cycle(COLORS), itertools.cycle(MARKERS)), 1):
+    styles = zip(itertools.cycle(COLORS), itertools.cycle(MARKERS), strict=False)
+    for number, (stage, (color, marker)) in enumerate(zip(stages, styles, strict=False), 1):
         in_percent = stage.tokens.unit == FRACTION
         values = [100 * value for value in stage.tokens.values] if in_percent else list(stage.tokens.values)
         label = f"stage {number}: {stage.flops_reduction:.2f} × fewer FLOPs"
-        kept.plot(range(1, len(values) + 1), values, color=color, marker=marker, label=label)
+        # Stages can keep equal numbers of tokens: an earlier one is drawn wider, so that it is seen below a later one.
+        wide = 6 * (len(stages) - number) / max(len(stages) - 1, 1)
+        lines = kept.plot(range(1, len(values) + 1), values, color=color, marker=marker, label=label)
+        lines[0].set(linewidth=1.5 + wide, markersize=6 + wide, alpha=0.5 if wide else 1)
         kept.set(xlabel="encoder block", ylabel=f"tokens kept{' (%)' if in_percent else ''}")
     kept.set_ylim(bottom=0)
     _whole_numbers(kept)

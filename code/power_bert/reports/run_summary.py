@@ -6,6 +6,7 @@ All figures come from the files of the run.
 from __future__ import annotations
 
 import itertools
+import re
 import statistics
 import textwrap
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from power_bert.runs.timings import (
     read_speedups,
 )
 
+TIME, FILES = "Time", "Files in this folder"  # sections
 _FINE_TUNE, _SEARCH, _RETRAIN = PHASES
 _VARIANTS = {
     FIXED_PADDING: "fixed padding, no elimination",
@@ -64,6 +66,12 @@ def summary_rows(run_dir: RunDir) -> list[SummaryRow]:
     ]
 
 
+class _Wrapper(textwrap.TextWrapper):
+    """Wrapper that also ends a line within a list of numbers."""
+
+    wordsep_simple_re = re.compile(r"(\s+|(?<=,)(?=[\d[]))")
+
+
 def summary_text(run_dir: RunDir) -> str:
     """Return the summary as plain text that fits a terminal, each section under its name."""
     lines = [f"Run {run_dir.path}"]
@@ -73,14 +81,14 @@ def summary_text(run_dir: RunDir) -> str:
         lines += ["", section]
         for row in rows:
             start = f"  {row.label:<{width}}  "
-            lines += textwrap.wrap(
-                row.value,
+            wrapper = _Wrapper(
                 WIDTH,
                 initial_indent=start,
                 subsequent_indent=" " * len(start),
                 break_long_words=False,
                 break_on_hyphens=False,
             )
+            lines += wrapper.wrap(row.value)
     return "\n".join(lines) + "\n"
 
 
@@ -97,9 +105,7 @@ def _score_rows(run_dir: RunDir) -> list[SummaryRow]:
     for name, title, missing, remedy in references:
         section = f"Dev score, {title}: nothing eliminated → with elimination"
         if name in differences:
-            rows += [
-                SummaryRow(section, metric.capitalize(), change.text()) for metric, change in differences[name].items()
-            ]
+            rows += [SummaryRow(section, metric, change.text()) for metric, change in differences[name].items()]
         else:
             rows.append(SummaryRow(section, missing, f"{remedy}; with elimination {after}"))
     section, epochs = "Dev score, intermediate models", len(fine_tuned.items("history"))
@@ -114,8 +120,8 @@ def _score_rows(run_dir: RunDir) -> list[SummaryRow]:
 
 
 def _format_part(scores: Document) -> str:
-    """Return scores of a metrics.json in percent: `F1 70.00, Accuracy 60.00`."""
-    return ", ".join(f"{name.capitalize()} {format_score(scores.score(name))}" for name in scores.values)
+    """Return scores of a metrics.json in percent: `f1 70.00, accuracy 60.00`."""
+    return ", ".join(f"{name} {format_score(scores.score(name))}" for name in scores.values)
 
 
 def _finished_phases(run_dir: RunDir) -> list[str]:
@@ -140,7 +146,7 @@ def _retention_rows(run_dir: RunDir) -> list[SummaryRow]:
     blocks = f"block 1 … {len(found.tokens.values)}"
     widths = {"attention heads": found.heads, "feed-forward neurons": found.neurons}
     return [
-        SummaryRow("Elimination", f"kept after {blocks}", f"{found.tokens} ({unit})"),
+        SummaryRow("Elimination", f"kept after {blocks}", f"{found.tokens.shown()} ({unit})"),
         *(
             SummaryRow("Elimination", f"{name} of {blocks}", ",".join(map(str, kept)))
             for name, kept in widths.items()
@@ -198,7 +204,7 @@ def _phase_rows(run_dir: RunDir) -> list[SummaryRow]:
         if epochs:
             rate = statistics.median(epoch.number("train_examples_per_second") for epoch in epochs)
             shown += f", {rate:.0f} examples/s in training"
-        rows.append(SummaryRow("Time", phase, shown))
+        rows.append(SummaryRow(TIME, phase, shown))
     return rows
 
 
@@ -220,7 +226,7 @@ def _path_rows(run_dir: RunDir) -> list[SummaryRow]:
         "model card": retrain.model / CARD,
         "dev predictions, fine-tuned": fine_tune.predictions("dev"),
         "dev predictions": retrain.predictions("dev"),
-        "dev predictions, nothing eliminated": retrain.predictions(NOTHING_ELIMINATED),
+        "dev predictions, all tokens": retrain.predictions(NOTHING_ELIMINATED),
         "dev predictions, baseline": run_dir.phase(BASELINE).predictions("dev"),
         "test predictions": retrain.predictions("test"),
         "retention configuration": run_dir.retention,
@@ -230,7 +236,5 @@ def _path_rows(run_dir: RunDir) -> list[SummaryRow]:
         "TensorBoard": run_dir.tensorboard,
     }
     return [
-        SummaryRow("Files in this folder", label, str(path.relative_to(run_dir.path)))
-        for label, path in paths.items()
-        if path.exists()
+        SummaryRow(FILES, label, str(path.relative_to(run_dir.path))) for label, path in paths.items() if path.exists()
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from power_bert.errors import UserError, shorten
 from power_bert.text.row_readers import CHUNK_ROWS
 from power_bert.text.sources import open_source
+from power_bert.text.targets import NUMBER
 from power_bert.text.task import ColumnLayout, Task, TaskDefaults
 
 CUSTOM = "custom"
@@ -104,10 +105,11 @@ def find_labels(data_dir: str | Path, text_columns: tuple[str, ...], label_colum
                 raise UserError(f"{where}: the {problem}. Expected one in every row, without tab or line end.")
         found.update(dict.fromkeys(new))
         if len(found) > _MAX_LABELS:
+            is_numeric = all(NUMBER.fullmatch(label) for label in found)
             raise UserError(
                 f"{rows.source}: more than {_MAX_LABELS} different values in {label_column!r}, such as "
                 f"{shorten(repr(rows.targets[0]))}. Expected at most that many classes: set LABEL_COLUMN to their "
-                "column; or set METRIC=spearman if these are scores."
+                f"column{'; or set METRIC=spearman if these are scores' if is_numeric else ''}."
             )
     if len(found) < 2:
         raise UserError(

@@ -228,7 +228,8 @@ def _check_widths(path: Path, rows: Iterable[list[str]], numbers: Sequence[int],
         if len(row) != expected:
             lone_cr = "It holds carriage returns: if these are line ends, convert them to LF. "
             raise UserError(
-                f"{path}, line {numbers[index]}: expected {expected} columns {how}, found {len(row)}. "
+                f"{path}, line {numbers[index]}: expected {expected} column{'' if expected == 1 else 's'} {how}, found "
+                f"{len(row)}. "
                 f"{lone_cr if any(chr(13) in cell for cell in row) else ''}{REMEDY}"
             )
 

@@ -24,12 +24,15 @@ def warn_of_shared_texts(task: Task, data_dir: str | Path, train: Examples) -> I
     for split in _SCORED:
         shared, rows = [], 0
         for examples in stream_examples(task, split, data_dir) if has_split(task, split, data_dir) else ():
-            shared += [text for text in _texts(examples) if text in known]
+            numbered = enumerate(_texts(examples), start=rows + 1)
+            shared += [(number, text[0]) for number, text in numbered if text in known]
             rows += len(examples)
         if shared:
+            number, text = shared[0]
+            are = "is a training text" if len(shared) == 1 else "are training texts"
             yield (
-                f"warning: {len(shared):,} of {rows:,} {split} texts are training texts too, such as "
-                f"{shorten(repr(shared[0][0]), 60)}; the {split} score will be higher than on new texts"
+                f"warning: {len(shared):,} of {rows:,} {split} texts {are} too, such as {shorten(repr(text), 60)} in "
+                f"row {number}; the {split} score will be higher than on new texts"
             )
 
 

@@ -29,12 +29,14 @@ class TableSplit:
     Attributes:
         of_row: Index into SPLITS of each row, (rows,).
         repeated: Number of rows whose text an earlier row has.
+        repeat: The first of these rows, in words; "" for none.
         contradicting: A text with several labels, with its first two rows and their labels, in words; "" for none.
         contradictions: Number of texts with several labels.
     """
 
     of_row: np.ndarray
     repeated: int
+    repeat: str
     contradicting: str
     contradictions: int
 
@@ -94,11 +96,16 @@ def describe_table(source: TableSource, task: Task) -> Iterator[str]:
         "and the same in every run; files train, dev and test in a folder make a split of your own"
     )
     if split.repeated:
-        yield f"{split.repeated:,} rows repeat the text of an earlier row; rows with the same text are in one split"
-    if split.contradictions:
+        repeat = "row repeats" if split.repeated == 1 else "rows repeat"
         yield (
-            f"warning: {split.contradictions:,} texts have several labels, such as {split.contradicting}; no model can "
-            "be right on all of their rows"
+            f"{split.repeated:,} {repeat} the text of an earlier row, such as {split.repeat}; rows with the same text "
+            "are in one split"
+        )
+    if split.contradictions:
+        have = "text has" if split.contradictions == 1 else "texts have"
+        yield (
+            f"warning: {split.contradictions:,} {have} several labels, such as {split.contradicting}; no model can be "
+            "right on all rows with the same text"
         )
 
 
@@ -132,7 +139,7 @@ def _split(path: Path, layout: ColumnLayout, is_regression: bool, state: tuple[i
     groups: list[int] = []
     labels: list[str] = []
     places: list[int] = []
-    contradicting, contradictory = "", set()
+    repeat, contradicting, contradictory = "", "", set()
     for rows in read_rows(path, layout, CHUNK_ROWS):
         for row, texts in enumerate(zip(*rows.texts, strict=True)):
             label = "" if rows.targets is None else rows.targets[row]
@@ -140,7 +147,11 @@ def _split(path: Path, layout: ColumnLayout, is_regression: bool, state: tuple[i
             if group == len(labels):
                 labels.append(label)
                 places.append(rows.numbers[row])
-            elif label != labels[group]:
+            else:
+                repeat = (
+                    repeat or f"line {rows.numbers[row]} that of line {places[group]} ({shorten(repr(texts[0]), 60)})"
+                )
+            if label != labels[group]:
                 where = f"line {places[group]}: {shorten(labels[group], 40)}; line {rows.numbers[row]}: "
                 contradicting = contradicting or f"{shorten(repr(texts[0]), 60)} ({where}{shorten(label, 40)})"
                 contradictory.add(group)
@@ -152,7 +163,7 @@ def _split(path: Path, layout: ColumnLayout, is_regression: bool, state: tuple[i
         )
     of_group = _split_groups(np.zeros(len(labels)) if is_regression else np.unique(labels, return_inverse=True)[1])
     of_row = of_group[groups]
-    return TableSplit(of_row, len(groups) - len(labels), contradicting, len(contradictory))
+    return TableSplit(of_row, len(groups) - len(labels), repeat, contradicting, len(contradictory))
 
 
 def _digest(texts: tuple[str, ...]) -> bytes:

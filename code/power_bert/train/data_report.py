@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from power_bert.config.experiment import Experiment
+from power_bert.errors import shorten
 from power_bert.runs.run_dir import PHASES
 from power_bert.runs.run_folder import phases_of
 from power_bert.text.custom_task import CUSTOM
@@ -14,6 +15,7 @@ from power_bert.text.label_counts import describe_labels
 from power_bert.text.shared_texts import warn_of_shared_texts
 from power_bert.text.sources import open_source
 from power_bert.text.table_source import TableSource, describe_columns, describe_table
+from power_bert.text.task import Task
 
 # Below these, a fine-tuned BERT is hardly better than chance, and a dev score says little.
 _FEW_STEPS = 100
@@ -36,8 +38,22 @@ def describe_data(experiment: Experiment, train: Examples, dev: Examples) -> Ite
     elif task.name == CUSTOM:
         yield describe_columns(task)
         yield from warn_of_shared_texts(task, experiment.data_dir, train)
+    if task.name == CUSTOM:
+        yield from _warn_of_missing_header(task, train)
     yield from describe_labels(task.class_names, train, dev)
     yield from _warn_of_too_little(experiment, len(train), len(dev))
+
+
+def _warn_of_missing_header(task: Task, train: Examples) -> Iterator[str]:
+    """Yield a warning if a column has the name of one of its values: its first row was then read as the header."""
+    layout = task.train_layout
+    columns = [*zip(layout.text_columns, (train.first, train.second or ()), strict=False)]
+    for name, values in [*columns, (layout.label_column, task.labels or ())]:
+        if name in values:
+            yield (
+                f"warning: {shorten(repr(name), 60)} is the name of a column and a value in it: if the data have no "
+                "header, add a first line with the names of the columns"
+            )
 
 
 def _warn_of_too_little(experiment: Experiment, train: int, dev: int) -> Iterator[str]:

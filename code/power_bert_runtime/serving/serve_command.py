@@ -146,7 +146,7 @@ def read_token(file: Path | None) -> str | None:
 
 def main() -> None:
     """Run `power-bert-serve`, the server without TensorFlow."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
     app.command()(serve_command(_open_file, lambda: None, _HELP))
     try:
         app(prog_name="power-bert-serve")

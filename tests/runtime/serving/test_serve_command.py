@@ -158,6 +158,15 @@ def test_help_is_that_of_the_caller_with_all_options(run: Run, served: Served) -
         assert f"--{'token-file' if name == 'token' else name}" in text
 
 
+def test_help_of_the_server_without_tensorflow_shows_defaults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["power-bert-serve", "--help"])
+    with pytest.raises(SystemExit):
+        serve_command.main()
+    assert "carry [default:" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
 def test_what_is_not_installed_is_named(run: Run, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
