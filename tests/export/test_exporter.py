@@ -78,7 +78,10 @@ def test_surviving_tokens_are_a_second_output(
     inputs = {"token_ids": ids, "padding_mask": (ids > 0).astype(np.int32), "segment_ids": 0 * ids}
     runner = interpreter.get_signature_runner()
     found = runner(ids=ids, mask=inputs["padding_mask"], segment_ids=0 * ids)["surviving_tokens"]
-    np.testing.assert_array_equal(found, surviving_tokens(model.classifier, inputs).kept)
+    expected = surviving_tokens(model.classifier, inputs).kept
+    np.testing.assert_array_equal(found.sum(axis=-1), expected.sum(axis=-1))
+    if quantize in ("none", "float16"):  # int8 can turn the choice
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_surviving_tokens_need_elimination(make_model: Callable[..., Any], run_export: Callable[..., str]) -> None:

@@ -50,9 +50,9 @@ def inference_function(classifier: PowerBertTextClassifier, surviving_tokens: bo
     def function(ids: Tensor, mask: Tensor, segment_ids: Tensor) -> dict[str, Tensor]:
         outputs = {}
         if isinstance(classifier.backbone, PowerBertBackbone):
-            logits, survivors = _run_encoder(classifier, ids, mask, segment_ids)
+            logits, choices = _run_encoder(classifier, ids, mask, segment_ids)
             if surviving_tokens:
-                outputs[SURVIVING_TOKENS] = tf.stack(survivors)[None]  # (1, blocks, length)
+                outputs[SURVIVING_TOKENS] = _surviving_tokens(choices, ids.shape[1])
         else:  # a student runs as Keras computes it
             inputs = {"token_ids": ids, "segment_ids": segment_ids, "padding_mask": mask}
             logits = classifier(inputs, training=False)  # (1, classes)
@@ -64,29 +64,37 @@ def inference_function(classifier: PowerBertTextClassifier, surviving_tokens: bo
 
 def _run_encoder(
     classifier: PowerBertTextClassifier, ids: Tensor, mask: Tensor, segment_ids: Tensor
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[Tensor, list[tuple[Tensor | None, Tensor]]]:
     """Run a classifier on ids, mask and segment ids, int32 (1, length).
 
     Returns:
-        Logits (1, classes), and for each block which tokens of the input are left after it, int32 (length,).
+        Logits (1, classes), and for each block the choice of `_encode` (slots,) and which slots are filled (slots,).
     """
-    backbone, length, survivors = classifier.backbone, ids.shape[1], list[Tensor]()
+    backbone, choices = classifier.backbone, list[tuple[Tensor | None, Tensor]]()
     visible = tf.cast(mask[0], tf.float32)  # (length,)
     num_tokens = tf.reduce_sum(visible)  # ()
     hidden_states = _embed(backbone, ids[0], segment_ids[0])  # (length, hidden)
-    positions = tf.range(length)  # of the tokens that are left
-    for block, kept in zip(backbone.blocks, kept_tokens_of_blocks(backbone, length), strict=True):
+    for block, kept in zip(backbone.blocks, kept_tokens_of_blocks(backbone, ids.shape[1]), strict=True):
         slots = None if kept is None else int(kept[-1])
         hidden_states, chosen = _encode(block, hidden_states, visible, slots)  # (slots, hidden), (slots,)
         if kept is not None:
-            positions = tf.gather(positions, chosen)  # (slots,)
             # Slot k is filled if the input has more than `needed[k]` tokens.
             needed = np.searchsorted(kept, np.arange(kept[-1]), side="right").astype(np.float32)
             visible = tf.clip_by_value(num_tokens - needed, 0.0, 1.0)  # (slots,)
+        choices.append((chosen, visible))
+    pooled = tf.tanh(_dense(backbone.pooler, hidden_states[:1]))  # (1, hidden)
+    return _dense(classifier.output_dense, pooled), choices
+
+
+def _surviving_tokens(choices: list[tuple[Tensor | None, Tensor]], length: int) -> Tensor:
+    """Follow the positions of the tokens through the choices of the blocks: int32 (1, blocks, length)."""
+    positions, survivors = tf.range(length), []
+    for chosen, visible in choices:
+        if chosen is not None:
+            positions = tf.gather(positions, chosen)  # (slots,)
         left = tf.reduce_max(tf.one_hot(positions, length) * visible[:, None], axis=0)  # (length,)
         survivors.append(tf.cast(left, tf.int32))
-    pooled = tf.tanh(_dense(backbone.pooler, hidden_states[:1]))  # (1, hidden)
-    return _dense(classifier.output_dense, pooled), survivors
+    return tf.stack(survivors)[None]
 
 
 def kept_tokens_of_blocks(backbone: PowerBertBackbone, length: int) -> list[np.ndarray | None]:
@@ -128,7 +136,7 @@ def _encode(
     chosen = None
     if slots == 1:  # only `[CLS]` is left, so only its attention is computed
         context, _ = _attend(block, hidden_states[:1], hidden_states, visible)  # (1, hidden)
-        hidden_states, chosen = hidden_states[:1], tf.zeros(1, tf.int32)  # (1, hidden), (1,)
+        hidden_states, chosen = hidden_states[:1], np.zeros(1, np.int32)  # (1, hidden), (1,)
     else:
         context, probabilities = _attend(block, hidden_states, hidden_states, visible)
         if slots is not None:
