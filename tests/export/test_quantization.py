@@ -97,6 +97,7 @@ def test_large_float_constants_become_tables() -> None:
     from power_bert.export.quantization import quantize
 
     table = np.random.default_rng(0).normal(size=(64, 80)).astype(np.float32)
+
     def add_table(ids: Any, mask: Any, segments: Any) -> dict[str, Any]:
         return {"probabilities": tf.cast(ids[0][:, None] * mask[0][:, None], tf.float32) + table}
 
@@ -114,6 +115,7 @@ def test_observed_ranges_are_those_of_the_values(make_model: Callable[..., Any],
     from power_bert_runtime.padding import pad_batch
 
     kernel = np.random.default_rng(0).normal(size=(1, 5)).astype(np.float32)
+
     def multiply(ids: Any, mask: Any, segments: Any) -> dict[str, Any]:
         return {"probabilities": tf.matmul(tf.cast(ids[0][:, None], tf.float32), kernel)}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema

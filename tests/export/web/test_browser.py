@@ -160,12 +160,13 @@ def visit(browse: Visit, site: Path) -> Visit:
         backend: str | None = None,
         arguments: list[str] | None = None,
         compare: str = "",
+        measure: bool = False,
     ) -> dict[str, Any]:
         with PageServer(site, served or [], 0) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
             thread.start()
             plan = {"files": list(map(str, files)), "texts": texts, "backend": backend, "compare": compare}
-            seen = browse(server.address, arguments, **plan)
+            seen = browse(server.address, arguments, measure=measure, **plan)
             server.shutdown()
             thread.join()
         return seen
@@ -241,7 +242,9 @@ def test_threads_where_the_server_sends_the_headers(models: dict[str, Exported],
 
 def test_quantized_models(models: dict[str, Exported], visit: Visit) -> None:
     served = [models[kind].path for kind in QUANTIZED]
-    seen = visit([], [(text, None) for text in TEXTS], served=served, compare="\n".join(TEXTS))
+    seen = visit([], [(text, None) for text in TEXTS], served=served, compare="\n".join(TEXTS), measure=True)
+    assert all("5 runs, in turn" in note for note in seen["notes"][-2])
+    assert all("30 runs, in turn" in note for note in seen["notes"][-1])
     assert seen["errors"] == []
     for column, (kind, tolerance) in enumerate(QUANTIZED.items()):
         _assert_same(models[kind], [bars[column] for bars in seen["results"]], tolerance)

@@ -1,10 +1,12 @@
 // Uses the page as a person would, in headless Chromium, and prints what it shows.
 //
-// stdin: {address, chromium, arguments, files: [path], texts: [[first, second]], backend, token, compare: text, screenshot}
+// stdin: {address, chromium, arguments, files: [path], texts: [[first, second]], backend, token, measure: true or false,
+//         compare: text, screenshot}
 // stdout: {status, errors: [text], cards: [name], table: [row], results: [[{label: probability}]], notes: [[text]],
 //          survivors: [[[[token, is left]]]], hosts: [every host that was asked for something], compared: [[cell]], csv,
-//          overflow}; results, notes and survivors are by text, then by model; survivors then by row; compared are the
-//          rows of the comparison, csv its file; overflow: pixels by which the results are wider than a window of 1000.
+//          overflow}; results, notes and survivors are by text, then by model, survivors then by row; notes of the
+//          longer measurement come last; compared are the rows of the comparison, csv is its file; overflow: pixels by
+//          which the results are wider than a window of 1000 pixels.
 
 import { readFile } from "node:fs/promises";
 import { text as readAll } from "node:stream/consumers";
@@ -53,6 +55,11 @@ async function visit(page) {
     results.push(await page.locator(".card").evaluateAll(readBars));
     notes.push(await page.locator(".card").allInnerTexts());
     survivors.push(await page.locator("#survivors > div").evaluateAll(readSurvivors));
+  }
+  if (plan.measure) {
+    await page.click("#measure");
+    await settle(page);
+    notes.push(await page.locator(".card").allInnerTexts());
   }
   let csv = "";
   if (plan.compare) {

@@ -46,6 +46,7 @@ function enqueue(work) {
   numQueued++;
   queue = queue
     .then(work)
+    .then(measureWhenIdle)
     .catch((error) => showError(page.errors, `Unexpected error: ${error.message}`))
     .finally(() => {
       numQueued--;
@@ -145,7 +146,6 @@ async function update() {
   offerTeachers();
   for (const model of models) await classify(model);
   showAgainstTeacher();
-  await measure(RUNS);
 }
 
 function teacherModel() {
@@ -211,12 +211,21 @@ async function classify(model) {
   }
 }
 
-// Measures the models with a result, unless something else is waiting, which then measures again.
+function isIdle() {
+  return numQueued === 1 && typingPause === null;
+}
+
+// Measures the models that are not measured since the last change, after all that waits in the queue.
+async function measureWhenIdle() {
+  if (isIdle() && models.some(({ result, latency }) => result && !latency)) await measure(RUNS);
+}
+
+// Stops without a change as soon as something else waits in the queue.
 async function measure(runs) {
   const measured = models.filter(({ result }) => result).map((model) => ({ model, results: [] }));
   page.measure.disabled = true;
   // In turns, so that other load on the device affects all models alike.
-  for (let run = 0; run < runs && numQueued === 1 && typingPause === null; run++) {
+  for (let run = 0; run < runs && isIdle(); run++) {
     page.status.textContent = `Measuring, run ${run + 1} of ${runs} …`;
     for (const { model, results } of measured) {
       results.push(await model.classifier.classify(page.first.value, page.second.value));
@@ -250,7 +259,7 @@ function offerColumns() {
   const isNew = !page["first-column"].options.length || page["second-column-field"].hidden === takesPairs;
   page.columns.hidden = table.columns.length === 0;
   page["second-column-field"].hidden = !takesPairs;
-  page["rows-found"].textContent = table.rows.length ? `${table.rows.length} rows` : "";
+  page["rows-found"].textContent = table.rows.length ? `Rows: ${table.rows.length}` : "";
   if (!isNew) return;
   const guessed = guessTextColumns(table, takesPairs ? 2 : 1);
   for (const [position, select] of selects.entries()) {
