@@ -161,12 +161,14 @@ def visit(browse: Visit, site: Path) -> Visit:
         arguments: list[str] | None = None,
         compare: str = "",
         measure: bool = False,
+        texts_file: Path | None = None,
     ) -> dict[str, Any]:
         with PageServer(site, served or [], 0) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
             thread.start()
             plan = {"files": list(map(str, files)), "texts": texts, "backend": backend, "compare": compare}
-            seen = browse(server.address, arguments, measure=measure, **plan)
+            plan |= {"measure": measure, "textsFile": texts_file and str(texts_file)}
+            seen = browse(server.address, arguments, **plan)
             server.shutdown()
             thread.join()
         return seen
@@ -220,11 +222,16 @@ def test_the_surviving_tokens_are_those_of_explain(models: dict[str, Exported], 
         assert nothing == []  # it eliminates no tokens
 
 
-def test_a_pasted_table_is_compared_and_saved_with_its_columns(models: dict[str, Exported], visit: Visit) -> None:
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_table_is_compared_and_saved_with_its_columns(
+    models: dict[str, Exported], visit: Visit, tmp_path: Path, is_file: bool
+) -> None:
     table = [["id", "comment", "label"], *([str(row), text, "x"] for row, text in enumerate(TEXTS))]
     written = io.StringIO()
     csv.writer(written).writerows(table)
-    seen = visit([models["uncased"].path, models["float16"].path], [(TEXTS[0], None)], compare=written.getvalue())
+    (tmp_path / "texts.csv").write_text(written.getvalue(), encoding="utf-8", newline="")
+    given = {"texts_file": tmp_path / "texts.csv"} if is_file else {"compare": written.getvalue()}
+    seen = visit([models["uncased"].path, models["float16"].path], [(TEXTS[0], None)], **given)
     assert seen["errors"] == []
     summary, listed = seen["compared"][:3], seen["compared"][3:]
     assert summary[0][:4] == ["Model", "Size", "Latency", "Speed-up"] and [row[0] for row in listed[1:]] == list(TEXTS)

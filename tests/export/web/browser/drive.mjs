@@ -1,10 +1,10 @@
 // Uses the page as a person would, in headless Chromium, and prints what it shows.
 //
-// stdin: {address, chromium, arguments, files: [path], texts: [[first, second]], backend, token, measure: true or false,
-//         compare: text, screenshot}
+// stdin: {address, chromium, arguments, files: [path], texts: [[first, second]], backend, token, measure: boolean,
+//         compare: text, textsFile: path, screenshot}
 // stdout: {status, errors: [text], cards: [name], table: [row], results: [[{label: probability}]], notes: [[text]],
-//          survivors: [[[[token, is left]]]], hosts: [every host that was asked for something], compared: [[cell]], csv,
-//          overflow}; results, notes and survivors are by text, then by model, survivors then by row; notes of the
+//          survivors: [[[[token, is left]]]], hosts: [every host that was asked for something], compared: [[cell]],
+//          csv, overflow}; results, notes and survivors are by text, then by model, survivors then by row; notes of the
 //          longer measurement come last; compared are the rows of the comparison, csv is its file; overflow: pixels by
 //          which the results are wider than a window of 1000 pixels.
 
@@ -62,8 +62,10 @@ async function visit(page) {
     notes.push(await page.locator(".card").allInnerTexts());
   }
   let csv = "";
-  if (plan.compare) {
-    await page.fill("#texts", plan.compare);
+  if (plan.compare || plan.textsFile) {
+    if (plan.textsFile) await page.setInputFiles("#texts-file", plan.textsFile);
+    else await page.fill("#texts", plan.compare);
+    await settle(page);
     await page.click("#compare");
     await page.waitForSelector("#compared table");
     await settle(page);
@@ -100,8 +102,10 @@ function readBars(cards) {
 
 // Runs in the page: the tokens in each row of each model, and whether they are left; of a model without them its note.
 function readSurvivors(models) {
-  const read = (row) => [...row.querySelectorAll(".tokens > *")].map(({ tagName, textContent }) => [textContent, tagName === "SPAN"]);
-  return models.map((model) => [...model.querySelectorAll("tbody tr")].map(read).concat([...model.querySelectorAll("p")].map((note) => note.textContent)));
+  const isLeft = (cell) => [cell.textContent, cell.tagName === "SPAN"];
+  const tokens = (row) => [...row.querySelector(".tokens").children].map(isLeft);
+  const read = (row) => (row.tagName === "P" ? row.textContent : tokens(row));
+  return models.map((model) => [...model.querySelectorAll("tbody tr, p")].map(read));
 }
 
 function readCells(rows) {

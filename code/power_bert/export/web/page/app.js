@@ -29,8 +29,8 @@ const page = Object.fromEntries(
     .map((id) => [id, find(id)]),
 );
 
-// One {file, classifier, view, result, latency} for each model; classifier is null if the backend cannot run the model, result
-// if there is no text, and latency if it is not measured.
+// One {file, classifier, view, result, latency} for each model; classifier is null if the backend cannot run the model,
+// result if there is no text, and latency if it is not measured.
 let models = [];
 // The table that the field for many texts holds, and the comparison that is shown with the table of its texts.
 let table = readTable("");
@@ -176,7 +176,7 @@ function showAgainstTeacher() {
   for (const { file, result, latency, view } of models) {
     const comparable = teacher?.result && result && haveSameLabels(file, teacher.file);
     view.showAgainst(comparable ? teacher.result : null, file === teacher?.file);
-    view.showLatency(latency, teacher?.latency);
+    view.showLatency(latency, comparable ? teacher.latency : null);
   }
 }
 

@@ -256,7 +256,8 @@ function describe(key, subgraph, subgraphIndex, names, metadata, fileName) {
   const survivors = others.find((tensor) => names.get(tensor) === SURVIVING_TOKENS);
   if (survivors !== undefined) checkSurvivors(at(tensors, survivors, "tensor"), lengths[0], fileName);
   const survivorsName = survivors === undefined ? null : SURVIVING_TOKENS;
-  return { key, length: lengths[0], inputNames, outputName, numOutputs: staticShape(output, fileName).at(-1), survivorsName };
+  const numOutputs = staticShape(output, fileName).at(-1);
+  return { key, length: lengths[0], inputNames, outputName, numOutputs, survivorsName };
 }
 
 function checkSurvivors(tensor, length, fileName) {

@@ -30,8 +30,10 @@ export function readTable(text, hasHeader) {
   for (const delimiter of DELIMITERS) {
     const cells = splitCells(text, delimiter);
     const isTable = cells.length > 0 && cells[0].length > 1 && cells.every(({ length }) => length === cells[0].length);
+    if (!isTable) continue;
     // A comma can be part of a text, so only a header tells that it separates columns.
-    if (isTable && (delimiter === "\t" || looksLikeHeader(cells))) return named(cells, hasHeader ?? looksLikeHeader(cells));
+    const isNamed = looksLikeHeader(cells);
+    if (delimiter === "\t" || isNamed) return named(cells, hasHeader ?? isNamed);
   }
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
   const startsWithName = hasHeader ?? TEXT_NAME.test(lines[0] ?? "");

@@ -139,6 +139,7 @@ export class ModelView {
     };
     const { role, ...measured } = this.cells;
     const kept = retentionParts(retention);
+    const keptShort = kept.length > 2 ? `${kept[0]} … ${kept.at(-1)}` : kept.join(" ");
     this.row.replaceChildren(
       element("th", { scope: "row", text: name }, [element("small", { text: fileName }), role]),
       element("td", { text: `${answer} ` }, [element("span", { class: "number", text: probability })]),
@@ -146,7 +147,7 @@ export class ModelView {
       element("td", { text: devScore || "–" }),
       number(formatBytes(bytes.length)),
       element("td", { text: quantization === "none" ? "float32" : quantization || "–" }),
-      element("td", { class: "short", text: kept.length > 2 ? `${kept[0]} … ${kept.at(-1)}` : kept.join(" "), title: kept.join(", ") }),
+      element("td", { class: "short", text: keptShort, title: kept.join(", ") }),
     );
   }
 }
@@ -156,7 +157,8 @@ function describeLatency({ p50, p95, tokenizeMs, runs }) {
   return `Latency p50 ${formatMs(p50)} (${part}), p95 ${formatMs(p95)}; ${runs} runs, in turn with the other models`;
 }
 
-// What each block keeps: percent of a text's tokens, or a number of tokens; the smallest fraction stands for [CLS] alone.
+// What each block keeps: percent of a text's tokens, or a number of tokens; the smallest fraction stands for [CLS]
+// alone.
 function retentionParts(retention) {
   if (!retention?.length) return [retention ? "all" : "–"];
   const areFractions = retention.every((kept) => kept <= 1);
@@ -167,14 +169,18 @@ function retentionParts(retention) {
 // The tokens of the text after each block, those that are dropped struck through; nothing if no block drops any.
 function survivors({ name, fileName, retention }, { tokens, kept }) {
   if (!kept) {
-    const advice = `${name} (${fileName}): export it with --surviving-tokens to see which tokens are left after each block.`;
-    return retention?.length ? [element("p", { class: "note", text: advice })] : [];
+    const advice = "export it with --surviving-tokens to see which tokens are left after each block.";
+    return retention?.length ? [element("p", { class: "note", text: `${name} (${fileName}): ${advice}` })] : [];
   }
   const rows = [tokens.map(() => true), ...kept].map((left, block) =>
     element("tr", {}, [
       element("th", { scope: "row", text: block ? `block ${block}` : "input" }),
       element("td", { class: "number", text: left.filter(Boolean).length }),
-      element("td", { class: "tokens" }, tokens.map((token, position) => element(left[position] ? "span" : "s", { text: token }))),
+      element(
+        "td",
+        { class: "tokens" },
+        tokens.map((token, position) => element(left[position] ? "span" : "s", { text: token })),
+      ),
     ]),
   );
   const titles = ["After", "Tokens left", ""].map((text) => element("th", { scope: "col", text }));
