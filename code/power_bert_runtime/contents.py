@@ -6,6 +6,8 @@ from pathlib import Path
 # Clients find the inputs by these names; a file lists its inputs in this order.
 INPUT_NAMES = ("ids", "mask", "segment_ids")
 OUTPUT_NAME = "probabilities"
+# A second output of .tflite files that were exported with --surviving-tokens.
+SURVIVING_TOKENS = "surviving_tokens"
 # Key of the signature of the longest length in a .tflite file; the others are named by `signature_key`.
 PRIMARY_SIGNATURE = "serving_default"
 

@@ -64,7 +64,7 @@ def test_an_operation_without_a_built_in_form_is_named(capfd: pytest.CaptureFixt
     from power_bert.export.conversion import convert
 
     def function(ids: Any, mask: Any, segment_ids: Any) -> Any:
-        return tf.math.digamma(tf.cast(ids, tf.float32))
+        return {"probabilities": tf.math.digamma(tf.cast(ids, tf.float32))}
 
     with pytest.raises(UserError, match="no built-in form of Digamma"):
         convert(function, 4)

@@ -58,6 +58,37 @@ def test_quantized(
     assert ("float32  " in said) == (quantize in ("dynamic", "int8"))
 
 
+@pytest.mark.parametrize("quantize", ["none", "float16", "dynamic", "int8"])
+def test_surviving_tokens_are_a_second_output(
+    make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path, quantize: str
+) -> None:
+    from power_bert.export.inspection import inspect_file
+    from power_bert.predict.surviving_tokens import surviving_tokens
+    from power_bert_runtime import Classifier
+    from power_bert_runtime.litert import LiteRtClassifier
+
+    model, path = make_model(extraction="hard", retention=(0.7, 0.3)), tmp_path / "model.tflite"
+    said = run_export(model, quantize=quantize, surviving_tokens=True)
+    assert "MediaPipe cannot open the file: it takes one output" in said
+    assert any("surviving_tokens  int32 [1, 2, 21]" in line for line in inspect_file(path))
+    with Classifier(path) as classifier:
+        assert classifier.predict(["the cat sat"])[0].probabilities.keys() == {"0", "1"}
+    interpreter = LiteRtClassifier(path.read_bytes()).interpreter
+    ids = np.array([[2, 7, 8, 9, 10, 11, 3, *[0] * 14]], np.int32)
+    inputs = {"token_ids": ids, "padding_mask": (ids > 0).astype(np.int32), "segment_ids": 0 * ids}
+    runner = interpreter.get_signature_runner()
+    found = runner(ids=ids, mask=inputs["padding_mask"], segment_ids=0 * ids)["surviving_tokens"]
+    expected = surviving_tokens(model.classifier, inputs).kept
+    np.testing.assert_array_equal(found.sum(axis=-1), expected.sum(axis=-1))
+    if quantize in ("none", "float16"):  # int8 can turn the choice
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_surviving_tokens_need_elimination(make_model: Callable[..., Any], run_export: Callable[..., str]) -> None:
+    with pytest.raises(UserError, match="--surviving-tokens: tiny eliminates no tokens"):
+        run_export(make_model(), surviving_tokens=True)
+
+
 @pytest.mark.slow
 def test_several_lengths_are_sibling_files(
     make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path

@@ -92,6 +92,7 @@ def test_mediapipe_differences(settings: TokenizerSettings, difference: str) -> 
 
     assert ("; ".join(mediapipe_differences(settings)) or "").endswith(difference)
     assert bool(mediapipe_differences(settings)) == bool(difference)
+    assert mediapipe_differences(settings, surviving_tokens=True)
 
 
 def test_a_file_that_mediapipe_would_read_wrongly(make_model: Callable[..., Any], tmp_path: Path) -> None:

@@ -41,13 +41,29 @@ def largest_difference(classifier: Any) -> float:
         expected = classifier({name: values[:, :words] for name, values in inputs.items()}, training=False)
         expected = expected if classifier.is_regressor else keras.ops.softmax(expected)
         found = function(inputs["token_ids"], inputs["padding_mask"], inputs["segment_ids"])
-        differences.append(np.abs(np.asarray(expected) - found.numpy()).max())
+        differences.append(np.abs(np.asarray(expected) - found["probabilities"].numpy()).max())
     return float(max(differences))
 
 
 @pytest.mark.parametrize("retention", list(RETENTIONS))
 def test_equal_to_keras_at_every_true_length(make_exportable: Callable[..., Any], retention: str) -> None:
     assert largest_difference(make_exportable(**RETENTIONS[retention])) < 1e-5
+
+
+@pytest.mark.parametrize("retention", [name for name in RETENTIONS if name != "none"])
+def test_the_surviving_tokens_are_those_of_explain(make_exportable: Callable[..., Any], retention: str) -> None:
+    import tensorflow as tf
+
+    from power_bert.export.inference_graph import inference_function
+    from power_bert.predict.surviving_tokens import surviving_tokens
+
+    classifier = make_exportable(**RETENTIONS[retention])
+    spec = tf.TensorSpec((1, LENGTH), tf.int32)
+    function = tf.function(inference_function(classifier, surviving_tokens=True), input_signature=[spec] * 3)
+    for words in range(1, LENGTH + 1):
+        inputs = inputs_of(words)
+        found = function(inputs["token_ids"], inputs["padding_mask"], inputs["segment_ids"])["surviving_tokens"]
+        np.testing.assert_array_equal(found, surviving_tokens(classifier, inputs).kept)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "euclidean", "gaussian"])

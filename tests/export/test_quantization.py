@@ -97,7 +97,11 @@ def test_large_float_constants_become_tables() -> None:
     from power_bert.export.quantization import quantize
 
     table = np.random.default_rng(0).normal(size=(64, 80)).astype(np.float32)
-    model = convert(lambda ids, mask, segments: tf.cast(ids[0][:, None] * mask[0][:, None], tf.float32) + table, 64)
+
+    def add_table(ids: Any, mask: Any, segments: Any) -> dict[str, Any]:
+        return {"probabilities": tf.cast(ids[0][:, None] * mask[0][:, None], tf.float32) + table}
+
+    model = convert(add_table, 64)
     quantize(model)
     assert kinds(model)["EMBEDDING_LOOKUP"] == 1
 
@@ -111,7 +115,11 @@ def test_observed_ranges_are_those_of_the_values(make_model: Callable[..., Any],
     from power_bert_runtime.padding import pad_batch
 
     kernel = np.random.default_rng(0).normal(size=(1, 5)).astype(np.float32)
-    model = convert(lambda ids, mask, segments: tf.matmul(tf.cast(ids[0][:, None], tf.float32), kernel), LENGTH)
+
+    def multiply(ids: Any, mask: Any, segments: Any) -> dict[str, Any]:
+        return {"probabilities": tf.matmul(tf.cast(ids[0][:, None], tf.float32), kernel)}
+
+    model = convert(multiply, LENGTH)
     observed = observe(model, dense_activations(model), encoded)
     values = pad_batch(encoded, np.arange(len(encoded)), LENGTH)["token_ids"].reshape(-1, 1) @ kernel
     found = max(observed.values(), key=lambda seen: seen.usual_row)

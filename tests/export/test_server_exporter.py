@@ -100,6 +100,7 @@ def test_auto_takes_the_first_form_that_passes(
         ("model.onnx", "saved_model", {}, "writes a folder"),
         ("model.onnx", "onnx", {"lengths": (8, 16)}, "dynamic length"),
         ("model.onnx", "onnx", {"one_file": True}, "dynamic length"),
+        ("model.onnx", "onnx", {"surviving_tokens": True}, "--surviving-tokens: --format onnx has no such output"),
         ("model.onnx", "onnx", {"quantize": "float16"}, "has dynamic, int8, none, auto"),
         ("none/model.onnx/model.onnx", "onnx", {"lengths": (500,)}, "500"),
     ],

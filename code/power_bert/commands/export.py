@@ -62,6 +62,14 @@ def export(
             "--one-file", help="Store several lengths as signatures of one file, which MediaPipe cannot open."
         ),
     ] = False,
+    surviving_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--surviving-tokens",
+            help="Also return which tokens are left after each block, which the browser page shows. MediaPipe cannot "
+            "open such a .tflite file; other formats do not have it.",
+        ),
+    ] = False,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -113,6 +121,8 @@ def export(
         # without elimination
         bash run.sh export RUN --out bert.tflite --phase 1_fine_tune
 
+        bash run.sh export RUN --out model.tflite --surviving-tokens      # for the browser page: bash run.sh web
+
         EXTRAS=onnx bash run.sh export RUN --format onnx --out model.onnx --quantize auto
     """
     from power_bert.quiet import import_backend
@@ -133,6 +143,7 @@ def export(
         labels=parse_labels(labels),
         min_agreement=min_agreement,
         check_texts=check_texts,
+        surviving_tokens=surviving_tokens,
         description=Description(name, version, author, license_),
     )
     with one_writer(out, wait):

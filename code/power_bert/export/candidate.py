@@ -111,7 +111,9 @@ def build_candidate(plan: Plan, form: str, console: Console) -> Candidate:
     for target, lengths in plan.groups.items():
         keys = {length: signature_key(length, lengths[0]) for length in lengths}
         merged = merge_signatures([(keys[length], _build(plan, length, form, console)) for length in lengths])
-        packed = pack_described(merged, plan.model, plan.labels, lengths[0], plan.options.description)
+        packed = pack_described(
+            *(merged, plan.model, plan.labels, lengths[0]), plan.options.description, plan.options.surviving_tokens
+        )
         of_file = {length: plan.references[length].compare(packed, keys[length], console) for length in lengths}
         checked = Checked(of_file, plan.texts_source, limits)
         sha256 = hashlib.sha256(packed).hexdigest()
@@ -139,7 +141,7 @@ def _build(plan: Plan, length: int, form: str, console: Console) -> schema.Model
 
 def _convert(plan: Plan, length: int, form: str) -> schema.ModelT:
     """Convert the model; the forms other than float16, which the converter makes itself, use one conversion."""
-    function = inference_function(plan.model.classifier)
+    function = inference_function(plan.model.classifier, plan.options.surviving_tokens)
     if form == "float16":
         return convert(function, length, float16=True)
     if length not in plan.float_models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
@@ -12,7 +11,7 @@ from tensorflow.lite.python.convert import ConverterError
 from power_bert.errors import UserError
 from power_bert.export.inference_graph import InferenceFunction
 from power_bert.export.model_file import unpack_model
-from power_bert_runtime.contents import INPUT_NAMES, OUTPUT_NAME
+from power_bert_runtime.contents import INPUT_NAMES, OUTPUT_NAME, SURVIVING_TOKENS
 from power_bert_runtime.native_stderr import native_stderr_held_back
 
 # The converter's error has lines such as "tf.MatrixDeterminant(tensor<…".
@@ -34,11 +33,7 @@ def convert(function: InferenceFunction, length: int, float16: bool = False) -> 
         UserError: The function uses operations that LiteRT has no built-in form of; the message names them.
     """
     signature = [tf.TensorSpec((1, length), tf.int32, name=name) for name in INPUT_NAMES]
-
-    def named(ids: Any, mask: Any, segment_ids: Any) -> dict[str, Any]:
-        return {OUTPUT_NAME: function(ids, mask, segment_ids)}
-
-    traced = tf.function(named, input_signature=signature, autograph=False).get_concrete_function()
+    traced = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
     # The converter freezes only variables that the tracked module holds, such as those of a Keras student.
     holder = tf.Module()
     holder.variables_of_function = list(traced.variables)
@@ -58,7 +53,7 @@ def convert(function: InferenceFunction, length: int, float16: bool = False) -> 
             "write that part of the model with other operations"
         )
     model = unpack_model(converted)
-    _name_inputs(model.subgraphs[0], model.signatureDefs[0])
+    _name_tensors(model.subgraphs[0], model.signatureDefs[0])
     return model
 
 
@@ -71,9 +66,11 @@ def _convert(converter: tf.lite.TFLiteConverter) -> bytes | ConverterError:
     return converted
 
 
-def _name_inputs(subgraph: schema.SubGraphT, signature: schema.SignatureDefT) -> None:
-    """Put the inputs in the order of INPUT_NAMES and name the tensors as the signature does."""
-    tensors = {entry.name.decode(): entry.tensorIndex for entry in signature.inputs}
+def _name_tensors(subgraph: schema.SubGraphT, signature: schema.SignatureDefT) -> None:
+    """Put inputs and outputs in the order of the metadata and name the tensors as the signature does."""
+    entries = (*signature.inputs, *signature.outputs)
+    tensors = {entry.name.decode(): entry.tensorIndex for entry in entries}
     subgraph.inputs = [tensors[name] for name in INPUT_NAMES]
-    for entry in (*signature.inputs, *signature.outputs):
+    subgraph.outputs = [tensors[name] for name in (OUTPUT_NAME, SURVIVING_TOKENS) if name in tensors]
+    for entry in entries:
         subgraph.tensors[entry.tensorIndex].name = entry.name

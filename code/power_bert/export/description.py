@@ -29,7 +29,7 @@ from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.predict.metrics import is_defined
 from power_bert.runs.trained_model import TrainedModel
-from power_bert_runtime.contents import LABELS_FILE, OUTPUT_NAME, SETTINGS_FILE, VOCABULARY_FILE
+from power_bert_runtime.contents import LABELS_FILE, OUTPUT_NAME, SETTINGS_FILE, SURVIVING_TOKENS, VOCABULARY_FILE
 from power_bert_runtime.tokenizer_settings import TokenizerSettings
 
 # Version of the keys of SETTINGS_FILE.
@@ -96,7 +96,12 @@ def class_labels(model: TrainedModel, asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def pack_described(
-    merged: schema.ModelT, model: TrainedModel, labels: Sequence[str], length: int, description: Description
+    merged: schema.ModelT,
+    model: TrainedModel,
+    labels: Sequence[str],
+    length: int,
+    description: Description,
+    surviving_tokens: bool,
 ) -> bytes:
     """Return the bytes of a model with its metadata.
 
@@ -106,9 +111,11 @@ def pack_described(
         labels: Class names; empty for a regression.
         length: The longest sequence length, in tokens.
         description: The user's description.
+        surviving_tokens: Whether the model has the output `SURVIVING_TOKENS`.
     """
-    is_for_mediapipe = not mediapipe_differences(plain_tokenizer(model.classifier).settings)
-    add_metadata(merged, _metadata(model, bool(labels), length, description, is_for_mediapipe))
+    outputs = _outputs(labels, surviving_tokens)
+    is_for_mediapipe = not mediapipe_differences(plain_tokenizer(model.classifier).settings, surviving_tokens)
+    add_metadata(merged, _metadata(model, bool(labels), length, description, outputs, is_for_mediapipe))
     return pack_model(merged)
 
 
@@ -142,11 +149,15 @@ def files_inside(
     return files
 
 
-def mediapipe_differences(settings: TokenizerSettings) -> list[str]:
-    """Return the ways in which MediaPipe's BERT tokenizer differs; empty if plain English gets the same ids.
+def mediapipe_differences(settings: TokenizerSettings, surviving_tokens: bool = False) -> list[str]:
+    """Return why MediaPipe cannot run a file as Keras does; empty if plain English gets the same results.
 
-    It always lowercases A to Z and separates CJK ideographs, and has fixed special tokens and no added tokens
-    (mediapipe/tasks/cc/text/tokenizers/bert_tokenizer.cc).
+    Its BERT tokenizer always lowercases A to Z and separates CJK ideographs, and has fixed special tokens and no added
+    tokens (mediapipe/tasks/cc/text/tokenizers/bert_tokenizer.cc).
+
+    Args:
+        settings: Settings of the model's tokenizer.
+        surviving_tokens: Whether the model has the output `SURVIVING_TOKENS`.
     """
     usual = TokenizerSettings()
     differences = {
@@ -154,21 +165,33 @@ def mediapipe_differences(settings: TokenizerSettings) -> list[str]:
         "it makes each CJK ideograph a word": not settings.tokenize_chinese_chars,
         f"it needs {', '.join(usual.needed_tokens)}": settings.needed_tokens != usual.needed_tokens,
         "it knows no added tokens": bool(settings.added_tokens),
+        "it takes one output, and surviving tokens are a second one": surviving_tokens,
     }
     return [difference for difference, is_there in differences.items() if is_there]
 
 
+def _outputs(labels: Sequence[str], surviving_tokens: bool) -> tuple[TensorInfo, ...]:
+    file = AssociatedFile(LABELS_FILE, "Class names in the order of the output, one on each line.", TENSOR_AXIS_LABELS)
+    gives = "Probability of each class." if labels else "The predicted score."
+    outputs = [TensorInfo(OUTPUT_NAME, gives, (file,) if labels else ())]
+    if surviving_tokens:
+        left = "1 for each token of the input that is left after a block, else 0; one row per block."
+        outputs.append(TensorInfo(SURVIVING_TOKENS, left))
+    return tuple(outputs)
+
+
 def _metadata(
-    model: TrainedModel, has_labels: bool, length: int, description: Description, is_for_mediapipe: bool
+    model: TrainedModel,
+    has_labels: bool,
+    length: int,
+    description: Description,
+    outputs: tuple[TensorInfo, ...],
+    is_for_mediapipe: bool,
 ) -> ModelMetadata:
     task = model.task.name if model.task else "text"
     takes = "a pair of texts" if model.task and model.task.is_pair else "a text"
-    labels = AssociatedFile(
-        LABELS_FILE, "Class names in the order of the output, one on each line.", TENSOR_AXIS_LABELS
-    )
     vocabulary = AssociatedFile(VOCABULARY_FILE, "WordPiece vocabulary, one token on each line.", VOCABULARY)
     settings = AssociatedFile(SETTINGS_FILE, "Settings of the tokenizer and origin of the model, as JSON.")
-    gives = "Probability of each class." if has_labels else "The predicted score."
     return ModelMetadata(
         name=description.name or f"PoWER-BERT {task}",
         description=f"{'Classifies' if has_labels else 'Scores'} {takes} of up to {length} tokens ({task}).",
@@ -180,7 +203,7 @@ def _metadata(
             TensorInfo("mask", "1 for each of these tokens, 0 for [PAD]."),
             TensorInfo("segment_ids", "1 for the second text of a pair and its [SEP], else 0."),
         ),
-        outputs=(TensorInfo(OUTPUT_NAME, gives, (labels,) if has_labels else ()),),
+        outputs=outputs,
         # MediaPipe builds its tokenizer from this entry and refuses a file without it.
         vocabulary=vocabulary if is_for_mediapipe else None,
         files=(settings,) if is_for_mediapipe else (vocabulary, settings),

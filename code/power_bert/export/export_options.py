@@ -23,6 +23,8 @@ class ExportOptions:
         min_agreement: Smallest label agreement with Keras, in percent, which replaces all limits; None to keep them.
         check_texts: File with texts from elsewhere, on which the label agreement is measured as well; None for the
             texts of this project.
+        surviving_tokens: Whether the file also returns which tokens are left after each block. MediaPipe cannot open
+            such a file.
         description: Description for the metadata.
     """
 
@@ -33,6 +35,7 @@ class ExportOptions:
     labels: tuple[str, ...] = ()
     min_agreement: float | None = None
     check_texts: Path | None = None
+    surviving_tokens: bool = False
     description: Description = field(default_factory=Description)
 
 

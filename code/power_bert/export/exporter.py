@@ -51,13 +51,16 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
         {out: lengths} if options.one_file else {_sibling(out, length, lengths[0]): (length,) for length in lengths}
     )
     check_writable(list(groups))
+    if options.surviving_tokens and not eliminates(model.classifier):
+        raise UserError(f"--surviving-tokens: {model.source} eliminates no tokens; leave the option out")
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             "--format litert needs TensorFlow: leave BACKEND empty, or set BACKEND=tensorflow. ONNX and OpenVINO are "
             "exported with any backend"
         )
     console.print(f"model      {model.source}\nretention  {model.retention}", markup=False)
-    if differences := mediapipe_differences(plain_tokenizer(model.classifier).settings):
+    settings = plain_tokenizer(model.classifier).settings
+    if differences := mediapipe_differences(settings, options.surviving_tokens):
         console.print(f"MediaPipe cannot open the file: {'; '.join(differences)}. Use LiteRT or the page", markup=False)
     sets = CheckSets.of(model, options.check_texts)
     references = {lengths[0]: Reference(model, lengths[0], sets)}

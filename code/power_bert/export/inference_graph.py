@@ -25,51 +25,76 @@ from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.encoder_block import EncoderBlock, activation_function
 from power_bert.model.similarity import SIMILARITIES
+from power_bert_runtime.contents import OUTPUT_NAME, SURVIVING_TOKENS
 
 Tensor = Any
-# ids, mask and segment ids, int32 (1, length) → outputs, float32 (1, classes).
-InferenceFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+# ids, mask and segment ids, int32 (1, length) → outputs by name.
+InferenceFunction = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
 # Larger than the significance of any token, so that [CLS] always ranks first.
 _CLS_BONUS = 6e4
 
 
-def inference_function(classifier: PowerBertTextClassifier) -> InferenceFunction:
+def inference_function(classifier: PowerBertTextClassifier, surviving_tokens: bool = False) -> InferenceFunction:
     """Return the classifier as a function of ids, mask and segment ids, int32 (1, length).
 
     Args:
         classifier: Classifier without extraction or with hard extraction, or a student.
+        surviving_tokens: Whether to return which tokens are left after each block, too; not for students.
 
     Returns:
-        Function to probabilities, float32 (1, classes), or for a regressor to the score, float32 (1, 1). The length has
-        to be known when it is traced.
+        Function to `OUTPUT_NAME`: probabilities, float32 (1, classes), or for a regressor the score, float32 (1, 1);
+        and, if asked, `SURVIVING_TOKENS`: 1 for each token that is left after a block, else 0, int32 (1, blocks,
+        length). The length has to be known when it is traced.
     """
 
-    def function(ids: Tensor, mask: Tensor, segment_ids: Tensor) -> Tensor:
+    def function(ids: Tensor, mask: Tensor, segment_ids: Tensor) -> dict[str, Tensor]:
+        outputs = {}
         if isinstance(classifier.backbone, PowerBertBackbone):
-            logits = _encoder_logits(classifier, ids, mask, segment_ids)
+            logits, choices = _run_encoder(classifier, ids, mask, segment_ids)
+            if surviving_tokens:
+                outputs[SURVIVING_TOKENS] = _surviving_tokens(choices, ids.shape[1])
         else:  # a student runs as Keras computes it
             inputs = {"token_ids": ids, "segment_ids": segment_ids, "padding_mask": mask}
             logits = classifier(inputs, training=False)  # (1, classes)
-        return logits if classifier.is_regressor else tf.nn.softmax(logits)
+        outputs[OUTPUT_NAME] = logits if classifier.is_regressor else tf.nn.softmax(logits)
+        return outputs
 
     return function
 
 
-def _encoder_logits(classifier: PowerBertTextClassifier, ids: Tensor, mask: Tensor, segment_ids: Tensor) -> Tensor:
-    """Compute logits (1, classes) from ids, mask and segment ids, int32 (1, length)."""
-    backbone = classifier.backbone
+def _run_encoder(
+    classifier: PowerBertTextClassifier, ids: Tensor, mask: Tensor, segment_ids: Tensor
+) -> tuple[Tensor, list[tuple[Tensor | None, Tensor]]]:
+    """Run a classifier on ids, mask and segment ids, int32 (1, length).
+
+    Returns:
+        Logits (1, classes), and for each block the choice of `_encode` (slots,) and which slots are filled (slots,).
+    """
+    backbone, choices = classifier.backbone, list[tuple[Tensor | None, Tensor]]()
     visible = tf.cast(mask[0], tf.float32)  # (length,)
     num_tokens = tf.reduce_sum(visible)  # ()
     hidden_states = _embed(backbone, ids[0], segment_ids[0])  # (length, hidden)
     for block, kept in zip(backbone.blocks, kept_tokens_of_blocks(backbone, ids.shape[1]), strict=True):
         slots = None if kept is None else int(kept[-1])
-        hidden_states = _encode(block, hidden_states, visible, slots)  # (slots, hidden)
+        hidden_states, chosen = _encode(block, hidden_states, visible, slots)  # (slots, hidden), (slots,)
         if kept is not None:
             # Slot k is filled if the input has more than `needed[k]` tokens.
             needed = np.searchsorted(kept, np.arange(kept[-1]), side="right").astype(np.float32)
             visible = tf.clip_by_value(num_tokens - needed, 0.0, 1.0)  # (slots,)
+        choices.append((chosen, visible))
     pooled = tf.tanh(_dense(backbone.pooler, hidden_states[:1]))  # (1, hidden)
-    return _dense(classifier.output_dense, pooled)  # (1, classes)
+    return _dense(classifier.output_dense, pooled), choices
+
+
+def _surviving_tokens(choices: list[tuple[Tensor | None, Tensor]], length: int) -> Tensor:
+    """Follow the positions of the tokens through the choices of the blocks: int32 (1, blocks, length)."""
+    positions, survivors = tf.range(length), []
+    for chosen, visible in choices:
+        if chosen is not None:
+            positions = tf.gather(positions, chosen)  # (slots,)
+        left = tf.reduce_max(tf.one_hot(positions, length) * visible[:, None], axis=0)  # (length,)
+        survivors.append(tf.cast(left, tf.int32))
+    return tf.stack(survivors)[None]
 
 
 def kept_tokens_of_blocks(backbone: PowerBertBackbone, length: int) -> list[np.ndarray | None]:
@@ -99,11 +124,19 @@ def _embed(backbone: PowerBertBackbone, ids: Tensor, segment_ids: Tensor) -> Ten
     return _layer_norm(embeddings.norm, embedded)
 
 
-def _encode(block: EncoderBlock, hidden_states: Tensor, visible: Tensor, slots: int | None) -> Tensor:
-    """Run one encoder block: (length, hidden) → (slots, hidden); without `slots` it keeps all tokens."""
+def _encode(
+    block: EncoderBlock, hidden_states: Tensor, visible: Tensor, slots: int | None
+) -> tuple[Tensor, Tensor | None]:
+    """Run one encoder block on hidden states (length, hidden).
+
+    Returns:
+        Hidden states (slots, hidden), and the positions of their tokens in the input of the block, int32 (slots,); None
+        if it keeps all tokens, which it does without `slots`.
+    """
+    chosen = None
     if slots == 1:  # only `[CLS]` is left, so only its attention is computed
         context, _ = _attend(block, hidden_states[:1], hidden_states, visible)  # (1, hidden)
-        hidden_states = hidden_states[:1]  # (1, hidden)
+        hidden_states, chosen = hidden_states[:1], np.zeros(1, np.int32)  # (1, hidden), (1,)
     else:
         context, probabilities = _attend(block, hidden_states, hidden_states, visible)
         if slots is not None:
@@ -112,7 +145,7 @@ def _encode(block: EncoderBlock, hidden_states: Tensor, visible: Tensor, slots: 
     attended = _dense(block.attention.output_projection, context)  # (slots, hidden)
     hidden_states = _layer_norm(block.attention_norm, hidden_states + attended)
     transformed = _activate(block.activation, _dense(block.intermediate, hidden_states))  # (slots, inner)
-    return _layer_norm(block.output_norm, hidden_states + _dense(block.output_projection, transformed))
+    return _layer_norm(block.output_norm, hidden_states + _dense(block.output_projection, transformed)), chosen
 
 
 def _attend(block: EncoderBlock, queries: Tensor, hidden_states: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:

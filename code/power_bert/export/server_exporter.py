@@ -68,7 +68,8 @@ def export_for_servers(
         model: Model to export, with a task and its data: the dev set checks the file, the training set calibrates int8.
         out: File or, for a SavedModel, folder to write.
         format_name: "onnx", "openvino" or "saved_model".
-        options: What the user asked for; several lengths are refused, because the length is dynamic.
+        options: What the user asked for; several lengths are refused, because the length is dynamic, and surviving
+            tokens.
         console: Shows progress and results.
 
     Returns:
@@ -118,6 +119,8 @@ def _forms(kind: ServerFormat, options: ExportOptions, out: Path) -> Sequence[st
             f"--format {kind.name} has a dynamic length: every text costs its own length. Leave --one-file out, and "
             "give --lengths one number, the maximum, or nothing"
         )
+    if options.surviving_tokens:
+        raise UserError(f"--surviving-tokens: --format {kind.name} has no such output; leave the option out")
     if out.suffix != kind.suffix:
         wanted = f"a file that ends in {kind.suffix}" if kind.suffix else "a folder, whose name has no extension"
         raise UserError(f"--out {out}: --format {kind.name} writes {wanted}; change --out")

@@ -1,7 +1,9 @@
 """Tests of the page in headless Chromium, with files that the exporter wrote."""
 
+import csv
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import re
@@ -77,6 +79,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
         "cased": _export(folder / "cased.tflite", 7, lowercase=False, lengths=(MAX_LENGTH, 8)),
         "pairs": _export(folder / "pairs.tflite", 2, takes_pairs=True, **hard),
         "regression": _export(folder / "regression.tflite", 1, takes_pairs=True),
+        "survivors": _export(folder / "survivors.tflite", 3, surviving_tokens=True, **hard),
         **{kind: _export(folder / f"{kind}.tflite", 3, quantize=kind, **hard) for kind in QUANTIZED},
     }
 
@@ -88,6 +91,7 @@ def _export(
     lowercase: bool = True,
     lengths: tuple[int, ...] = (MAX_LENGTH,),
     quantize: str = "none",
+    surviving_tokens: bool = False,
     **architecture: Any,
 ) -> Exported:
     """A model with random weights, through the exporter."""
@@ -101,7 +105,8 @@ def _export(
     target = ("score", None, "spearman") if classifier.is_regressor else ("label", classifier.labels, "accuracy")
     task = make_custom_task(columns, *target)
     model = TrainedModel("random weights", classifier, task, str(path.parent), MAX_LENGTH, "none")
-    export(model, path, ExportOptions(quantize, lengths, one_file=True), Console(quiet=True))
+    options = ExportOptions(quantize, lengths, one_file=True, surviving_tokens=surviving_tokens)
+    export(model, path, options, Console(quiet=True))
     return Exported(path, classifier, takes_pairs)
 
 
@@ -155,11 +160,14 @@ def visit(browse: Visit, site: Path) -> Visit:
         backend: str | None = None,
         arguments: list[str] | None = None,
         compare: str = "",
+        measure: bool = False,
+        texts_file: Path | None = None,
     ) -> dict[str, Any]:
         with PageServer(site, served or [], 0) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
             thread.start()
             plan = {"files": list(map(str, files)), "texts": texts, "backend": backend, "compare": compare}
+            plan |= {"measure": measure, "textsFile": texts_file and str(texts_file)}
             seen = browse(server.address, arguments, **plan)
             server.shutdown()
             thread.join()
@@ -196,6 +204,43 @@ def test_models_side_by_side(models: dict[str, Exported], visit: Visit) -> None:
     assert len(seen["hosts"]) == 1 and seen["hosts"][0].startswith("127.0.0.1:"), "nothing comes from other hosts"
 
 
+def test_the_surviving_tokens_are_those_of_explain(models: dict[str, Exported], visit: Visit) -> None:
+    from power_bert.predict.surviving_tokens import explain_text
+    from power_bert.runs.trained_model import TrainedModel
+
+    shown, plain = models["survivors"], models["uncased"]
+    seen = visit([shown.path, plain.path, models["cased"].path], [(text, None) for text in TEXTS])
+    assert seen["errors"] == []
+    _assert_same(shown, [bars[0] for bars in seen["results"]])
+    model = TrainedModel("random weights", shown.classifier, None, None, MAX_LENGTH, "none")
+    for text, (rows, advice, nothing) in zip(TEXTS, seen["survivors"], strict=True):
+        explained = explain_text(model, text)
+        steps = [np.ones(len(explained.tokens), bool), *explained.kept]
+        assert rows == [[list(cell) for cell in zip(explained.tokens, kept.tolist(), strict=True)] for kept in steps]
+        assert not all(left for _, left in rows[-1])
+        assert len(advice) == 1 and "uncased.tflite" in advice[0] and "--surviving-tokens" in advice[0]
+        assert nothing == []  # it eliminates no tokens
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_table_is_compared_and_saved_with_its_columns(
+    models: dict[str, Exported], visit: Visit, tmp_path: Path, is_file: bool
+) -> None:
+    table = [["id", "comment", "label"], *([str(row), text, "x"] for row, text in enumerate(TEXTS))]
+    written = io.StringIO()
+    csv.writer(written).writerows(table)
+    (tmp_path / "texts.csv").write_text(written.getvalue(), encoding="utf-8", newline="")
+    given = {"texts_file": tmp_path / "texts.csv"} if is_file else {"compare": written.getvalue()}
+    seen = visit([models["uncased"].path, models["float16"].path], [(TEXTS[0], None)], **given)
+    assert seen["errors"] == []
+    summary, listed = seen["compared"][:3], seen["compared"][3:]
+    assert summary[0][:4] == ["Model", "Size", "Latency", "Speed-up"] and [row[0] for row in listed[1:]] == list(TEXTS)
+    header, *rows = csv.reader(io.StringIO(seen["csv"], newline=""))
+    assert header == [*table[0], "model", "predicted_label", "0", "1", "2", "tokenizing_ms", "inference_ms"]
+    assert [row[:3] for row in rows] == [row for row in table[1:] for _ in range(2)]
+    assert [row[4] for row in rows[::2]] == [str(best) for best in models["uncased"].expected().argmax(axis=1)]
+
+
 def test_threads_where_the_server_sends_the_headers(models: dict[str, Exported], visit: Visit) -> None:
     seen = visit([], [], served=[models["cased"].path])
     threads = min(4, os.cpu_count() or 1)
@@ -204,18 +249,25 @@ def test_threads_where_the_server_sends_the_headers(models: dict[str, Exported],
 
 def test_quantized_models(models: dict[str, Exported], visit: Visit) -> None:
     served = [models[kind].path for kind in QUANTIZED]
-    seen = visit([], [(text, None) for text in TEXTS], served=served, compare="\n".join(TEXTS))
+    seen = visit([], [(text, None) for text in TEXTS], served=served, compare="\n".join(TEXTS), measure=True)
+    assert all("5 runs, in turn" in note for note in seen["notes"][-2])
+    assert all("30 runs, in turn" in note for note in seen["notes"][-1])
     assert seen["errors"] == []
     for column, (kind, tolerance) in enumerate(QUANTIZED.items()):
         _assert_same(models[kind], [bars[column] for bars in seen["results"]], tolerance)
     first, *others = [row.split("\t") for row in seen["table"]]
-    assert "teacher" in first and "float16" in first and "0.70 [CLS]" not in first[-1]
+    assert "teacher" in first[0] and "float16" in first and first[-1] == "70 % 40 %"
     for kind, row in zip(list(QUANTIZED)[1:], others, strict=True):
-        speed_up, cosine, variation = row[4:7]
-        assert kind in row and speed_up.endswith("×") and float(cosine) > 0.98 and 0 <= float(variation) < 0.05
+        cosine, variation = row[4:6]
+        assert kind in row and float(cosine) > 0.98 and 0 <= float(variation) < 0.05
+        taught, latency, speed_up = (float(cell.split()[0]) for cell in (first[2], row[2], row[3]))
+        rounding = 0.005  # of what is shown
+        most, least = (taught + rounding) / (latency - rounding), (taught - rounding) / (latency + rounding)
+        assert least - rounding <= speed_up <= most + rounding
+    assert seen["overflow"] == 0
     summary, rows = seen["compared"][: 1 + len(served)], seen["compared"][1 + len(served) :]
-    assert summary[1][4:] == ["1.00 ×", "100.0 %", "1.0000", "0.0000"]
-    assert all(float(row[6]) > 0.98 and float(row[7]) < 0.05 for row in summary[1:])
+    assert summary[1][3:] == ["1.00 ×", "100.0 %", "1.0000", "0.0000"]
+    assert all(float(row[5]) > 0.98 and float(row[6]) < 0.05 for row in summary[1:])
     assert [row[0] for row in rows[1:]] == list(TEXTS)
 
 
@@ -310,7 +362,7 @@ def test_models_of_the_server_stand_beside_those_in_the_browser(
             assert [shown[label] for label in model.classifier.labels] == pytest.approx(expected, abs=tolerance + SHOWN)
     summary, rows = seen["compared"][:4], seen["compared"][4:]
     assert summary[0][:2] == ["Model", "Size"] and [row[0] for row in summary[1:3]] == ["teacher (teacher)", "dynamic"]
-    assert summary[1][4:] == ["1.00 ×", "100.0 %", "1.0000", "0.0000"]
+    assert summary[1][3:] == ["1.00 ×", "100.0 %", "1.0000", "0.0000"]
     assert rows[0][:3] == ["Text", "teacher", "dynamic"] and len(rows) == 1 + len(texts)
 
 

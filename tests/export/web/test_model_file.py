@@ -126,7 +126,10 @@ def test_a_whole_file(inspect: Inspect) -> None:
         "vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "caf\u00e9", "\u2028"],
         **{"labels": ["bad", "good"], "tokenizer": TokenizerSettings(lowercase=False).to_json(), "takesPairs": False},
         "signatures": [
-            {"key": "length_7", "length": 7, "numOutputs": 2, "inputNames": {role: f"x_{role}" for role in ROLES}}
+            {
+                **{"key": "length_7", "length": 7, "inputNames": {role: f"x_{role}" for role in ROLES}},
+                **{"outputName": "probabilities", "numOutputs": 2, "survivorsName": None},
+            }
         ],
     }
 

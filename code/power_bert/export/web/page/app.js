@@ -1,14 +1,17 @@
 // The page: reacts to files and texts, and shows results.
 
 import { Classifier, Runtime, availableBackends } from "./classifier.js";
-import { compareHere, comparisonCsv, comparisonTables, download, readTexts } from "./compare.js";
-import { haveSameLabels, median } from "./measures.js";
+import { compareHere, comparisonCsv, comparisonTables, download } from "./compare.js";
+import { haveSameLabels, latencyOf } from "./measures.js";
 import { ModelFileError, readModelFile } from "./model_file.js";
 import { Server } from "./server.js";
+import { guessTextColumns, readTable } from "./table.js";
 import { ModelView, element, formatBytes, showError } from "./view.js";
 
 const TYPING_PAUSE_MS = 150;
-const MEASURED_RUNS = 30;
+// Runs of each model for its latency: after every change, and at the user's wish.
+const RUNS = 5;
+const MANY_RUNS = 30;
 // Of no task in particular; a model of pairs takes both texts.
 const EXAMPLES = [
   ["A warm, funny and very well acted film.", "The movie is good, and so are the actors."],
@@ -21,12 +24,17 @@ const page = Object.fromEntries(
   ["main", "drop", "files", "backends", "status", "errors", "first", "second", "second-field", "first-label"]
     .concat(["results", "comparison", "rows", "cards", "measure", "privacy", "token-form", "token"])
     .concat(["examples", "teacher-field", "teacher", "many", "texts", "compare", "csv", "compared", "texts-label"])
+    .concat(["survivors", "texts-file", "columns", "header", "first-column", "second-column", "second-column-field"])
+    .concat(["rows-found"])
     .map((id) => [id, find(id)]),
 );
 
-// One {file, classifier, view, result} for each model; classifier is null if the backend cannot run the model, and result if
-// there is no text.
+// One {file, classifier, view, result, latency} for each model; classifier is null if the backend cannot run the model,
+// result if there is no text, and latency if it is not measured.
 let models = [];
+// The table that the field for many texts holds, and the comparison that is shown with the table of its texts.
+let table = readTable("");
+let shown = null;
 let runtime = null;
 const server = new Server();
 // The runtime does one thing at a time, so everything that uses it waits in this queue.
@@ -38,6 +46,7 @@ function enqueue(work) {
   numQueued++;
   queue = queue
     .then(work)
+    .then(measureWhenIdle)
     .catch((error) => showError(page.errors, `Unexpected error: ${error.message}`))
     .finally(() => {
       numQueued--;
@@ -68,11 +77,12 @@ async function addModel(fileName, readBytes) {
 }
 
 function showModel(file, classifier) {
-  const model = { file, classifier, view: null, result: null };
+  const model = { file, classifier, view: null, result: null, latency: null };
   model.view = new ModelView(file, () => enqueue(() => removeModel(model)));
   models.push(model);
   page.cards.append(model.view.card);
   page.rows.append(model.view.row);
+  page.survivors.append(model.view.tokens);
 }
 
 async function removeModel(model) {
@@ -84,7 +94,8 @@ async function removeModel(model) {
 
 function openFiles(files) {
   for (const file of files) {
-    enqueue(() => addModel(file.name, async () => new Uint8Array(await file.arrayBuffer())));
+    if (/\.(csv|tsv|txt)$/i.test(file.name)) enqueue(() => openTexts(file));
+    else enqueue(() => addModel(file.name, async () => new Uint8Array(await file.arrayBuffer())));
   }
 }
 
@@ -148,7 +159,10 @@ function offerTeachers() {
   const names = models.map((_, index) => displayName(index));
   page.teacher.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
   const anyPairs = models.some(({ file }) => file.takesPairs);
-  page["texts-label"].textContent = anyPairs ? "Pairs, one a line, with a tab between the texts" : "Texts, one a line";
+  page["texts-label"].textContent = anyPairs
+    ? "Pairs, one a line with a tab between the texts, or a table (CSV, TSV)"
+    : "Texts, one a line, or a table (CSV, TSV)";
+  offerColumns();
 }
 
 // Names can be equal: several exports of one run have the same one.
@@ -159,9 +173,10 @@ function displayName(index) {
 
 function showAgainstTeacher() {
   const teacher = teacherModel();
-  for (const { file, result, view } of models) {
+  for (const { file, result, latency, view } of models) {
     const comparable = teacher?.result && result && haveSameLabels(file, teacher.file);
     view.showAgainst(comparable ? teacher.result : null, file === teacher?.file);
+    view.showLatency(latency, comparable ? teacher.latency : null);
   }
 }
 
@@ -179,9 +194,8 @@ function count(number) {
 
 async function classify(model) {
   const { file, classifier, view } = model;
-  model.result = null;
+  model.result = model.latency = null;
   const [first, second] = [page.first.value, page.second.value];
-  view.showSpeed(null);
   if (!classifier) {
     view.showFailure(`${runtime.description} cannot run this model.`);
   } else if (!first.trim() && !(file.takesPairs && second.trim())) {
@@ -197,30 +211,74 @@ async function classify(model) {
   }
 }
 
-async function measure() {
+function isIdle() {
+  return numQueued === 1 && typingPause === null;
+}
+
+// Measures the models that are not measured since the last change, after all that waits in the queue.
+async function measureWhenIdle() {
+  if (isIdle() && models.some(({ result, latency }) => result && !latency)) await measure(RUNS);
+}
+
+// Stops without a change as soon as something else waits in the queue.
+async function measure(runs) {
+  const measured = models.filter(({ result }) => result).map((model) => ({ model, results: [] }));
   page.measure.disabled = true;
-  const measured = models.filter(({ classifier }) => classifier).map((model) => ({ model, times: [] }));
   // In turns, so that other load on the device affects all models alike.
-  for (let run = 0; run < MEASURED_RUNS; run++) {
-    page.status.textContent = `Measuring, run ${run + 1} of ${MEASURED_RUNS} …`;
-    for (const { model, times } of measured) {
-      const { inferenceMs, roundTripMs } = await model.classifier.classify(page.first.value, page.second.value);
-      times.push(roundTripMs ?? inferenceMs);
+  for (let run = 0; run < runs && isIdle(); run++) {
+    page.status.textContent = `Measuring, run ${run + 1} of ${runs} …`;
+    for (const { model, results } of measured) {
+      results.push(await model.classifier.classify(page.first.value, page.second.value));
     }
+    if (run + 1 === runs) for (const { model, results } of measured) model.latency = latencyOf(results);
   }
-  const reference = measured.find(({ model }) => model === teacherModel());
-  for (const { model, times } of measured) {
-    const p95 = [...times].sort((one, other) => one - other)[Math.ceil(0.95 * MEASURED_RUNS) - 1];
-    const speedUp = reference && median(reference.times) / median(times);
-    model.view.showSpeed({ p50: median(times), p95, runs: MEASURED_RUNS, speedUp });
-  }
+  showAgainstTeacher();
   page.status.textContent = statusLine();
   page.measure.disabled = false;
 }
 
 // --- Comparison on many texts ---
 
-async function compare(save) {
+async function openTexts(file) {
+  page.texts.value = await file.text();
+  readTexts();
+}
+
+// Reads the field; without `hasHeader` it is guessed whether the first line holds the names of the columns.
+function readTexts(hasHeader) {
+  table = readTable(page.texts.value, hasHeader);
+  page.header.checked = table.hasHeader;
+  page["first-column"].replaceChildren();
+  offerColumns();
+}
+
+// Offers the columns of the table, the guessed ones unless the user has chosen others.
+function offerColumns() {
+  const takesPairs = models.some(({ file }) => file.takesPairs);
+  const selects = [page["first-column"], page["second-column"]];
+  const isNew = !page["first-column"].options.length || page["second-column-field"].hidden === takesPairs;
+  page.columns.hidden = table.columns.length === 0;
+  page["second-column-field"].hidden = !takesPairs;
+  page["rows-found"].textContent = table.rows.length ? `Rows: ${table.rows.length}` : "";
+  if (!isNew) return;
+  const guessed = guessTextColumns(table, takesPairs ? 2 : 1);
+  for (const [position, select] of selects.entries()) {
+    select.replaceChildren(...table.columns.map((name, column) => new Option(name, column)));
+    select.selectedIndex = guessed[position] ?? -1;
+  }
+}
+
+// The texts of the chosen columns, or pairs of them.
+function chosenTexts(takesPairs) {
+  const columns = [page["first-column"], ...(takesPairs ? [page["second-column"]] : [])];
+  if (!table.rows.length) throw new Error("There are no texts to compare.");
+  if (takesPairs && table.columns.length < 2) {
+    throw new Error("The texts have one column, and pairs need two: put a tab between the texts of each line.");
+  }
+  return table.rows.map((row) => columns.map((select) => row[select.selectedIndex]));
+}
+
+async function compare() {
   page.compare.disabled = page.csv.disabled = true;
   try {
     const compared = models
@@ -228,19 +286,24 @@ async function compare(save) {
       .filter(({ classifier }) => classifier);
     const teacher = compared.findIndex(({ classifier }) => classifier === teacherModel()?.classifier);
     if (teacher < 0) throw new Error("The teacher cannot be run here; choose another model.");
-    const inputs = readTexts(page.texts.value, compared[teacher].classifier.file.takesPairs);
+    const inputs = chosenTexts(compared[teacher].classifier.file.takesPairs);
     const found = compared.every(({ classifier }) => classifier.isRemote)
       ? await compareOnServer(compared, teacher, inputs)
       : await compareHere(compared, teacher, inputs, (done) => {
           page.status.textContent = `Comparing, text ${done} of ${inputs.length} …`;
         });
-    if (save) download(comparisonCsv(found), "comparison.csv", "text/csv");
-    else page.compared.replaceChildren(...comparisonTables(found));
+    shown = { found, table };
+    page.compared.replaceChildren(...comparisonTables(found));
   } catch (error) {
     showError(page.errors, error.message);
   }
   page.status.textContent = statusLine();
-  page.compare.disabled = page.csv.disabled = false;
+  page.compare.disabled = false;
+  page.csv.disabled = shown === null;
+}
+
+function saveCsv() {
+  download(comparisonCsv(shown.found, shown.table), "comparison.csv", "text/csv");
 }
 
 // Times without the network.
@@ -287,10 +350,15 @@ function onDrag(event) {
 
 page.first.addEventListener("input", onTyping);
 page.second.addEventListener("input", onTyping);
-page.measure.addEventListener("click", () => enqueue(measure));
-page.compare.addEventListener("click", () => enqueue(() => compare(false)));
-page.csv.addEventListener("click", () => enqueue(() => compare(true)));
-page.teacher.addEventListener("change", () => enqueue(update));
+page.measure.addEventListener("click", () => enqueue(() => measure(MANY_RUNS)));
+page.texts.addEventListener("input", () => readTexts());
+page["texts-file"].addEventListener("change", () => {
+  enqueue(() => openTexts(page["texts-file"].files[0]));
+});
+page.header.addEventListener("change", () => readTexts(page.header.checked));
+page.compare.addEventListener("click", () => enqueue(compare));
+page.csv.addEventListener("click", saveCsv);
+page.teacher.addEventListener("change", () => enqueue(showAgainstTeacher));
 page.examples.append(
   ...EXAMPLES.map(([first, second]) => {
     const button = element("button", { type: "button", text: first });

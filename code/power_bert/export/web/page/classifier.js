@@ -63,7 +63,8 @@ export class Runtime {
 /**
  * @typedef {object} Classification
  * @property {Float32Array} outputs Probabilities in the order of the labels, or the score of a regression.
- * @property {number} numTokens Number of tokens, with [CLS] and [SEP].
+ * @property {string[]} tokens Tokens of the text, with [CLS] and [SEP].
+ * @property {boolean[][] | null} kept Whether each token is left after each block; null if the model does not tell.
  * @property {number} length Sequence length of the signature that ran, in tokens, with padding.
  * @property {number} cut Number of truncated tokens.
  * @property {number} tokenizeMs
@@ -82,7 +83,7 @@ export class Classifier {
     const tokenizer = new WordPieceTokenizer(file.vocabulary, file.tokenizer);
     const classifier = new Classifier(file, tokenizer, runtime, await runtime.compile(file.bytes));
     // The first run of each signature allocates memory and takes many times as long as later ones.
-    for (const signature of file.signatures) checkOutputs(file, await classifier.run(signature, [], []));
+    for (const signature of file.signatures) checkOutputs(file, (await classifier.run(signature, [], [])).outputs);
     if (runtime.backend !== "wasm") await classifier.compareWithProcessor();
     return classifier;
   }
@@ -112,19 +113,21 @@ export class Classifier {
     const { ids, segmentIds, cut } = this.tokenizer.encode(first, takesPairs ? second : null, longest);
     const tokenized = performance.now();
     const signature = signatures.find(({ length }) => length >= ids.length);
-    const outputs = await this.run(signature, ids, segmentIds);
+    const { outputs, kept } = await this.run(signature, ids, segmentIds);
+    const ended = performance.now();
     return {
       outputs,
-      numTokens: ids.length,
+      tokens: ids.map((id) => this.file.vocabulary[id]),
+      kept,
       length: signature.length,
       cut,
       tokenizeMs: tokenized - start,
-      inferenceMs: performance.now() - tokenized,
+      inferenceMs: ended - tokenized,
       backend: this.backend,
     };
   }
 
-  async run({ key, length, inputNames }, ids, segmentIds) {
+  async run({ key, length, inputNames, outputName, survivorsName }, ids, segmentIds) {
     const { padId } = this.tokenizer;
     const inputs = {
       [inputNames.ids]: paddedTensor(ids, length, padId),
@@ -132,11 +135,13 @@ export class Classifier {
       [inputNames.segment_ids]: paddedTensor(segmentIds, length, 0),
     };
     const outputs = await (key ? this.model.run(key, inputs) : this.model.run(inputs));
-    const [output] = Object.values(outputs);
-    const values = Float32Array.from(await output.data());
+    const found = {
+      outputs: Float32Array.from(await outputs[outputName].data()),
+      kept: survivorsName && rowsOf(await outputs[survivorsName].data(), length, ids.length),
+    };
     // JavaScript does not collect the runtime's memory.
     [...Object.values(inputs), ...Object.values(outputs)].forEach((tensor) => tensor.delete());
-    return values;
+    return found;
   }
 
   async compareWithProcessor() {
@@ -167,6 +172,12 @@ function checkOutputs(file, outputs) {
   const sum = outputs.reduce((total, output) => total + output, 0);
   const fits = file.labels.length > 1 ? Math.abs(sum - 1) <= SUM_TOLERANCE : Number.isFinite(sum);
   if (!fits) throw new Error("its outputs are no probabilities");
+}
+
+// Splits the surviving tokens, one block after the other, into rows without padding.
+function rowsOf(values, length, numTokens) {
+  const blocks = Array.from({ length: values.length / length }, (_, block) => block * length);
+  return blocks.map((start) => Array.from(values.subarray(start, start + numTokens), Boolean));
 }
 
 function paddedTensor(values, length, filling) {

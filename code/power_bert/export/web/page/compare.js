@@ -1,27 +1,16 @@
 // The section "Compare on many texts": texts through several models, compared with a teacher.
 
 import { cosine, haveSameLabels, median, totalVariation } from "./measures.js";
+import { writeCsv } from "./table.js";
 import { element, formatBytes, formatMs, formatShare } from "./view.js";
 
 const SHOWN_TEXTS = 100;
-
-/**
- * Reads texts, one a line, pairs separated by a tab.
- *
- * @returns {string[][]}
- * @throws {Error} A line has another number of texts than the models take.
- */
-export function readTexts(text, takesPairs) {
-  const lines = text.split(/\r?\n/).filter((line) => line.trim());
-  const examples = takesPairs ? lines.map((line) => line.split("\t")) : lines.map((line) => [line]);
-  const wrong = examples.findIndex((example) => example.length !== (takesPairs ? 2 : 1));
-  if (!examples.length) throw new Error("There are no texts to compare.");
-  if (wrong >= 0) throw new Error(`Line ${wrong + 1} has no pair: two texts, separated by a tab.`);
-  return examples;
-}
+// Few texts are run several times, so that each model has at least this many runs.
+const FEWEST_RUNS = 30;
 
 /**
  * Runs texts through models in this page, each text through all of them in turn, so that other load affects all alike.
+ * The times of a text are the medians of its runs.
  *
  * @param {{name: string, classifier: object}[]} models
  * @param {number} teacher Index of the teacher.
@@ -35,18 +24,23 @@ export async function compareHere(models, teacher, examples, advance) {
   const other = models.find(({ classifier }) => !haveSameLabels(classifier.file, models[teacher].classifier.file));
   if (other) throw new Error(`${other.name} has other labels than the teacher, ${models[teacher].name}.`);
   const texts = [];
+  const repetitions = Math.ceil(FEWEST_RUNS / examples.length);
   for (const [first, second] of examples) {
-    const results = [];
-    for (const { classifier } of models) {
-      const { outputs, tokenizeMs = 0, inferenceMs, roundTripMs } = await classifier.classify(first, second ?? "");
-      results.push({ outputs: [...outputs], tokenizing_ms: tokenizeMs, inference_ms: roundTripMs ?? inferenceMs });
+    const runs = models.map(() => []);
+    for (let run = 0; run < repetitions; run++) {
+      for (const [index, { classifier }] of models.entries()) {
+        runs[index].push(await classifier.classify(first, second ?? ""));
+      }
     }
+    const results = runs.map((ofModel) => ({
+      outputs: [...ofModel[0].outputs],
+      tokenizing_ms: median(ofModel.map(({ tokenizeMs }) => tokenizeMs ?? 0)),
+      inference_ms: median(ofModel.map(({ inferenceMs, roundTripMs }) => roundTripMs ?? inferenceMs)),
+    }));
     texts.push({ input: second === undefined ? first : [first, second], results });
     advance(texts.length);
   }
   const mean = (measure) => texts.reduce((sum, text) => sum + measure(text.results), 0) / texts.length;
-  const time = (index, part) => median(texts.map(({ results }) => results[index][part]));
-  const total = (index) => median(texts.map(({ results }) => results[index].tokenizing_ms + results[index].inference_ms));
   const against = (index) => {
     const pair = (results) => [results[teacher].outputs, results[index].outputs];
     if (!labels.length) return { difference: mean((results) => Math.abs(pair(results)[0][0] - pair(results)[1][0])) };
@@ -67,27 +61,25 @@ export async function compareHere(models, teacher, examples, advance) {
     models: models.map(({ name, classifier }, index) => ({
       model: name,
       size_bytes: classifier.file.bytes.length,
-      tokenizing_ms: time(index, "tokenizing_ms"),
-      inference_ms: time(index, "inference_ms"),
-      speed_up: total(teacher) / total(index),
       ...against(index),
     })),
     texts: texts.map(({ input, results }) => ({ input, results: results.map(answer) })),
   };
 }
 
-/** Makes the table of the models, and that of the texts. */
+/** Makes the table of the models, whose latencies are medians over the texts, and that of the texts. */
 export function comparisonTables({ teacher, models, texts }) {
   const isRegression = "difference" in models[0];
   const measures = isRegression ? ["Difference"] : ["Agreement", "Cosine", "Total variation"];
+  const latencies = models.map((_, index) => median(texts.map(({ results }) => textMs(results[index]))));
+  const taught = latencies[models.findIndex(({ model }) => model === teacher)];
   const summary = table(
-    ["Model", "Size", "Tokenizer", "Inference", "Speed-up", ...measures],
-    models.map((model) => [
+    ["Model", "Size", "Latency", "Speed-up", ...measures],
+    models.map((model, index) => [
       model.model === teacher ? `${model.model} (teacher)` : model.model,
       formatBytes(model.size_bytes),
-      formatMs(model.tokenizing_ms),
-      formatMs(model.inference_ms),
-      `${model.speed_up.toFixed(2)} ×`,
+      formatMs(latencies[index]),
+      `${(taught / latencies[index]).toFixed(2)} ×`,
       ...(isRegression
         ? [model.difference.toFixed(3)]
         : [formatShare(model.agreement), model.cosine.toFixed(4), model.total_variation.toFixed(4)]),
@@ -101,27 +93,38 @@ export function comparisonTables({ teacher, models, texts }) {
     ]),
   );
   const hidden = texts.length - SHOWN_TEXTS;
-  return [summary, list, ...(hidden > 0 ? [element("p", { class: "note", text: `${hidden} more in the CSV.` })] : [])];
+  const note = "Latency: tokenizer and model, median over the texts, the models in turn.";
+  const more = hidden > 0 ? ` ${hidden} more texts in the CSV.` : "";
+  return [summary, list, element("p", { class: "note", text: note + more })];
 }
 
-function describe({ label, probabilities, score, tokenizing_ms: tokenizing, inference_ms: inference }) {
+function textMs({ tokenizing_ms: tokenizing, inference_ms: inference }) {
+  return tokenizing + inference;
+}
+
+function describe(result) {
+  const { label, probabilities, score } = result;
   const answer = label === undefined ? score.toFixed(3) : `${label} ${formatShare(probabilities[label])}`;
-  return `${answer}, ${formatMs(tokenizing + inference)}`;
+  return `${answer}, ${formatMs(textMs(result))}`;
 }
 
-/** Writes a comparison as CSV: one row for each text and model. */
-export function comparisonCsv({ models, texts }) {
+/**
+ * Writes a comparison as CSV: one row for each text and model, after the columns of the table that the texts come from.
+ *
+ * @param {object} comparison Result of `compareHere`, or the server's answer.
+ * @param {import("./table.js").TextTable} table
+ */
+export function comparisonCsv({ models, texts }, { columns, rows }) {
   const labels = Object.keys(texts[0].results[0].probabilities ?? {});
-  const rows = [["text", "second_text", "model", "label", "score", ...labels, "tokenizing_ms", "inference_ms"]];
-  for (const { input, results } of texts) {
-    const [first, second = ""] = [input].flat();
-    results.forEach(({ label = "", score = "", probabilities = {}, tokenizing_ms, inference_ms }, index) => {
+  const added = ["model", labels.length ? "label" : "score", ...labels, "tokenizing_ms", "inference_ms"];
+  const names = added.map((name) => (columns.includes(name) ? `predicted_${name}` : name));
+  const lines = texts.flatMap(({ results }, row) =>
+    results.map(({ label, score, probabilities, tokenizing_ms, inference_ms }, index) => {
       const values = labels.map((name) => probabilities[name]);
-      rows.push([first, second, models[index].model, label, score, ...values, tokenizing_ms, inference_ms]);
-    });
-  }
-  const quoted = (value) => (/[",\r\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : String(value));
-  return rows.map((row) => row.map(quoted).join(",") + "\r\n").join("");
+      return [...rows[row], models[index].model, label ?? score, ...values, tokenizing_ms, inference_ms];
+    }),
+  );
+  return writeCsv([[...columns, ...names], ...lines]);
 }
 
 function table(titles, rows) {

@@ -16,6 +16,31 @@ export function haveSameLabels(one, other) {
   return one.labels.length === other.labels.length && one.labels.every((label, index) => label === other.labels[index]);
 }
 
+/**
+ * @typedef {object} Latency Latency of single texts, tokenizer and model together, in milliseconds.
+ * @property {number} p50
+ * @property {number} p95
+ * @property {number | undefined} tokenizeMs Median of the tokenizer's part; undefined for a model of the server.
+ * @property {number} runs Number of runs.
+ */
+
+/**
+ * Latency of the runs of one model.
+ *
+ * @param {import("./classifier.js").Classification[]} results Or what `ServerClassifier.classify` returns.
+ * @returns {Latency}
+ */
+export function latencyOf(results) {
+  const times = results.map(totalMs).sort((one, other) => one - other);
+  const tokenizeMs = results[0].tokens && median(results.map((result) => result.tokenizeMs));
+  return { p50: median(times), p95: times[Math.ceil(0.95 * times.length) - 1], tokenizeMs, runs: times.length };
+}
+
+/** Duration of one run: tokenizer and model, or for a model of the server the way there and back. */
+export function totalMs({ roundTripMs, tokenizeMs, inferenceMs }) {
+  return roundTripMs ?? tokenizeMs + inferenceMs;
+}
+
 export function median(values) {
   const sorted = [...values].sort((one, other) => one - other);
   const middle = sorted.length >> 1;

@@ -23,6 +23,8 @@ const TENSOR_METADATA = { name: 0, processUnits: 4, files: 6 };
 const ASSOCIATED_FILE = { name: 0, type: 2 };
 const PROCESS_UNIT = { options: 1 };
 const TOKENIZER_OPTIONS = { vocabularyFiles: 0 };
+// Name of the output that `export --surviving-tokens` adds.
+const SURVIVING_TOKENS = "surviving_tokens";
 
 // Limits that only damaged or malicious files exceed: offsets in a FlatBuffer, tokens of an input, length of a message.
 const MOST_BYTES = 2 ** 31 - 1;
@@ -55,7 +57,10 @@ export class ModelFileError extends Error {
  * @property {string} key
  * @property {number} length Sequence length of its inputs, in tokens.
  * @property {Record<"ids" | "mask" | "segment_ids", string>} inputNames Role of an input → its name.
- * @property {number} numOutputs Number of outputs.
+ * @property {string} outputName Name of the output with the probabilities, or the score.
+ * @property {number} numOutputs Number of probabilities.
+ * @property {string | null} survivorsName Name of the output with the tokens that are left after each block; null if
+ *   there is none.
  */
 
 /**
@@ -217,7 +222,7 @@ function readSignatures(model, metadata, fileName) {
 function readSignature(table, subgraphs, metadata, fileName) {
   const index = table.int32(SIGNATURE.subgraph);
   const names = new Map();
-  for (const entry of table.tables(SIGNATURE.inputs)) {
+  for (const entry of [...table.tables(SIGNATURE.inputs), ...table.tables(SIGNATURE.outputs)]) {
     names.set(entry.int32(TENSOR_MAP.tensor), entry.string(TENSOR_MAP.name));
   }
   return describe(table.string(SIGNATURE.key), at(subgraphs, index, "subgraph"), index, names, metadata, fileName);
@@ -225,8 +230,8 @@ function readSignature(table, subgraphs, metadata, fileName) {
 
 function readPlainSubgraph(subgraph, metadata, fileName) {
   const tensors = subgraph.tables(SUBGRAPH.tensors);
-  const inputs = subgraph.int32s(SUBGRAPH.inputs) ?? [];
-  const names = new Map(inputs.map((index) => [index, at(tensors, index, "tensor").string(TENSOR.name)]));
+  const ends = [SUBGRAPH.inputs, SUBGRAPH.outputs].flatMap((field) => [...(subgraph.int32s(field) ?? [])]);
+  const names = new Map(ends.map((index) => [index, at(tensors, index, "tensor").string(TENSOR.name)]));
   return describe("", subgraph, 0, names, metadata, fileName);
 }
 
@@ -239,12 +244,27 @@ function describe(key, subgraph, subgraphIndex, names, metadata, fileName) {
   if (new Set(lengths).size > 1) {
     throw new ModelFileError(`${fileName}: the inputs have different lengths (${lengths.join(", ")}).`);
   }
-  const output = at(tensors, subgraph.int32s(SUBGRAPH.outputs)?.[0], "tensor");
+  const [outputIndex, ...others] = subgraph.int32s(SUBGRAPH.outputs) ?? [];
+  const output = at(tensors, outputIndex, "tensor");
   if (output.uint8(TENSOR.type) !== FLOAT32) {
     throw new ModelFileError(`${fileName}: the output is ${typeName(output)}; expected float32.`);
   }
-  if (Object.values(inputNames).includes(undefined)) throw new Error("a signature does not name all inputs");
-  return { key, length: lengths[0], inputNames, numOutputs: staticShape(output, fileName).at(-1) };
+  const outputName = names.get(outputIndex);
+  if ([...Object.values(inputNames), outputName].includes(undefined)) {
+    throw new Error("a signature does not name all inputs and outputs");
+  }
+  const survivors = others.find((tensor) => names.get(tensor) === SURVIVING_TOKENS);
+  if (survivors !== undefined) checkSurvivors(at(tensors, survivors, "tensor"), lengths[0], fileName);
+  const survivorsName = survivors === undefined ? null : SURVIVING_TOKENS;
+  const numOutputs = staticShape(output, fileName).at(-1);
+  return { key, length: lengths[0], inputNames, outputName, numOutputs, survivorsName };
+}
+
+function checkSurvivors(tensor, length, fileName) {
+  const shape = staticShape(tensor, fileName);
+  if (tensor.uint8(TENSOR.type) !== INT32 || shape.length !== 3 || shape[0] !== 1 || shape[2] !== length) {
+    throw new Error(`its surviving tokens are ${typeName(tensor)} [${shape.join(", ")}]`);
+  }
 }
 
 // Returns the role of each input, in the order of the subgraph's inputs: its name in the tensor metadata.

@@ -1,4 +1,4 @@
-// The view of a model: a card with its probabilities and a row of the comparison.
+// The view of a model: a card with its probabilities, a row of the comparison and the tokens that its blocks keep.
 
 import { cosine, totalVariation } from "./measures.js";
 
@@ -33,7 +33,7 @@ export function showError(container, message) {
   container.append(box);
 }
 
-/** A model's card and its row in the comparison. */
+/** A model's card, its row in the comparison, and the tokens that are left after each of its blocks. */
 export class ModelView {
   /**
    * @param {import("./model_file.js").ModelFile} file Or what stands for the file of a model of the server.
@@ -56,6 +56,7 @@ export class ModelView {
       details(file),
     ]);
     this.row = element("tr");
+    this.tokens = element("div");
     this.clear();
   }
 
@@ -64,18 +65,20 @@ export class ModelView {
     this.bars.replaceChildren();
     this.note.textContent = "No text yet.";
     this.result = null;
-    this.fillRow("–", "–");
+    this.tokens.replaceChildren();
+    this.fillRow("–");
   }
 
   /** @param {import("./classifier.js").Classification} result Or what `ServerClassifier.classify` returns. */
   show(result) {
     const { outputs } = result;
     this.result = result;
-    this.note.textContent = result.roundTripMs === undefined ? steps(result) : roundTrip(result);
+    this.note.textContent = result.tokens ? steps(result) : `On ${result.backend}`;
+    this.tokens.replaceChildren(...survivors(this.file, result));
     if (!this.file.labels.length) {
       const score = outputs[0].toFixed(3);
       this.bars.replaceChildren(element("li", { class: "score", text: score }));
-      this.fillRow(score, "–");
+      this.fillRow(score);
       return;
     }
     const ranked = this.file.labels
@@ -92,13 +95,15 @@ export class ModelView {
   }
 
   /**
-   * @param {{p50: number, p95: number, runs: number, speedUp: number | undefined} | null} speed Latency in milliseconds, and
-   *   the speed-up over the teacher; null shows none.
+   * Shows the latency, and the speed-up over the teacher.
+   *
+   * @param {import("./measures.js").Latency | null} latency Null shows none.
+   * @param {import("./measures.js").Latency | null} taught Latency of the teacher.
    */
-  showSpeed(speed) {
-    const times = speed && `p50 ${formatMs(speed.p50)}, p95 ${formatMs(speed.p95)}`;
-    this.speed.textContent = speed && `Latency of the model, ${speed.runs} runs in turn with the others: ${times}`;
-    if (speed?.speedUp) this.cells.speedUp.textContent = `${speed.speedUp.toFixed(2)} ×`;
+  showLatency(latency, taught) {
+    this.speed.textContent = latency && describeLatency(latency);
+    this.cells.latency.textContent = latency ? formatMs(latency.p50) : "–";
+    this.cells.speedUp.textContent = latency && taught ? `${(taught.p50 / latency.p50).toFixed(2)} ×` : "–";
   }
 
   /**
@@ -108,12 +113,10 @@ export class ModelView {
    * @param {boolean} isTeacher
    */
   showAgainst(taught, isTeacher) {
-    const { speedUp, cosine: alike, variation } = this.cells;
-    for (const cell of Object.values(this.cells)) cell.textContent = "–";
-    if (isTeacher) speedUp.textContent = "teacher";
-    if (isTeacher || !taught || !this.result) return;
-    speedUp.textContent = `${(totalMs(taught) / totalMs(this.result)).toFixed(2)} ×`;
-    if (!this.file.labels.length) return;
+    const { role, cosine: alike, variation } = this.cells;
+    role.textContent = isTeacher ? "teacher" : "";
+    alike.textContent = variation.textContent = "–";
+    if (isTeacher || !taught || !this.result || !this.file.labels.length) return;
     alike.textContent = cosine(taught.outputs, this.result.outputs).toFixed(4);
     variation.textContent = totalVariation(taught.outputs, this.result.outputs).toFixed(4);
   }
@@ -121,46 +124,81 @@ export class ModelView {
   remove() {
     this.card.remove();
     this.row.remove();
+    this.tokens.remove();
   }
 
-  fillRow(label, probability) {
+  fillRow(answer, probability = "") {
     const { name, fileName, bytes, devScore, quantization, retention } = this.file;
     const number = (text) => element("td", { class: "number", text });
-    this.cells = { speedUp: number("–"), cosine: number("–"), variation: number("–") };
+    this.cells = {
+      role: element("small"),
+      latency: number("–"),
+      speedUp: number("–"),
+      cosine: number("–"),
+      variation: number("–"),
+    };
+    const { role, ...measured } = this.cells;
+    const kept = retentionParts(retention);
+    const keptShort = kept.length > 2 ? `${kept[0]} … ${kept.at(-1)}` : kept.join(" ");
     this.row.replaceChildren(
-      element("th", { scope: "row", text: name }, [element("small", { text: fileName })]),
-      element("td", { text: label }),
-      number(probability),
-      number(this.result ? formatMs(totalMs(this.result)) : "–"),
-      ...Object.values(this.cells),
-      number(devScore || "–"),
+      element("th", { scope: "row", text: name }, [element("small", { text: fileName }), role]),
+      element("td", { text: `${answer} ` }, [element("span", { class: "number", text: probability })]),
+      ...Object.values(measured),
+      element("td", { text: devScore || "–" }),
       number(formatBytes(bytes.length)),
       element("td", { text: quantization === "none" ? "float32" : quantization || "–" }),
-      element("td", { text: formatRetention(retention) }),
+      element("td", { class: "short", text: keptShort, title: kept.join(", ") }),
     );
   }
 }
 
-function totalMs({ roundTripMs, tokenizeMs, inferenceMs }) {
-  return roundTripMs ?? tokenizeMs + inferenceMs;
+function describeLatency({ p50, p95, tokenizeMs, runs }) {
+  const part = tokenizeMs === undefined ? "with the network" : `tokenizer ${formatMs(tokenizeMs)} of it`;
+  return `Latency p50 ${formatMs(p50)} (${part}), p95 ${formatMs(p95)}; ${runs} runs, in turn with the other models`;
 }
 
-// Fractions of a text's tokens that the blocks keep, or numbers of tokens; the smallest fraction stands for [CLS] alone.
-function formatRetention(retention) {
-  if (!retention?.length) return retention ? "all" : "–";
+// What each block keeps: percent of a text's tokens, or a number of tokens; the smallest fraction stands for [CLS]
+// alone.
+function retentionParts(retention) {
+  if (!retention?.length) return [retention ? "all" : "–"];
   const areFractions = retention.every((kept) => kept <= 1);
-  return retention.map((kept) => (areFractions ? (kept < 0.001 ? "[CLS]" : kept.toFixed(2)) : kept)).join(" ");
+  const percent = (kept) => (kept < 0.001 ? "[CLS]" : `${Math.round(100 * kept)} %`);
+  return retention.map((kept) => (areFractions ? percent(kept) : String(kept)));
 }
 
-function steps({ numTokens, length, cut, tokenizeMs, inferenceMs, backend }) {
-  const padded = length > numTokens ? `, padded to ${length}` : "";
+// The tokens of the text after each block, those that are dropped struck through; nothing if no block drops any.
+function survivors({ name, fileName, retention }, { tokens, kept }) {
+  if (!kept) {
+    const advice = "export it with --surviving-tokens to see which tokens are left after each block.";
+    return retention?.length ? [element("p", { class: "note", text: `${name} (${fileName}): ${advice}` })] : [];
+  }
+  const rows = [tokens.map(() => true), ...kept].map((left, block) =>
+    element("tr", {}, [
+      element("th", { scope: "row", text: block ? `block ${block}` : "input" }),
+      element("td", { class: "number", text: left.filter(Boolean).length }),
+      element(
+        "td",
+        { class: "tokens" },
+        tokens.map((token, position) => element(left[position] ? "span" : "s", { text: token })),
+      ),
+    ]),
+  );
+  const titles = ["After", "Tokens left", ""].map((text) => element("th", { scope: "col", text }));
+  return [
+    element("div", { class: "comparison", tabindex: "0" }, [
+      element("table", {}, [
+        element("caption", { text: `${name} (${fileName}): tokens left after each block` }),
+        element("thead", {}, [element("tr", {}, titles)]),
+        element("tbody", {}, rows),
+      ]),
+    ]),
+  ];
+}
+
+function steps({ tokens, length, cut, backend }) {
+  const padded = length > tokens.length ? `, padded to ${length}` : "";
   const lost = cut ? `, ${cut} more cut off` : "";
-  const times = `tokenizer ${formatMs(tokenizeMs)}, model ${formatMs(inferenceMs)}`;
-  return `${numTokens} tokens${padded}${lost}; ${times} on ${backend}`;
-}
-
-function roundTrip({ roundTripMs, backend }) {
-  return `${formatMs(roundTripMs)} to ${backend}, and back`;
+  return `${tokens.length} tokens${padded}${lost}; on ${backend}`;
 }
 
 function bar({ label, probability }) {
