@@ -77,7 +77,8 @@ def test_the_file_answers_as_its_teacher(address: str) -> None:
 
 def process_of_the_teacher(server: int) -> int:
     """Id of the process that computes the run: the spawned child of the server, not that which tracks resources."""
-    children = Path(f"/proc/{server}/task/{server}/children").read_text(encoding="utf-8").split()
+    lists = Path(f"/proc/{server}/task").glob("*/children")  # of the children that each thread has started
+    children = [each for path in lists for each in path.read_text(encoding="utf-8").split()]
     (found,) = (each for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text(encoding="utf-8"))
     return int(found)
 
