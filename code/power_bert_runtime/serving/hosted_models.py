@@ -202,9 +202,7 @@ class HostedModel:
         }
 
 
-def _run_in_turn(
-    turns: ComputingTurns, run: Callable[[EncodedTexts], np.ndarray], encoded: EncodedTexts
-) -> np.ndarray:
+def _run_in_turn(turns: ComputingTurns, run: Callable[[EncodedTexts], np.ndarray], encoded: EncodedTexts) -> np.ndarray:
     with turns.turn():
         return run(encoded)
 

@@ -73,7 +73,7 @@ def _check_supported(body: PredictRequest) -> None:
     """Refuse what text-embeddings-inference has and this server has not."""
     if body.truncation_direction.lower() != "right":
         raise invalid(
-            f'truncation_direction: {body.truncation_direction[:50]!r}; texts are truncated at their end only: send '
+            f"truncation_direction: {body.truncation_direction[:50]!r}; texts are truncated at their end only: send "
             '"Right", or leave it out'
         )
     if body.raw_scores:
