@@ -160,7 +160,7 @@ def test_a_saved_model_that_cannot_be_opened_is_not_moved_into_place(
         if damage == "weights":
             (path / "variables" / "variables.index").write_bytes(b"cut")
         else:
-            tf.saved_model.save(converted, str(path))
+            tf.saved_model.save(tf.Module(), str(path))
         return made
 
     monkeypatch.setattr(SavedModelFormat, "write", damaged)
