@@ -296,12 +296,12 @@ def test_the_page_and_the_documentation_are_counted_by_name(open_server: Callabl
     }
 
 
-def test_a_request_that_is_cancelled_at_the_end_is_answered(caplog: pytest.LogCaptureFixture) -> None:
-    async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+def test_a_request_that_is_canceled_at_the_end_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async def canceled(scope: Scope, receive: Receive, send: Send) -> None:
         raise asyncio.CancelledError
 
     with caplog.at_level(logging.INFO, "power_bert_runtime"):
-        sent = guarded(cancelled)
+        sent = guarded(canceled)
     assert status_and_error(sent) == (503, "the server is ending; send the request again")
     (request,) = caplog.records
     assert request.exc_info is None and request.fields["status"] == 503  # type: ignore[attr-defined]
