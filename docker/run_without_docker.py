@@ -6,7 +6,9 @@ Debian packages mmdebstrap and bubblewrap:
 
     python3 docker/run_without_docker.py serve /tmp/images
     python3 docker/run_without_docker.py serve /tmp/images --models models      # also starts it and checks its health
+    python3 docker/run_without_docker.py train /tmp/images --command "run --help"
 
+The last two print the time of a cold start: the files of the image are taken out of the memory of the system first.
 Finished stages are kept in the folder; delete it to build anew.
 """
 
@@ -190,6 +192,33 @@ def network_settings() -> list[str]:
     return options + [part for name, value in variables.items() for part in ("--setenv", name, value)]
 
 
+def forget_files(root: Path) -> None:
+    """Take the files of an image out of the page cache, as after a pull on another machine."""
+    os.sync()
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def run_command(stage: Stage, entrypoint: str, arguments: str) -> int:
+    """Run a command in the image, print the time until it has ended, and return its exit status.
+
+    Args:
+        stage: Stage of the image.
+        entrypoint: Program in place of the image's; empty for the image's.
+        arguments: Arguments of the program, as a shell reads them.
+    """
+    program = [entrypoint] if entrypoint else [*stage.entrypoint]
+    writable = [] if stage.folder == "/" else ["--tmpfs", stage.folder]
+    command = sandbox(stage, [*program, *shlex.split(arguments)], writable, is_read_only=True)
+    forget_files(stage.root)
+    began = time.monotonic()
+    status = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    print(f"ended after {time.monotonic() - began:.1f} s with status {status}", flush=True)
+    return status
+
+
 def run(stage: Stage, models: Path, port: int) -> None:
     """Start the image with a folder of models, wait until it is healthy, and end it as Docker does."""
     stage = replace(stage, environment=stage.environment | {"PORT": str(port)})
@@ -197,6 +226,7 @@ def run(stage: Stage, models: Path, port: int) -> None:
     extra = ["--ro-bind", str(models.resolve()), "/models"]
     command = sandbox(stage, [*stage.entrypoint, *stage.command], extra, is_read_only=True)
     check = sandbox(stage, list(stage.health), [], is_read_only=True)
+    forget_files(stage.root)
     began = time.monotonic()
     with subprocess.Popen(command) as process:
         while subprocess.run(check, capture_output=True, check=False).returncode != 0:
@@ -215,19 +245,23 @@ def run(stage: Stage, models: Path, port: int) -> None:
 
 
 def main() -> None:
-    """Build a target, and run it if there are models for it."""
+    """Build a target, and run it if there are models or a command for it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", help="target of the Dockerfile")
     parser.add_argument("folder", type=Path, help="folder for the roots of the stages")
     parser.add_argument(
         "--models", type=Path, help="folder with exported files; the image is started, until stdin ends"
     )
+    parser.add_argument("--command", help="arguments of the image's program; it is run, until it ends")
+    parser.add_argument("--entrypoint", default="", help="program for --command in place of the image's")
     parser.add_argument("--port", type=int, default=8080, help="port of the server")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     stage = build(options.target, options.folder.resolve(), network_settings())
     if options.models:
         run(stage, options.models, options.port)
+    elif options.command is not None:
+        sys.exit(run_command(stage, options.entrypoint, options.command))
 
 
 if __name__ == "__main__":

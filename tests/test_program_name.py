@@ -20,6 +20,7 @@ CODE = Path(__file__).resolve().parents[1] / "code"
         ("Export it: bash run.sh export RUN", "Export it: power-bert export RUN"),
         ("bash run.sh --help", "power-bert --help"),
         ("EXTRAS=beam bash run.sh prepare-corpus …", "EXTRAS=beam bash run.sh prepare-corpus …"),
+        ('EXTRAS="beam onnx" bash run.sh predict …', 'EXTRAS="beam onnx" bash run.sh predict …'),
     ],
 )
 def test_installed(text: str, expected: str) -> None:

@@ -18,13 +18,14 @@ RUNNERS = ("local", "beam")
 _USER_ERROR = re.compile(r"\bUserError: (.*?)(?: \[while running|\n\n|$)", re.DOTALL)
 
 
-def uses_beam(runner: str, options: Sequence[str], command: str) -> bool:
+def uses_beam(runner: str, options: Sequence[str], command: str, extras: str = "beam") -> bool:
     """Return whether a command runs as a Beam job.
 
     Args:
         runner: "local" or "beam".
         options: Options of the Beam job.
         command: Name of the command, for messages.
+        extras: Extras that the command needs with Beam, for messages.
 
     Raises:
         UserError: There is no such runner, it takes no options, or Apache Beam is not installed.
@@ -36,7 +37,10 @@ def uses_beam(runner: str, options: Sequence[str], command: str) -> bool:
             raise UserError(f"--beam-option {options[0]}: is for --runner beam")
         return False
     if importlib.util.find_spec("apache_beam") is None:
-        raise UserError(f"--runner beam needs Apache Beam: EXTRAS=beam bash run.sh {command} …")
+        raise UserError(
+            "--runner beam needs Apache Beam, which wants other versions of some packages than TensorFlow. Give it an "
+            f"environment of its own: POWER_BERT_VENV=.venv-beam EXTRAS={extras} bash run.sh {command} …"
+        )
     return True
 
 

@@ -8,7 +8,7 @@ import re
 _RUN_SH = "bash run.sh"
 PROGRAM_NAME = os.environ.get("POWER_BERT_PROGRAM", "power-bert")  # run.sh sets the variable
 # Without a command, run.sh means `run`.
-_CALL = re.compile(rf"(EXTRAS=\w+ )?{_RUN_SH}( (?:[a-z]|COMMAND|--))?")
+_CALL = re.compile(rf'(EXTRAS=(?:\w+|"[\w ]+") )?{_RUN_SH}( (?:[a-z]|COMMAND|--))?')
 
 
 def as_typed(text: str, program: str = PROGRAM_NAME) -> str:

@@ -94,3 +94,32 @@ def test_a_server_that_answers_nothing_stays_in_the_table() -> None:
 def test_a_server_that_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.onnx: the server ended \(what it said is above\)"):
         measure_load(tmp_path / "none.onnx", [["one"]], clients=1, seconds=0.1, threads=1)
+
+
+@pytest.mark.slow
+def test_the_server_writes_its_log_as_the_command_does(
+    onnx_file: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start, load_server = serving_load.start_child, serving_load._load
+    files: list[Path] = []
+    logs: list[str] = []
+
+    def started(function: Any, *arguments: Any) -> Any:
+        files.append(Path(arguments[-1]))
+        return start(function, *arguments)
+
+    async def loaded(*arguments: Any) -> Load:
+        measured = await load_server(*arguments)
+        logs.append(files[-1].read_text(encoding="utf-8"))
+        return measured
+
+    monkeypatch.setattr(serving_load, "_WARM_UP_S", 0.1)
+    monkeypatch.setattr(serving_load, "start_child", started)
+    monkeypatch.setattr(serving_load, "_load", loaded)
+    loads = measure_load(onnx_file, [["the cat"], ["sat"]], clients=2, seconds=0.3, threads=1)
+    assert [(load.server, load.errors) for load in loads] == [(SERVER, 0), (PLAIN, 0)]
+    requests = [json.loads(line) for line in logs[0].splitlines()]
+    answered = [each for each in requests if each.get("path") == "/predict" and each["status"] == 200]
+    assert len(answered) >= len(loads[0].latencies_ms) > 0
+    assert logs[1] == "", "the plain loop has none"
+    assert '"path"' not in capfd.readouterr().err and not any(file.exists() for file in files)

@@ -78,14 +78,18 @@ class TestResult:
     def test_beam_writes_the_same(
         self, corpus: Corpus, make_corpus_plan: PlanMaker, vocab_file: Path, tmp_path: Path
     ) -> None:
-        pytest.importorskip("apache_beam", reason="needs the extra 'beam': EXTRAS=beam bash run.sh test")
+        pytest.importorskip(
+            "apache_beam", reason="needs Apache Beam: POWER_BERT_VENV=.venv-beam EXTRAS=beam bash run.sh test"
+        )
         prepare_corpus(make_corpus_plan(), tmp_path / "other", vocab_file, runner="beam")
         assert contents(tmp_path / "other") == contents(corpus.folder)
 
     def test_beam_names_what_is_wrong(
         self, vocab_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        pytest.importorskip("apache_beam", reason="needs the extra 'beam': EXTRAS=beam bash run.sh test")
+        pytest.importorskip(
+            "apache_beam", reason="needs Apache Beam: POWER_BERT_VENV=.venv-beam EXTRAS=beam bash run.sh test"
+        )
         (tmp_path / "bad.txt").write_bytes(b"the cat sat\n\x00\n")
         plan = make_plan([str(tmp_path / "bad.txt")], vocab_file, 9, DocumentRules(), DocumentSplit(0.0))
         with pytest.raises(UserError, match=r"bad\.txt, line 2: holds a zero byte.*plain or gzip\.$"):
@@ -355,7 +359,7 @@ class TestBadInput:
         self, make_corpus_plan: PlanMaker, vocab_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        with pytest.raises(UserError, match=r"EXTRAS=beam bash run.sh prepare-corpus"):
+        with pytest.raises(UserError, match=r"POWER_BERT_VENV=\.venv-beam EXTRAS=beam bash run\.sh prepare-corpus"):
             prepare_corpus(make_corpus_plan(), tmp_path / "out", vocab_file, runner="beam")
         assert not (tmp_path / "out").exists()
 

@@ -116,6 +116,26 @@ def test_attention_is_fused_unless_tokens_are_chosen(make_exportable: Callable[.
     assert all(count["layer norm with residual"] >= 4 and count["GELU with bias"] == 2 for count in counts)
 
 
+def test_only_the_failed_shape_inference_of_the_optimizer_is_silent(
+    make_exportable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from onnxruntime.transformers import optimizer
+
+    from power_bert.export.onnx_classifier import onnx_model
+    from power_bert.export.onnx_fusion import fuse
+
+    def optimize(*arguments: Any, **options: Any) -> None:
+        print("failed in shape inference", AssertionError)
+        print("another line")
+        raise ZeroDivisionError("a real error")
+
+    monkeypatch.setattr(optimizer, "optimize_model", optimize)
+    classifier = make_exportable()
+    with pytest.raises(ZeroDivisionError, match="a real error"):
+        fuse(onnx_model(classifier), classifier.backbone)
+    assert capsys.readouterr() == ("another line\n", "")
+
+
 def test_int8_protects_what_chooses_the_tokens(make_exportable: Callable[..., Any]) -> None:
     from power_bert.export.onnx_classifier import onnx_model
     from power_bert.export.onnx_quantization import choosing_nodes, quantize_onnx

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from power_bert.errors import UserError
+from power_bert.export.inspection import inspect_file
+from power_bert.export.server_formats import SavedModelFormat
 from power_bert_runtime import Classifier
 
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
@@ -43,8 +45,6 @@ def test_tasks_of_every_kind(
 
 
 def test_inspect(onnx_file: Path) -> None:
-    from power_bert.export.inspection import inspect_file
-
     lines = inspect_file(onnx_file)
     assert lines[0].endswith("for onnxruntime, batch and length dynamic")
     assert "retention    0.6,0.3" in lines and "fused        2 × GELU with bias" in lines
@@ -135,6 +135,54 @@ def test_saved_model(make_model: Callable[..., Any], export_server: Callable[...
     )
     assert np.abs(outputs - tf.nn.softmax(expected).numpy()).max() < 1e-6
     assert json.loads((tmp_path / "1/assets.extra/power_bert.json").read_text())["labels"] == ["0", "1"]
+    lines = inspect_file(tmp_path / "1")
+    assert lines[0].startswith(f"{tmp_path / '1'}  ") and lines[0].endswith(
+        "for TensorFlow Serving, batch and length dynamic"
+    )
+    assert "task         cola" in lines and "retention    0.6,0.3" in lines and "quantized    none" in lines
+
+
+@pytest.mark.parametrize("damage", ["weights", "signature", "settings"])
+def test_a_saved_model_that_cannot_be_opened_is_not_moved_into_place(
+    make_model: Callable[..., Any],
+    export_server: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    import tensorflow as tf
+
+    write = SavedModelFormat.write
+
+    def damaged(self: Any, converted: Any, files: Any, path: Path) -> list[Path]:
+        if damage == "settings":
+            return write(self, converted, files | {"power_bert.json": b'{"task": "other"}'}, path)
+        made = write(self, converted, files, path)
+        if damage == "weights":
+            (path / "variables" / "variables.index").write_bytes(b"cut")
+        else:
+            tf.saved_model.save(tf.Module(), str(path))
+        return made
+
+    monkeypatch.setattr(SavedModelFormat, "write", damaged)
+    message = (
+        "are not those that were put in" if damage == "settings" else "cannot be read back: .*TensorFlow cannot open"
+    )
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "older").touch()
+    with pytest.raises(UserError, match=message):
+        export_server(make_model(extraction="hard", retention=(0.6, 0.3)), tmp_path / "1", "saved_model")
+    assert [path.name for path in tmp_path.rglob("*")] == ["1", "older"], "the older folder stays"
+
+
+def test_inspect_names_what_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"a folder without saved_model\.pb; expected a \.tflite, \.onnx or \.xml file or"
+    ):
+        inspect_file(tmp_path)
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(UserError, match=r"power_bert\.json: cannot be read .*; expected a SavedModel of this project"):
+        inspect_file(tmp_path)
 
 
 def test_openvino(make_model: Callable[..., Any], export_server: Callable[..., str], tmp_path: Path) -> None:

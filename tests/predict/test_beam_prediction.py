@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from power_bert import beam_jobs, cli
 from power_bert.errors import UserError
 
-ADVICE = "needs the extra 'beam': EXTRAS=beam bash run.sh test"
+ADVICE = "needs Apache Beam: POWER_BERT_VENV=.venv-beam EXTRAS='beam onnx' bash run.sh test"
 PROCESSES = ("--beam-option=--direct_num_workers=2", "--beam-option=--direct_running_mode=multi_processing")
 Predict = Callable[..., bytes]
 
@@ -161,5 +161,5 @@ def test_runners(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="--beam-option --runner=FlinkRunner: is for --runner beam"):
         call(onnx_file, "--beam-option=--runner=FlinkRunner")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"EXTRAS=beam bash run\.sh predict"):
+    with pytest.raises(UserError, match=r'POWER_BERT_VENV=\.venv-beam EXTRAS="beam onnx" bash run\.sh predict …'):
         call(onnx_file, "--runner", "beam")

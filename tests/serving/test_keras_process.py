@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,43 @@ def test_a_killed_process_is_started_again(served: KerasProcess, stored_run: Pat
     with pytest.raises(ProcessLost, match=r"its process has ended \(SIGKILL\)"):
         served.run(encoded)
     assert served.run(encoded) == pytest.approx(expected(stored_run), abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("texts", [1, 2000])  # of which the question fills the pipe, so that even sending it waits
+def test_a_process_that_hangs_is_killed_and_started_again(
+    served: KerasProcess, stored_run: Path, monkeypatch: pytest.MonkeyPatch, texts: int
+) -> None:
+    assert served._child is not None and served._child.process.pid is not None
+    monkeypatch.setattr(served, "answer_timeout_s", 1.0)
+    os.kill(served._child.process.pid, signal.SIGSTOP)
+    assert served.is_ready  # nobody has asked it yet
+    with pytest.raises(ProcessLost, match=r"its process did not answer within 1 s and was killed"):
+        served.run(served.encode(TEXTS * texts))
+    assert not served.is_ready
+    served.restart()
+    assert served.is_ready
+    child = served._child
+    served.restart()
+    assert served._child is child, "a process that runs stays"
+    monkeypatch.setattr(served, "answer_timeout_s", 60.0)
+    assert served.run(served.encode(TEXTS)) == pytest.approx(expected(stored_run), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_it_can_be_closed_while_it_computes(stored_run: Path) -> None:
+    model = KerasProcess(str(stored_run), threads=1)
+    assert model._child is not None and model._child.process.pid is not None
+    os.kill(model._child.process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(model.run, model.encode(TEXTS))
+        time.sleep(0.2)
+        model.close()
+        with pytest.raises(ProcessLost, match="SIGKILL"):
+            hanging.result(10)
+    with pytest.raises(ProcessLost, match="cannot be loaded"):
+        model.run(model.encode(TEXTS))
+    assert not model.is_ready
 
 
 @pytest.mark.slow

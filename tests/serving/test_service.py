@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,65 @@ def test_the_file_answers_as_its_teacher(address: str) -> None:
         assert [each["score"] for each in one] == pytest.approx([each["score"] for each in other], abs=1e-4)
     rows = ask(address, "compare", {"inputs": TEXTS, "repetitions": 1}, Accept="text/csv").text.splitlines()
     assert len(rows) == 1 + 2 * len(TEXTS)
+
+
+def process_of_the_teacher(server: int) -> int:
+    """Id of the process that computes the run: the spawned child of the server, not that which tracks resources."""
+    lists = Path(f"/proc/{server}/task").glob("*/children")  # of the children that each thread has started
+    children = [each for path in lists for each in path.read_text(encoding="utf-8").split()]
+    (found,) = (each for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text(encoding="utf-8"))
+    return int(found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the process in /proc")
+def test_a_killed_and_a_stopped_teacher(stored_run: Path, onnx_file: Path) -> None:
+    command = [*COMMAND, f"teacher={stored_run}", str(onnx_file), "--port", "0", "--threads", "1", "--shutdown", "2"]
+    with (
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        ThreadPoolExecutor(2) as pool,
+        httpx2.Client(transport=httpx2.HTTPTransport(retries=5), timeout=60) as client,
+    ):
+        assert process.stderr is not None
+        log: list[dict[str, Any]] = []
+        try:
+            address = next(json.loads(line) for line in process.stderr if line.startswith("{"))["address"]
+            reading = pool.submit(
+                lambda: log.extend(json.loads(line) for line in process.stderr or () if line.startswith("{"))
+            )
+
+            def predict(model: str) -> int:
+                return client.post(f"{address}/predict", json={"inputs": "the cat", "model": model}).status_code
+
+            def readiness(model: str = "") -> int:
+                return client.get(f"{address}/v2/{f'models/{model}' if model else 'health'}/ready").status_code
+
+            assert [predict("teacher"), predict("model"), readiness("teacher"), readiness()] == [200] * 4
+            os.kill(process_of_the_teacher(process.pid), signal.SIGKILL)
+            began = time.monotonic()
+            while readiness("teacher") == 200:
+                assert time.monotonic() - began < 10
+            assert [readiness("teacher"), readiness(), readiness("model")] == [503, 503, 200]
+            while readiness() == 503:
+                start = time.monotonic()
+                assert predict("model") == 200
+                assert time.monotonic() - start < 5, "the other model waits for the start of the teacher"
+                assert time.monotonic() - began < 120
+            assert predict("teacher") == 200
+
+            os.kill(process_of_the_teacher(process.pid), signal.SIGSTOP)
+            pending = pool.submit(client.post, f"{address}/predict", json={"inputs": "the cat", "model": "teacher"})
+            time.sleep(0.5)
+            assert predict("model") == 200 and not pending.done()
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            answer = pending.result(30)
+            assert answer.status_code == 503 and "the server is ending" in answer.json()["error"]
+            assert process.wait(30) == 0
+            assert time.monotonic() - began < 15
+            reading.result()
+        finally:
+            process.kill()
+    assert not [entry for entry in log if "traceback" in entry]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
+import socket
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from power_bert.child_processes import start_child
+from power_bert.child_processes import ChildProcess, start_child
 from power_bert.errors import UserError
 from power_bert.result_tables import text_table, to_frame
 
@@ -57,34 +60,51 @@ def measure_load(model: Path, examples: Sequence[list[str]], clients: int, secon
     bodies = [json.dumps({"inputs": example, "truncate": True}).encode() for example in examples]
     loads = []
     for server in (SERVER, PLAIN):
-        child = start_child(_serve, server, str(model), threads)
-        try:
-            port = child.connection.recv()
-            loads.append(asyncio.run(_load(server, port, bodies, clients, seconds)))
-        except (EOFError, ConnectionError):
-            raise UserError(f"{model}: the server ended (what it said is above)") from None
-        finally:
-            child.process.kill()
-            child.process.join()
+        with tempfile.NamedTemporaryFile(suffix=".log") as log:
+            child = start_child(_serve, server, str(model), threads, log.name)
+            try:
+                port = _port(Path(log.name), child) if server == SERVER else child.connection.recv()
+                loads.append(asyncio.run(_load(server, port, bodies, clients, seconds)))
+            except (EOFError, ConnectionError):
+                raise UserError(f"{model}: the server ended (what it said is above)") from None
+            finally:
+                child.process.kill()
+                child.process.join()
     return loads
 
 
-def _serve(server: str, model: str, threads: int, connection: Connection) -> None:
-    """Serve a model in this process, and send the port."""
-    import socket
-
-    import uvicorn
-
-    from power_bert.benchmarks.plain_server import plain_app
+def _serve(server: str, model: str, threads: int, log: str, connection: Connection) -> None:
+    """Serve a model in this process: as the command `serve` does, with its log in a file, or plainly."""
     from power_bert_runtime import Classifier
-    from power_bert_runtime.serving.application import create_app
     from power_bert_runtime.serving.server_settings import ServerSettings
 
     classifier = Classifier(model, threads=threads)
-    app = plain_app(classifier) if server == PLAIN else create_app({"model": classifier}, ServerSettings())
+    if server == SERVER:
+        from power_bert_runtime.serving.server_process import serve
+
+        with open(log, "a", encoding="utf-8") as file, contextlib.redirect_stderr(file):
+            serve(lambda: {"model": classifier}, ServerSettings(port=0), None)
+        return
+    import uvicorn
+
+    from power_bert.benchmarks.plain_server import plain_app
+
     listener = socket.create_server(("127.0.0.1", 0))
     connection.send(listener.getsockname()[1])
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(plain_app(classifier), log_level="warning", access_log=False)).run(sockets=[listener])
+
+
+def _port(log: Path, child: ChildProcess) -> int:
+    """Wait until the server listens at the address that its log names, and return the port."""
+    while child.process.is_alive():
+        time.sleep(0.05)
+        first, complete, _ = log.read_text(encoding="utf-8").partition("\n")
+        if complete:
+            port = int(json.loads(first)["address"].rpartition(":")[2])
+            # The address is logged a moment before the server listens.
+            with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)):
+                return port
+    raise EOFError
 
 
 async def _load(server: str, port: int, bodies: Sequence[bytes], clients: int, seconds: float) -> Load:

@@ -159,7 +159,9 @@ def export(
         export(model, out, options, console)
 
 
-def inspect(model: Annotated[Path, typer.Argument(help="Exported file: .tflite, .onnx or .xml.")]) -> None:
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Exported file (.tflite, .onnx, .xml) or folder of a SavedModel.")],
+) -> None:
     """Show the content of an exported file: settings, and of a .tflite file metadata, tensors, weights and operators.
 
     Example:

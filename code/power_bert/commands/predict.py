@@ -125,7 +125,7 @@ def predict(
     runner: Runner = "local",
     beam_option: BeamOption = None,
 ) -> None:
-    """Predict labels and probabilities of texts or of a table, or a split of the task's data in GLUE's format.
+    r"""Predict labels and probabilities of texts or of a table, or a split of the task's data in GLUE's format.
 
     Input of any size is read in constant memory.
 
@@ -146,7 +146,8 @@ def predict(
         # without TensorFlow
         bash run.sh predict model.onnx --input sentences.txt
 
-        EXTRAS="beam onnx" bash run.sh predict model.onnx --input tickets.jsonl --output out.jsonl --runner beam
+        POWER_BERT_VENV=.venv-beam EXTRAS="beam onnx" bash run.sh predict model.onnx --runner beam \
+          --input tickets.jsonl --output out.jsonl
     """
     from power_bert.beam_jobs import uses_beam
     from power_bert.errors import UserError
@@ -161,7 +162,7 @@ def predict(
             f"{target}: --runner beam predicts with exported files. Export it first: bash run.sh export {target} "
             "--format onnx --out model.onnx"
         )
-    beam = uses_beam(runner, beam_option or [], "predict")
+    beam = uses_beam(runner, beam_option or [], "predict", '"beam onnx"')
     if beam and not input_file:
         raise UserError("--runner beam predicts a file of texts; give it as --input")
     from rich.console import Console

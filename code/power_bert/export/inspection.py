@@ -10,9 +10,10 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from power_bert.elimination.retention import Retention
-from power_bert.errors import shorten
+from power_bert.errors import UserError, shorten
 from power_bert.export.graph_editor import OPERATOR_NAMES
 from power_bert.export.metadata import FILE_TYPES, ModelMetadata, TensorInfo
+from power_bert.export.server_formats import is_saved_model, saved_model_settings
 from power_bert.export.stored_graph import StoredGraph, StoredTensor
 from power_bert.export.stored_model import StoredModel, read_stored_model
 from power_bert.predict.metrics import format_agreement, format_scores
@@ -27,10 +28,18 @@ _LINE_LENGTH = 5000
 def inspect_file(path: Path) -> list[str]:
     """Return lines for the user: settings, and for a .tflite file metadata, signatures, files, weights and operators.
 
+    Args:
+        path: Exported file, or the folder of a SavedModel.
+
     Raises:
         UserError: The file is missing, is no exported file or is damaged, or its runtime is not installed.
     """
-    lines = _server_lines(path) if FORMATS.get(path.suffix) in (ONNX, OPENVINO) else _lines(read_stored_model(path))
+    if path.is_dir():
+        lines = _saved_model_lines(path)
+    elif FORMATS.get(path.suffix) in (ONNX, OPENVINO):
+        lines = _server_lines(path)
+    else:
+        lines = _lines(read_stored_model(path))
     return [shorten(line, _LINE_LENGTH) for line in lines]
 
 
@@ -42,6 +51,18 @@ def _server_lines(path: Path) -> list[str]:
         ]
         size = f"{path}  {classifier.size_bytes / 1e6:.1f} MB  for {classifier.runtime}, batch and length dynamic"
         return [size, "", *_settings_lines(classifier.metadata), *fused]
+
+
+def _saved_model_lines(path: Path) -> list[str]:
+    """Return the lines of a SavedModel; what TensorFlow computes is not opened, which would take it seconds."""
+    if not is_saved_model(path):
+        raise UserError(
+            f"{path}: a folder without saved_model.pb; expected a .tflite, .onnx or .xml file or a SavedModel"
+        )
+    settings = saved_model_settings(path)
+    size_bytes = sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
+    size = f"{path}  {size_bytes / 1e6:.1f} MB  for TensorFlow Serving, batch and length dynamic"
+    return [size, "", *_settings_lines(settings)]
 
 
 def _lines(stored: StoredModel) -> list[str]:

@@ -7,9 +7,13 @@ which the fused operator does not return. When a file is loaded, ONNX Runtime fu
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -51,7 +55,8 @@ def fuse(model: onnx.ModelProto, backbone: PowerBertBackbone) -> onnx.ModelProto
     try:
         # Heads and widths that differ from block to block are found in the graph (0).
         sizes = (backbone.num_heads, backbone.hidden_dim) if isinstance(backbone.num_heads, int) else (0, 0)
-        fused: onnx.ModelProto = optimize_model(model, "bert", *sizes, options, opt_level=0).model
+        with _shape_failures_hidden():
+            fused: onnx.ModelProto = optimize_model(model, "bert", *sizes, options, opt_level=0).model
     finally:
         logging.disable(logging.NOTSET)
         logging.getLogger("onnxruntime").setLevel(level)
@@ -69,6 +74,18 @@ def fuse(model: onnx.ModelProto, backbone: PowerBertBackbone) -> onnx.ModelProto
             elif node.domain == _RUNTIME_DOMAIN:
                 fused.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     return fused
+
+
+@contextlib.contextmanager
+def _shape_failures_hidden() -> Iterator[None]:
+    """Drop the one line that the optimizer prints if it cannot infer shapes, which fusion goes on without."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        lines = printed.getvalue().splitlines(keepends=True)
+        sys.stdout.write("".join(line for line in lines if not line.startswith("failed in shape inference ")))
 
 
 def fused_operators(content: bytes) -> dict[str, int]:

@@ -182,10 +182,11 @@ def _write(kind: ServerFormat, converted: Any, files: dict[str, bytes], out: Pat
         if not kind.suffix:
             with atomic_directory(out) as folder:
                 kind.write(converted, files, folder)
+                _check_readable(kind, folder, out, files)
             return [out]
         with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.") as folder:
             made = kind.write(converted, files, Path(folder) / out.name)
-            _check_readable(made[-1], out, files)
+            _check_readable(kind, made[-1], out, files)
             for path in made:
                 with atomic_file(out.with_suffix(path.suffix)) as file:
                     file.write(path.read_bytes())
@@ -194,15 +195,13 @@ def _write(kind: ServerFormat, converted: Any, files: dict[str, bytes], out: Pat
         raise UserError(f"{out} cannot be written ({error.strerror or error}); change --out") from None
 
 
-def _check_readable(written: Path, target: Path, files: dict[str, bytes]) -> None:
-    """Open a file as its users do, before it is moved into place."""
-    from power_bert_runtime import Classifier
+def _check_readable(kind: ServerFormat, written: Path, target: Path, files: dict[str, bytes]) -> None:
+    """Open what was written as its users do, before it is moved into place."""
     from power_bert_runtime.contents import SETTINGS_FILE
     from power_bert_runtime.stored_settings import parse_settings
 
     try:
-        with Classifier(written) as classifier:
-            found = dict(classifier.metadata)
+        found = kind.read_back(written)
     except UserError as error:
         raise UserError(f"{target}: the written file cannot be read back: {error}") from error
     expected = parse_settings(files[SETTINGS_FILE], SETTINGS_FILE, "")

@@ -14,17 +14,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from power_bert.errors import UserError
+from power_bert.errors import UserError, shorten
 from power_bert.export.exporter_checks import eliminates
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert_runtime import Classifier
 from power_bert_runtime.batching import run_batches
-from power_bert_runtime.contents import INPUT_NAMES, ONNX, OPENVINO, OUTPUT_NAME, PRIMARY_SIGNATURE
+from power_bert_runtime.contents import INPUT_NAMES, ONNX, OPENVINO, OUTPUT_NAME, PRIMARY_SIGNATURE, SETTINGS_FILE
 from power_bert_runtime.cores import available_cores
 from power_bert_runtime.encoded_texts import EncodedTexts
-from power_bert_runtime.stored_files import NO_CHECKSUM, checksum_of
+from power_bert_runtime.stored_files import NO_CHECKSUM, checksum_of, read_file
+from power_bert_runtime.stored_settings import parse_settings
 
 SAVED_MODEL = "saved_model"
+# Folder of a SavedModel in which programs may put files of their own.
+SAVED_MODEL_EXTRA = "assets.extra"
 Run = Callable[[EncodedTexts], np.ndarray]
 _BATCH_SIZE = 32
 
@@ -62,6 +66,15 @@ class ServerFormat(Protocol):
 
     def open(self, converted: Any) -> Run:
         """Return a function that runs the model in the format's runtime."""
+
+    def read_back(self, path: Path) -> dict[str, Any]:
+        """Open what was written as its users do, and return the settings inside.
+
+        Raises:
+            UserError: It cannot be opened.
+        """
+        with Classifier(path) as classifier:
+            return dict(classifier.metadata)
 
     def report(self, converted: Any, classifier: PowerBertTextClassifier) -> tuple[list[str], dict[str, Any]]:
         """Return lines for the user on what the runtime makes of the model, and further settings for the file."""
@@ -201,11 +214,23 @@ class SavedModelFormat(ServerFormat):
         import tensorflow as tf
 
         tf.saved_model.save(converted, str(path), {PRIMARY_SIGNATURE: converted.predict})
-        extra = path / "assets.extra"
+        extra = path / SAVED_MODEL_EXTRA
         extra.mkdir()
         for name, content in files.items():
             (extra / name).write_bytes(content)
         return [path]
+
+    def read_back(self, path: Path) -> dict[str, Any]:
+        import tensorflow as tf
+
+        try:
+            signature = tf.saved_model.load(str(path)).signatures[PRIMARY_SIGNATURE]
+            ids, mask, segment_ids = INPUT_NAMES
+            example = {ids: tf.ones((1, 2), tf.int32), mask: tf.ones((1, 2), tf.int32)}
+            signature(**example, **{segment_ids: tf.zeros((1, 2), tf.int32)})[OUTPUT_NAME].numpy()
+        except (OSError, KeyError, ValueError, TypeError, tf.errors.OpError) as error:
+            raise UserError(f"{path}: TensorFlow cannot open it: {shorten(str(error))}") from error
+        return saved_model_settings(path)
 
     def checksum(self, converted: Any) -> str:
         checksum = hashlib.sha256()
@@ -221,6 +246,21 @@ class SavedModelFormat(ServerFormat):
 
     def report(self, converted: Any, classifier: PowerBertTextClassifier) -> tuple[list[str], dict[str, Any]]:
         return [], {}
+
+
+def is_saved_model(path: Path) -> bool:
+    """Return whether a path is the folder of a SavedModel."""
+    return (path / "saved_model.pb").is_file()
+
+
+def saved_model_settings(path: Path) -> dict[str, Any]:
+    """Read the settings inside a SavedModel.
+
+    Raises:
+        UserError: The settings are missing or damaged.
+    """
+    file = path / SAVED_MODEL_EXTRA / SETTINGS_FILE
+    return parse_settings(read_file(file, "SavedModel of this project"), file, "Export it again.")
 
 
 SERVER_FORMATS: dict[str, ServerFormat] = {

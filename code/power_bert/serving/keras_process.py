@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from threading import Lock
+from multiprocessing.connection import Connection, wait
+from threading import Lock, Timer
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from power_bert_runtime.serving.hosted_models import Example, ProcessLost
 from power_bert_runtime.word_pieces import WordPieces
 
 _NO_LIMIT = 1 << 30
+_LONGEST_LOADING_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class KerasProcess:
 
     Attributes are those of `power_bert_runtime.Classifier`; `size_bytes` is that of the weights in float32.
 
+    Attributes:
+        answer_timeout_s: Time after which a process that has not answered is killed, in seconds.
+
     Args:
         target: Run or checkpoint, as for `resolve_model`.
         threads: CPU threads of TensorFlow; None for all cores.
@@ -51,7 +56,9 @@ class KerasProcess:
 
     def __init__(self, target: str, threads: int | None = None) -> None:
         self._target, self._threads, self._lock = target, threads, Lock()
+        self.answer_timeout_s = 60.0
         self._child: ChildProcess | None = None
+        self._is_loaded = self._is_closed = False
         loaded = self._start()
         self._tokenizer = loaded.tokenizer
         self.labels, self.takes_pairs, self.max_length = loaded.labels, loaded.takes_pairs, loaded.max_length
@@ -61,6 +68,12 @@ class KerasProcess:
     def is_regression(self) -> bool:
         """Whether the output is one score."""
         return not self.labels
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the process runs and has loaded the model."""
+        child = self._child
+        return child is not None and self._is_loaded and not wait([child.process.sentinel], timeout=0)
 
     def encode(self, texts: Sequence[Example], truncate: bool = True) -> EncodedTexts:
         """Encode texts, or pairs of texts, as token ids."""
@@ -73,7 +86,7 @@ class KerasProcess:
         """Return probabilities or scores, float32 (examples, outputs).
 
         Raises:
-            ProcessLost: The process has ended; the next call starts it again.
+            ProcessLost: The process has ended, or did not answer and was killed; the next call starts it again.
         """
         with self._lock:
             if self._child is None:
@@ -81,34 +94,56 @@ class KerasProcess:
                     self._start()
                 except UserError as error:
                     raise ProcessLost(str(error)) from error
-            answer = self._ask(encoded)
+            answer = self._ask(encoded, self.answer_timeout_s)
         if isinstance(answer, Exception):
             raise answer
         outputs: np.ndarray = answer
         return outputs
 
+    def restart(self) -> None:
+        """Start the process again if it has ended.
+
+        Raises:
+            UserError: The model cannot be loaded.
+        """
+        with self._lock:
+            if not self.is_ready:
+                self._end()
+                self._start()
+
     def close(self) -> None:
-        """End the process."""
+        """End the process, also while it computes."""
+        self._is_closed = True
+        if (child := self._child) is not None:
+            child.process.kill()  # whoever waits for its answer then lets go of the lock
         with self._lock:
             self._end()
 
     def _start(self) -> _Loaded:
-        self._child = start_child(_compute, self._target, self._threads)
+        self._is_loaded = False
+        self._child = child = start_child(_compute, self._target, self._threads)
+        if self._is_closed:
+            child.process.kill()
         try:
-            answer = self._ask(None)
+            answer = self._ask(None, _LONGEST_LOADING_S)
         except ProcessLost as error:
             raise UserError(f"{self._target}: cannot be loaded, {error} (what it said is above)") from None
         if isinstance(answer, Exception):
             self._end()
             raise answer
+        self._is_loaded = True
         loaded: _Loaded = answer
         return loaded
 
-    def _ask(self, question: EncodedTexts | None) -> Any:
-        """Send a question, if it is one, and return the answer."""
+    def _ask(self, question: EncodedTexts | None, timeout_s: float) -> Any:
+        """Send a question, if it is one, and return the answer; a process that hangs is killed."""
         child = self._child
         if child is None:
             raise ValueError("there is no process")
+        began = time.monotonic()
+        # Not `poll`: a process that hangs may not even read the question.
+        killer = Timer(timeout_s, child.process.kill)
+        killer.start()
         try:
             if question is not None:
                 child.connection.send(question)
@@ -117,8 +152,12 @@ class KerasProcess:
             child.process.join()
             code = child.process.exitcode or 0
             self._child = None
+            if time.monotonic() - began >= timeout_s:
+                raise ProcessLost(f"its process did not answer within {timeout_s:g} s and was killed") from None
             how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             raise ProcessLost(f"its process has ended ({how})") from None
+        finally:
+            killer.cancel()
 
     def _end(self) -> None:
         if self._child is not None:

@@ -13,19 +13,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from power_bert_runtime.serving import compare_route, open_inference, predict_route
 from power_bert_runtime.serving.hosted_models import HostedModels, ServableModel
+from power_bert_runtime.serving.own_hosts import LOOPBACK, OwnHosts
 from power_bert_runtime.serving.page_files import PageFiles
 from power_bert_runtime.serving.request_errors import RequestError
 from power_bert_runtime.serving.request_guard import RequestGuard, error_answer
 from power_bert_runtime.serving.server_metrics import ServerMetrics
 from power_bert_runtime.serving.server_settings import ServerSettings
-
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-# As a browser writes them in the header Host.
-_LOOPBACK_NAMES = ["127.0.0.1", "[::1]", "localhost"]
 
 
 def create_app(models: Mapping[str, ServableModel], settings: ServerSettings, page: Path | None = None) -> FastAPI:
@@ -55,9 +51,10 @@ def create_app(models: Mapping[str, ServableModel], settings: ServerSettings, pa
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_error)
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", tags=["server"])
     async def health() -> dict[str, str]:
-        """Report that the server runs and all models are loaded."""
+        """Report that the server runs; `/v2/health/ready` also tells whether all models can compute."""
         return {"status": "ok"}
 
     @app.get("/models", tags=["server"])
@@ -71,9 +68,8 @@ def create_app(models: Mapping[str, ServableModel], settings: ServerSettings, pa
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     page_files.add_routes(app)
-    if settings.host in _LOOPBACK:
-        # Prevents DNS rebinding: a page of another site that gives this address a name of its own.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_NAMES)
+    if settings.host in LOOPBACK:
+        app.add_middleware(OwnHosts)
     app.add_middleware(RequestGuard, settings=settings, metrics=metrics, page_files=page_files.paths)
     return app
 

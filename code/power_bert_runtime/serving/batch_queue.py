@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from power_bert_runtime.encoded_texts import EncodedTexts
-from power_bert_runtime.serving.request_errors import overloaded, timed_out
+from power_bert_runtime.serving.request_errors import overloaded, timed_out, too_large
 from power_bert_runtime.serving.server_settings import ServerSettings
 
 # Called after each batch with its number of examples, its number of tokens and the seconds that it took.
@@ -77,8 +77,12 @@ class BatchQueue:
         """Return the outputs of the examples of one request, (examples, outputs).
 
         Raises:
-            RequestError: The queue is full, or the time is over.
+            RequestError: The queue is full or too small for the request, or the time is over.
         """
+        if len(encoded) > self._settings.max_queue:
+            raise too_large(
+                f"{len(encoded)} texts; the queue has room for {self._settings.max_queue}. Send several requests"
+            )
         room = self._settings.max_queue - len(self._waiting)
         if len(encoded) > room:
             raise overloaded(

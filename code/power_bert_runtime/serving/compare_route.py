@@ -33,7 +33,7 @@ class CompareRequest(BaseModel):
     repetitions: int = Field(
         5, ge=1, le=50, description="Timed runs of each text and model, of which the median counts."
     )
-    truncate: bool = TRUNCATE
+    truncate: bool | None = TRUNCATE
 
 
 _CSV: dict[int | str, dict[str, Any]] = {
@@ -65,7 +65,7 @@ async def compare(
         raise overloaded("another comparison is being measured; send the request again later")
     try:
         async with models.comparing, asyncio.timeout(settings.compare_timeout_s):
-            measured = await measure_models(models, contestants, examples, body.repetitions, body.truncate)
+            measured = await measure_models(contestants, examples, body.repetitions, bool(body.truncate))
     except TimeoutError:
         raise timed_out(
             f"not measured within {settings.compare_timeout_s:g} s; send fewer texts, models or repetitions"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from power_bert_runtime import UserError
 from power_bert_runtime.contents import is_exported
 from power_bert_runtime.encoded_texts import EncodedTexts
 from power_bert_runtime.serving.batch_queue import BatchQueue
+from power_bert_runtime.serving.computing_turns import ComputingTurns
 from power_bert_runtime.serving.request_errors import RequestError, invalid, not_found, too_large, unavailable
 from power_bert_runtime.serving.server_metrics import ServerMetrics
 from power_bert_runtime.serving.server_settings import ServerSettings
@@ -27,6 +29,10 @@ Example = str | tuple[str, str]
 # JSON can escape half of a pair, which is no character.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_log = logging.getLogger("power_bert_runtime.server")
+_CHECK_INTERVAL_S = 1.0
+# Starting a process costs a core for many seconds, which a model that cannot be loaded may not take all the time.
+_PAUSE_AFTER_FAILED_START_S = 30.0
 
 
 class ServableModel(Protocol):
@@ -54,6 +60,24 @@ class ServableModel(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class ModelProcess(ServableModel, Protocol):
+    """A model that a process of its own computes, which can end or hang; `close` ends it while it computes, too.
+
+    Attributes:
+        answer_timeout_s: Time after which a process that has not answered is ended, in seconds.
+    """
+
+    answer_timeout_s: float
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the process runs and has loaded the model."""
+
+    def restart(self) -> None:
+        """Start the process again if it has ended; raises UserError if the model cannot be loaded."""
+
+
 class ProcessLost(Exception):
     """The process that computes a model has ended."""
 
@@ -64,7 +88,8 @@ class HostedModel:
     Args:
         name: Name in requests.
         model: The model.
-        executor: Where models compute; one thread, because each uses all cores.
+        executor: Thread in which the model computes.
+        turns: Turns of all models of the server.
         settings: Limits and batching.
         metrics: Metrics of the server.
     """
@@ -74,12 +99,22 @@ class HostedModel:
         name: str,
         model: ServableModel,
         executor: ThreadPoolExecutor,
+        turns: ComputingTurns,
         settings: ServerSettings,
         metrics: ServerMetrics,
     ) -> None:
-        self.name, self.model, self._settings = name, model, settings
-        self.queue = BatchQueue(model.run, executor, settings, partial(metrics.count_batch, name))
+        self.name, self.model, self.executor, self.turns, self._settings = name, model, executor, turns, settings
+        if isinstance(model, ModelProcess):
+            model.answer_timeout_s = max(model.answer_timeout_s, settings.timeout_s)
+        self.queue = BatchQueue(
+            partial(_run_in_turn, turns, model.run), executor, settings, partial(metrics.count_batch, name)
+        )
         metrics.add_model(name, self.queue.__len__)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model can compute."""
+        return not isinstance(self.model, ModelProcess) or self.model.is_ready
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -167,6 +202,11 @@ class HostedModel:
         }
 
 
+def _run_in_turn(turns: ComputingTurns, run: Callable[[EncodedTexts], np.ndarray], encoded: EncodedTexts) -> np.ndarray:
+    with turns.turn():
+        return run(encoded)
+
+
 def check_finite(name: str, outputs: np.ndarray) -> None:
     """Raise a RequestError if an output is not a number."""
     if not np.isfinite(outputs).all():
@@ -183,7 +223,10 @@ def lost_processes_reported(name: str) -> Iterator[None]:
 
 
 class HostedModels:
-    """The models of a server, by name, and the thread in which they compute.
+    """The models of a server, by name, and the threads in which they compute.
+
+    Models in this process share one thread. Each process of a model has another, so that one that hangs or is started
+    again does not stop the other models.
 
     Args:
         models: Name → model; the first one answers requests that name none.
@@ -193,10 +236,14 @@ class HostedModels:
 
     def __init__(self, models: Mapping[str, ServableModel], settings: ServerSettings, metrics: ServerMetrics) -> None:
         self.comparing = asyncio.Lock()
-        self.executor = ThreadPoolExecutor(1, thread_name_prefix="models")
+        turns, shared = ComputingTurns(), _thread()
         self._models = {
-            name: HostedModel(name, model, self.executor, settings, metrics) for name, model in models.items()
+            name: HostedModel(
+                name, model, _thread() if isinstance(model, ModelProcess) else shared, turns, settings, metrics
+            )
+            for name, model in models.items()
         }
+        self._keepers: list[asyncio.Task[None]] = []
 
     def __iter__(self) -> Iterator[HostedModel]:
         return iter(self._models.values())
@@ -217,14 +264,41 @@ class HostedModels:
         """Start the queues, in the running event loop."""
         for hosted in self:
             hosted.queue.start()
+            if isinstance(hosted.model, ModelProcess):
+                self._keepers.append(asyncio.create_task(_keep_running(hosted, hosted.model)))
 
     async def stop(self) -> None:
-        """Stop the queues and free the models."""
+        """Stop the queues and free the models; processes are ended, and batches in this process are waited for."""
+        for keeper in self._keepers:
+            keeper.cancel()
         for hosted in self:
             await hosted.queue.stop()
-        self.executor.shutdown()
+        for hosted in self:
+            if isinstance(hosted.model, ModelProcess):  # first, because its thread may wait for an answer
+                await asyncio.to_thread(hosted.model.close)
+        for hosted in self:
+            await asyncio.to_thread(hosted.executor.shutdown, cancel_futures=True)
         for hosted in self:
             hosted.model.close()
+
+
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="models")
+
+
+async def _keep_running(hosted: HostedModel, process: ModelProcess) -> None:
+    """Start the process of a model again whenever it has ended."""
+    while True:
+        await asyncio.sleep(_CHECK_INTERVAL_S)
+        if process.is_ready:
+            continue
+        fields = {"model": hosted.name}
+        _log.warning("the process of a model has ended; it is started again", extra={"fields": fields})
+        try:
+            await asyncio.get_running_loop().run_in_executor(hosted.executor, process.restart)
+        except (UserError, OSError) as error:
+            _log.error("the process of a model cannot be started", extra={"fields": fields | {"error": str(error)}})
+            await asyncio.sleep(_PAUSE_AFTER_FAILED_START_S)
 
 
 def load_models(arguments: Sequence[str], load: Callable[[str], ServableModel]) -> dict[str, ServableModel]:

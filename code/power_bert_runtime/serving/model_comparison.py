@@ -15,7 +15,6 @@ import numpy as np
 from power_bert_runtime.serving.hosted_models import (
     Example,
     HostedModel,
-    HostedModels,
     check_finite,
     lost_processes_reported,
 )
@@ -68,7 +67,6 @@ def _in_words(hosted: HostedModel) -> str:
 
 
 async def measure_models(
-    models: HostedModels,
     contestants: Sequence[HostedModel],
     examples: Sequence[Example],
     repetitions: int,
@@ -80,7 +78,6 @@ async def measure_models(
     answered between two runs. A first repetition is not counted.
 
     Args:
-        models: Models of the server.
         contestants: Models to compare.
         examples: Texts or pairs.
         repetitions: Number of timed runs of each text and model.
@@ -99,7 +96,7 @@ async def measure_models(
         for row, example in enumerate(examples):
             for column, hosted in enumerate(contestants):
                 with lost_processes_reported(hosted.name):
-                    output, *taken = await loop.run_in_executor(models.executor, _time, hosted, example, truncate, row)
+                    output, *taken = await loop.run_in_executor(hosted.executor, _time, hosted, example, truncate, row)
                 times[column, row, repetition] = taken
                 if repetition == 0:
                     check_finite(hosted.name, output)
@@ -112,11 +109,12 @@ async def measure_models(
 
 
 def _time(hosted: HostedModel, example: Example, truncate: bool, row: int) -> tuple[np.ndarray, float, float]:
-    start = time.perf_counter()
-    encoded = hosted.encode([example], truncate, first_number=row + 1)
-    tokenized = time.perf_counter()
-    outputs = hosted.model.run(encoded)
-    return outputs[0], 1e3 * (tokenized - start), 1e3 * (time.perf_counter() - tokenized)
+    with hosted.turns.turn():
+        start = time.perf_counter()
+        encoded = hosted.encode([example], truncate, first_number=row + 1)
+        tokenized = time.perf_counter()
+        outputs = hosted.model.run(encoded)
+        return outputs[0], 1e3 * (tokenized - start), 1e3 * (time.perf_counter() - tokenized)
 
 
 def _in_order(outputs: np.ndarray, hosted: HostedModel, first: HostedModel) -> np.ndarray:

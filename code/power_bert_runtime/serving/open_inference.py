@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from power_bert_runtime.serving.hosted_models import Example, HostedModel, HostedModels
-from power_bert_runtime.serving.request_errors import invalid, not_found
+from power_bert_runtime.serving.request_errors import invalid, not_found, unavailable
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 MODEL_VERSION = "1"
@@ -82,8 +82,10 @@ async def live() -> dict[str, bool]:
 
 
 @router.get("/health/ready")
-async def ready() -> dict[str, bool]:
-    """Report that all models are loaded; the server does not listen before."""
+async def ready(request: Request) -> dict[str, bool]:
+    """Report that all models can compute; otherwise the answer is 503."""
+    models: HostedModels = request.app.state.models
+    _check_ready(*models)
     return {"ready": True}
 
 
@@ -107,8 +109,10 @@ async def model_metadata(request: Request, name: str, model_version: str = MODEL
 @router.get("/models/{name}/ready")
 @router.get("/models/{name}/versions/{model_version}/ready")
 async def model_ready(request: Request, name: str, model_version: str = MODEL_VERSION) -> dict[str, Any]:
-    """Report that a model is loaded."""
-    return {"name": _model(request, name, model_version).name, "ready": True}
+    """Report that a model can compute; otherwise the answer is 503."""
+    hosted = _model(request, name, model_version)
+    _check_ready(hosted)
+    return {"name": hosted.name, "ready": True}
 
 
 @router.post("/models/{name}/infer", openapi_extra=_INFER_BODY)
@@ -137,6 +141,11 @@ def _model(request: Request, name: str, model_version: str) -> HostedModel:
     models: HostedModels = request.app.state.models
     request.state.model = models.get(name).name
     return models.get(name)
+
+
+def _check_ready(*models: HostedModel) -> None:
+    if lost := [hosted.name for hosted in models if not hosted.is_ready]:
+        raise unavailable(f"not ready: {', '.join(lost)}, whose process has ended and is started again")
 
 
 def _output_forms(hosted: HostedModel) -> list[tuple[str, str, list[int]]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from power_bert_runtime.serving.hosted_models import Example, HostedModels
+from power_bert_runtime.serving.request_errors import invalid
 
 router = APIRouter(tags=["predict"])
 
@@ -34,8 +35,9 @@ class PredictRequest(BaseModel):
 
     inputs: Inputs
     model: str | None = Field(None, description="Name of the model; default: the first one of the server.")
-    truncate: bool = TRUNCATE
-    raw_scores: Literal[False] = Field(False, description="Models end in probabilities; there is no other choice.")
+    truncate: bool | None = TRUNCATE
+    truncation_direction: str = Field("Right", description="Only Right: texts are truncated at their end.")
+    raw_scores: bool = Field(False, description="Only false: models end in probabilities.")
 
 
 class LabelScore(BaseModel):
@@ -56,11 +58,25 @@ def as_examples(inputs: str | list[str] | list[list[str]]) -> list[Example]:
 @router.post("/predict", summary="Classify texts")
 async def predict(request: Request, body: PredictRequest) -> list[LabelScore] | list[list[LabelScore]]:
     """Return all labels with their probabilities, the most probable first: one list, or one list for each text."""
+    _check_supported(body)
     models: HostedModels = request.app.state.models
     hosted = models.get(body.model)
     examples = as_examples(body.inputs)
     request.state.model, request.state.texts = hosted.name, len(examples)
-    outputs = await hosted.outputs(examples, body.truncate)
+    outputs = await hosted.outputs(examples, bool(body.truncate))
     ranked: list[Any] = [hosted.ranked(each) for each in outputs]
     is_one = isinstance(body.inputs, str) or (bool(body.inputs) and isinstance(body.inputs[0], str))
     return ranked[0] if is_one else ranked
+
+
+def _check_supported(body: PredictRequest) -> None:
+    """Refuse what text-embeddings-inference has and this server has not."""
+    if body.truncation_direction.lower() != "right":
+        raise invalid(
+            f"truncation_direction: {body.truncation_direction[:50]!r}; texts are truncated at their end only: send "
+            '"Right", or leave it out'
+        )
+    if body.raw_scores:
+        raise invalid(
+            "raw_scores: models end in probabilities, and logits are not available; send false, or leave it out"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
@@ -13,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from power_bert_runtime.serving.request_errors import RequestError, too_large
+from power_bert_runtime.serving.request_errors import RequestError, too_large, unavailable
 from power_bert_runtime.serving.server_metrics import ServerMetrics
 from power_bert_runtime.serving.server_settings import ServerSettings
 
@@ -23,6 +24,8 @@ _server_log = logging.getLogger("power_bert_runtime.server")
 _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 # What needs no token: health for orchestrators, and the page with its documentation, which hold no data.
 _OPEN_PATHS = re.compile(r"/(health|v2/health/(live|ready)|docs|openapi\.json|static-offline-docs/.*)?")
+_DOCUMENTATION = frozenset({"/docs", "/openapi.json"})
+_METHODS = frozenset({"GET", "HEAD", "POST"})
 _LOGGED_AS_DEBUG = re.compile(r"/(health|metrics|v2/health/.*)")
 
 
@@ -65,6 +68,13 @@ class RequestGuard:
                 await error_answer(refused)(scope, receive, send_with_id)
             else:
                 await self._app(scope, self._limited(receive), send_with_id)
+        except asyncio.CancelledError:
+            # The time for accepted requests is over at the end of the server; nobody else cancels a request.
+            if status:  # the answer has begun
+                raise
+            await error_answer(unavailable("the server is ending; send the request again"))(
+                scope, receive, send_with_id
+            )
         except Exception as error:
             fields = {"request_id": request_id}
             _server_log.error("request failed", exc_info=error, extra={"fields": fields})
@@ -112,9 +122,13 @@ class RequestGuard:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # The path of the route, not of the request: a client could make any number of those.
         path = getattr(scope.get("route"), "path", "other")
-        path = "/" if path in self._page_files else path
+        if path in self._page_files or scope["path"] in self._page_files:
+            path = "/"
+        elif scope["path"] in _DOCUMENTATION:  # whose routes the framework does not name
+            path = scope["path"]
         # Nor a method that the route does not have.
-        method = scope["method"] if path != "other" and status != 405 else "other"
+        is_known = path != "other" and status != 405 and scope["method"] in _METHODS
+        method = scope["method"] if is_known else "other"
         self._metrics.count_request(method, path, status, seconds)
         fields: dict[str, Any] = {
             "request_id": scope["state"]["request_id"],

@@ -16,7 +16,7 @@ import uvicorn
 
 from power_bert_runtime import UserError
 from power_bert_runtime.serving.application import create_app
-from power_bert_runtime.serving.hosted_models import ServableModel
+from power_bert_runtime.serving.hosted_models import ModelProcess, ServableModel
 from power_bert_runtime.serving.server_settings import ServerSettings
 
 
@@ -50,7 +50,8 @@ def serve(load: Callable[[], Mapping[str, ServableModel]], settings: ServerSetti
     """
     listener = _bind(settings)
     with listener:
-        app = create_app(load(), settings, page)
+        models = load()
+        app = create_app(models, settings, page)
         _configure_logs()
         config = uvicorn.Config(
             app,
@@ -69,6 +70,11 @@ def serve(load: Callable[[], Mapping[str, ServableModel]], settings: ServerSetti
             uvicorn.Server(config).run(sockets=[listener])
         except OSError as error:
             raise _cannot_listen(settings, error) from error
+        finally:
+            # A second Ctrl-C skips the orderly end, and this process would wait for one that hangs.
+            for model in models.values():
+                if isinstance(model, ModelProcess):
+                    model.close()
 
 
 def _bind(settings: ServerSettings) -> socket.socket:

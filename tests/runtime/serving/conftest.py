@@ -12,6 +12,7 @@ pytest.importorskip("fastapi", reason="needs the extra 'serve': EXTRAS=serve bas
 
 from power_bert_runtime.encoded_texts import EncodedTexts
 from power_bert_runtime.serving.application import create_app
+from power_bert_runtime.serving.hosted_models import ProcessLost
 from power_bert_runtime.serving.server_settings import ServerSettings
 
 
@@ -53,6 +54,37 @@ class WordCounter:
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class CountingProcess(WordCounter):
+    """A WordCounter in what stands for a process of its own; closing it ends a computation that is held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer_timeout_s = 60.0
+        self.is_ready = True
+        self.restarts = 0
+
+    def run(self, encoded: EncodedTexts) -> np.ndarray:
+        outputs = super().run(encoded)
+        if self.is_closed or not self.is_ready:
+            raise ProcessLost("its process has ended (SIGKILL)")
+        return outputs
+
+    def restart(self) -> None:
+        self.restarts += 1
+        if self.error is not None:
+            raise self.error
+        self.is_ready = True
+
+    def close(self) -> None:
+        super().close()
+        self.allowed.set()
+
+
+@pytest.fixture
+def counting_process() -> type[CountingProcess]:
+    return CountingProcess
 
 
 @pytest.fixture

@@ -282,12 +282,38 @@ def test_requests_are_counted_by_the_route_and_not_by_the_path() -> None:
     }
 
 
+def test_the_page_and_the_documentation_are_counted_by_name(open_server: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("the page", encoding="utf-8")
+    client = open_server(tmp_path)
+    for path in ("/", "/index.html", "/models.json", "/docs", "/openapi.json", "/nothing"):
+        client.get(path)
+    counted = counted_requests(client.get("/metrics").text)
+    assert counted == {
+        ("GET", "/", "200"): 3,
+        ("GET", "/docs", "200"): 1,
+        ("GET", "/openapi.json", "200"): 1,
+        ("other", "other", "404"): 1,
+    }
+
+
+def test_a_request_that_is_canceled_at_the_end_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async def canceled(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    with caplog.at_level(logging.INFO, "power_bert_runtime"):
+        sent = guarded(canceled)
+    assert status_and_error(sent) == (503, "the server is ending; send the request again")
+    (request,) = caplog.records
+    assert request.exc_info is None and request.fields["status"] == 503  # type: ignore[attr-defined]
+
+
 def test_clients_cannot_add_to_the_number_of_metrics(open_server: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("the page", encoding="utf-8")
     client = open_server(tmp_path)
     for number in range(3):
         client.request(f"METHOD{number}", "/predict")
         client.request(f"METHOD{number}", "/")
+        client.request(f"METHOD{number}", "/", headers={"Content-Length": "9" * 30})
         client.request(f"METHOD{number}", f"/v2/models/{number}")
         client.get(f"/v2/models/{number}")
     counted = counted_requests(client.get("/metrics").text)

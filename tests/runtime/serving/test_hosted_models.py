@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from power_bert_runtime.serving import hosted_models
 from power_bert_runtime.serving.hosted_models import (
     HostedModel,
     HostedModels,
@@ -160,6 +161,82 @@ def test_the_end_waits_for_what_is_computed_and_frees_every_model(word_counter: 
     asyncio.run(serve())
     assert closed_while_running == [False]
     assert models["a"].batches == [[2]] and all(model.is_closed for model in models.values())
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if is_true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never became true")
+
+
+def test_a_process_that_hangs_does_not_stop_other_models(word_counter: Any, counting_process: Any) -> None:
+    models = {"keras": counting_process(), "a": word_counter(), "b": counting_process()}
+
+    async def serve() -> None:
+        hosted = HostedModels(models, ServerSettings(window_ms=0), ServerMetrics())
+        hosted.start()
+        models["keras"].allowed.clear()
+        hanging = asyncio.create_task(hosted.get("keras").outputs(["one"], False))
+        await until(models["keras"].is_running.is_set)
+        for name in "ab":
+            async with asyncio.timeout(8):  # the process would be held back for 10 s
+                assert len(await hosted.get(name).outputs(["one two"], False)) == 1
+        assert not hanging.done()
+        hanging.cancel()
+        await hosted.stop()
+
+    asyncio.run(serve())
+    assert models["a"].batches == models["b"].batches == [[2]]
+    assert all(model.is_closed for model in models.values())
+
+
+def test_models_of_this_process_share_one_thread_and_processes_have_their_own(
+    word_counter: Any, counting_process: Any
+) -> None:
+    models = {"a": word_counter(), "b": word_counter(), "c": counting_process(), "d": counting_process()}
+    hosted = HostedModels(models, ServerSettings(), ServerMetrics())
+    threads = [id(each.executor) for each in hosted]
+    assert threads[0] == threads[1] and len(set(threads)) == 3
+    assert len({id(each.turns) for each in hosted}) == 1
+
+
+@pytest.mark.parametrize(("timeout_s", "expected"), [(0.5, 60.0), (300.0, 300.0)])
+def test_a_process_has_at_least_the_time_of_a_request_to_answer(
+    host: Callable[..., HostedModel], counting_process: Any, timeout_s: float, expected: float
+) -> None:
+    assert host(counting_process(), timeout_s=timeout_s).model.answer_timeout_s == expected  # type: ignore[attr-defined]
+
+
+def test_a_process_that_has_ended_is_started_again_without_a_request(
+    counting_process: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from power_bert_runtime import UserError
+
+    monkeypatch.setattr(hosted_models, "_CHECK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(hosted_models, "_PAUSE_AFTER_FAILED_START_S", 0.01)
+    model = counting_process()
+
+    async def serve() -> None:
+        hosted = HostedModels({"keras": model}, ServerSettings(window_ms=0), ServerMetrics())
+        hosted.start()
+        await asyncio.sleep(0.1)
+        assert model.restarts == 0
+        model.is_ready, model.error = False, UserError("cannot be loaded")
+        await until(lambda: model.restarts >= 2)
+        assert not hosted.get("keras").is_ready
+        model.error = None
+        await until(lambda: hosted.get("keras").is_ready)
+        await hosted.stop()
+
+    with caplog.at_level("WARNING", "power_bert_runtime.server"):
+        asyncio.run(serve())
+    logged = [(record.levelname, record.fields) for record in caplog.records]  # type: ignore[attr-defined]
+    assert logged[:2] == [
+        ("WARNING", {"model": "keras"}),
+        ("ERROR", {"model": "keras", "error": "cannot be loaded"}),
+    ]
 
 
 @pytest.mark.parametrize(

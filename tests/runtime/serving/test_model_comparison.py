@@ -105,7 +105,7 @@ def measure(models: dict[str, Any], texts: list[Any], repetitions: int, truncate
     async def run() -> list[Measured]:
         hosted = HostedModels(models, ServerSettings(), ServerMetrics())
         try:
-            return await measure_models(hosted, list(hosted), texts, repetitions, truncate)
+            return await measure_models(list(hosted), texts, repetitions, truncate)
         finally:
             await hosted.stop()
 

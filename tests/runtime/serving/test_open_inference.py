@@ -42,6 +42,24 @@ def test_health_and_metadata(open_server: Open, word_counter: Any) -> None:
         assert client.get(path).status_code == 404
 
 
+def test_readiness_while_the_process_of_a_model_is_gone(
+    open_server: Open, counting_process: Any, word_counter: Any
+) -> None:
+    keras = counting_process()
+    client = open_server(models={"counter": word_counter(), "keras": keras})
+    paths = ("/v2/health/ready", "/v2/models/keras/ready", "/v2/models/keras/versions/1/ready")
+    assert [client.get(path).status_code for path in paths] == [200, 200, 200]
+    keras.is_ready = False
+    for path in paths:
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["error_type"]) == (503, "unhealthy")
+        assert answer.json()["error"] == "not ready: keras, whose process has ended and is started again"
+    for path in ("/v2/models/counter/ready", "/v2/health/live", "/health"):
+        assert client.get(path).status_code == 200
+    keras.is_ready = True
+    assert [client.get(path).status_code for path in paths] == [200, 200, 200]
+
+
 def test_inference(open_server: Open) -> None:
     answer = open_server().post(URL, json={"id": "7", "inputs": [text_input("one two", NINE)]}).json()
     assert (answer["model_name"], answer["model_version"], answer["id"]) == ("counter", "1", "7")

@@ -69,6 +69,9 @@ def test_models_are_chosen_by_name(open_server: Open, word_counter: Any) -> None
         (rb'{"inputs": "half a pair: \ud83d"}', 422, "text 1 is no Unicode: it has half of a surrogate pair"),
         (rb'{"inputs": "a", "model": "\ud83d"}', 404, "no model"),
         (b'{"inputs": "a", "raw_scores": true}', 422, "raw_scores: "),
+        (b'{"inputs": "a", "raw_scores": true}', 422, "models end in probabilities, and logits are not available"),
+        (b'{"inputs": "a", "truncation_direction": "Left"}', 422, "'Left'; texts are truncated at their end only"),
+        (b'{"inputs": "a", "truncate": "often"}', 422, "truncate: "),
         (b'{"inputs": "a", "model": "other"}', 404, "no model 'other'; there are counter"),
         (b'{"inputs": "a a a a a a a a a a a"}', 413, "text 1 has 11 tokens; counter takes 10"),
         (b'{"inputs": [["a"], ["b"], ["c"], ["d"], ["e"]]}', 413, "5 texts; a request may have 4"),
@@ -82,6 +85,26 @@ def test_bad_requests(open_server: Open, body: bytes, status: int, message: str)
     assert answer.status_code == status
     assert set(answer.json()) == {"error", "error_type"}
     assert any(part in answer.json()["error"] for part in message.split("|")), answer.json()
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        {"truncate": None},
+        {"truncate": False},
+        {"truncation_direction": "Right"},
+        {"truncation_direction": "right", "truncate": True, "raw_scores": False},
+    ],
+)
+def test_what_clients_of_text_embeddings_inference_send(open_server: Open, further: dict[str, Any]) -> None:
+    answer = open_server().post("/predict", json={"inputs": "one two three four", **further})
+    assert (answer.status_code, answer.json()) == (200, FOUR_WORDS)
+
+
+def test_null_does_not_truncate(open_server: Open) -> None:
+    client = open_server()
+    body = {"inputs": NINE + NINE + NINE, "truncate": None}
+    assert [client.post(path, json=body).status_code for path in ("/predict", "/compare")] == [413, 413]
 
 
 def test_a_body_in_pieces_is_limited_too(open_server: Open) -> None:
@@ -148,6 +171,14 @@ def test_a_full_queue_is_answered_429_and_loses_nothing(open_server: Open, word_
     assert (refused.status_code, refused.json()["error_type"]) == (429, "overloaded")
     assert refused.headers["Retry-After"]
     assert client.post("/predict", json={"inputs": "a"}).status_code == 200
+
+
+def test_a_request_that_the_empty_queue_has_no_room_for_is_answered_413(open_server: Open) -> None:
+    client = open_server(max_queue=3)
+    refused = client.post("/predict", json={"inputs": [["a"]] * 4})
+    assert refused.status_code == 413
+    assert refused.json()["error"] == "4 texts; the queue has room for 3. Send several requests"
+    assert client.post("/predict", json={"inputs": [["a"]] * 3}).status_code == 200
 
 
 def test_late_answers_are_504_and_leave_the_queue(open_server: Open, word_counter: Any) -> None:

@@ -61,6 +61,24 @@ def test_other_host_names_are_refused(open_server: Open) -> None:
     assert open_server(host="0.0.0.0").get("/models", headers={"Host": "models.example"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "host", ["", "evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1:evil", "x@localhost", "::1"]
+)
+def test_a_host_name_that_is_refused_is_an_error_like_others(open_server: Open, host: str) -> None:
+    answer = open_server().get("/models", headers={"Host": host})
+    assert (answer.status_code, answer.json()["error_type"]) == (400, "validation")
+    assert answer.json()["error"] == (
+        f"the header Host names {host!r}; use 127.0.0.1, [::1] or localhost in the address"
+    )
+    assert answer.headers["X-Request-ID"]
+
+
+def test_health_can_be_asked_without_a_body(open_server: Open) -> None:
+    client = open_server(token=TOKEN)
+    assert client.head("/health").status_code == 200
+    assert list(client.get("/openapi.json").json()["paths"]["/health"]) == ["get"]
+
+
 def test_requests_are_logged_with_their_ids(open_server: Open, caplog: pytest.LogCaptureFixture) -> None:
     client = open_server()
     with caplog.at_level(logging.INFO, "power_bert_runtime.requests"):

@@ -150,6 +150,18 @@ def test_the_port_is_free_again_if_the_models_cannot_be_loaded(host: str) -> Non
         again.bind((host, port))
 
 
+def test_processes_are_ended_even_if_the_orderly_end_is_skipped(
+    counting_process: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a second Ctrl-C; one that hangs would keep the server alive."""
+    model = counting_process()
+    monkeypatch.setattr(server_process.uvicorn.Server, "run", lambda self, sockets: None)
+    monkeypatch.setattr(server_process.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(server_process, "_configure_logs", lambda: None)
+    serve(lambda: {"keras": model}, ServerSettings(port=0), None)
+    assert model.is_closed
+
+
 def test_a_port_that_does_not_exist() -> None:
     with pytest.raises(UserError, match=r"127\.0\.0\.1, port 65536: cannot be used"):
         serve(lambda: pytest.fail("loaded"), ServerSettings(port=65536), None)
