@@ -57,7 +57,7 @@ class TestRun:
         model = load_trained_model(str(cola_run.folder))
         retention = model.classifier.backbone.retention
         assert model.source == str(cola_run.folder / "3_retrain" / "model")
-        assert model.retention.endswith("(the model's own)") and model.retention.startswith(str(retention.values[0]))
+        assert model.retention.endswith("(the model's own)") and model.retention.startswith(retention.shown())
         assert model.task == get_task("cola") and model.data_dir == cola_run.experiment.data_dir
         assert model.max_length == 24
 
@@ -70,7 +70,7 @@ class TestRun:
         ("choice", "retention", "said"),
         [
             ("0.5,0.25", (0.5, 0.25), "0.5,0.25 (as asked)"),
-            ("7, 1", (7, 1), "7,1 (as asked)"),
+            ("7, 1", (7, 1), "7,[CLS] (as asked)"),
             ("none", None, "none: nothing is eliminated (as asked)"),
         ],
     )

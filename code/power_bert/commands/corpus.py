@@ -95,7 +95,7 @@ def prepare_corpus(
     beam_option: BeamOption = None,
     wait: Wait = False,
 ) -> None:
-    r"""Split text into train and test by document, tokenize it and pack it into records for pre-training.
+    """Split text into train and test by document, tokenize it and pack it into records for pre-training.
 
     Run the same command again to resume an interrupted call: only missing shards are made.
 
@@ -105,8 +105,8 @@ def prepare_corpus(
 
         bash run.sh prepare-corpus texts/ --vocab vocab.txt --out sample --proportion 0.01 --workers 8
 
-        POWER_BERT_VENV=.venv-beam EXTRAS=beam bash run.sh prepare-corpus texts/ --vocab vocab.txt --out corpus \
-          --runner beam
+        POWER_BERT_VENV=.venv-beam EXTRAS=beam bash run.sh prepare-corpus texts/ --vocab vocab.txt --out corpus
+        --runner beam
     """
     from rich.console import Console
 

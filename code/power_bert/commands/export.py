@@ -121,7 +121,8 @@ def export(
         # without elimination
         bash run.sh export RUN --out bert.tflite --phase 1_fine_tune
 
-        bash run.sh export RUN --out model.tflite --surviving-tokens      # for the browser page: bash run.sh web
+        # for the browser page, bash run.sh web
+        bash run.sh export RUN --out model.tflite --surviving-tokens
 
         EXTRAS=onnx bash run.sh export RUN --format onnx --out model.onnx --quantize auto
     """

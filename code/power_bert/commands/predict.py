@@ -125,7 +125,7 @@ def predict(
     runner: Runner = "local",
     beam_option: BeamOption = None,
 ) -> None:
-    r"""Predict labels and probabilities of texts or of a table, or a split of the task's data in GLUE's format.
+    """Predict labels and probabilities of texts or of a table, or a split of the task's data in GLUE's format.
 
     Input of any size is read in constant memory.
 
@@ -146,8 +146,8 @@ def predict(
         # without TensorFlow
         bash run.sh predict model.onnx --input sentences.txt
 
-        POWER_BERT_VENV=.venv-beam EXTRAS="beam onnx" bash run.sh predict model.onnx --runner beam \
-          --input tickets.jsonl --output out.jsonl
+        POWER_BERT_VENV=.venv-beam EXTRAS="beam onnx" bash run.sh predict model.onnx --runner beam
+        --input tickets.jsonl --output out.jsonl
     """
     from power_bert.beam_jobs import uses_beam
     from power_bert.errors import UserError

@@ -87,7 +87,8 @@ def search(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResul
 
     def progress() -> str:
         kept = " ".join(f"{mass:.1f}" for mass in configuration_search.masses()[:-1])
-        return f"of which regularizer {configuration_search.regularizer():.4f}  kept {kept} 1 of {configuration_search.parameters} tokens"
+        parameters = configuration_search.parameters
+        return f"of which regularizer {configuration_search.regularizer():.4f}  kept {kept} 1 of {parameters} tokens"
 
     return _train_phase(context, phase_dir, model, "2 search", experiment.search_epochs, lesson, progress)
 
