@@ -146,5 +146,5 @@ def test_the_folders_of_tests_are_the_rooms() -> None:
         path.parent.relative_to(tests).as_posix() for path in tests.rglob("*.py") if path.parent.name != "__pycache__"
     }
     rooms = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")}
-    assert folders - rooms == {"fixtures", "notebooks", "runtime", "runtime/serving"}
+    assert folders - rooms == {"docker", "fixtures", "notebooks", "runtime", "runtime/serving"}
     assert {room for room in rooms if "/" not in room} - folders == set()
