@@ -255,7 +255,7 @@ def test_tables_that_lead_out_of_the_file_are_refused(content: bytes) -> None:
 
 
 def test_something_that_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a folder without saved_model.pb; expected a .tflite, .onnx or .xml file"):
+    with pytest.raises(UserError, match="a folder without saved_model"):
         inspect_file(tmp_path)
     with pytest.raises(UserError, match="No such file or directory"):
         inspect_file(tmp_path / "missing.tflite")
