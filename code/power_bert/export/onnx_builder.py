@@ -10,14 +10,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from power_bert.model.int8_weights import int8_scales
 from power_bert_runtime.contents import INPUT_NAMES, OUTPUT_NAME
 
 # The first operator set with GELU; LayerNormalization came with 17.
 OPSET = 20
 # The version of the file format that came with this operator set, so that older runtimes can read the file.
 _IR_VERSION = 9
-_LARGEST_INT8 = 127
-_SMALLEST_SCALE = 1e-8
 _INT64, _FLOAT = TensorProto.INT64, TensorProto.FLOAT
 
 
@@ -111,7 +110,7 @@ class OnnxBuilder:
         """Look up rows of a table (rows, dim) by their numbers: (…) → float32 (…, dim)."""
         if not self._int8_tables:
             return str(self.op("Gather", self.value(table, name), rows))
-        scales = np.maximum(np.abs(table).max(axis=1, keepdims=True) / _LARGEST_INT8, _SMALLEST_SCALE)  # (rows, 1)
+        scales = int8_scales(table, 1, np)  # (rows, 1)
         values = self.value(np.rint(table / scales).astype(np.int8), f"{name}_int8")
         found = self.to_float(self.op("Gather", values, rows))
         return str(self.op("Mul", found, self.op("Gather", self.value(scales, f"{name}_scales"), rows)))

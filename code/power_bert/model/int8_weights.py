@@ -11,14 +11,19 @@ from power_bert.model.classifier import PowerBertTextClassifier
 
 Tensor = Any
 _LARGEST_INT8 = 127
-_SMALLEST_SCALE = 1e-8
+SMALLEST_SCALE = 1e-8
+
+
+def int8_scales(weights: Tensor, axis: int, module: Any = ops) -> Tensor:
+    """Return a 127th of the largest magnitude along `axis`, whose size becomes 1; `module` is keras.ops or NumPy."""
+    largest = module.max(module.abs(weights), axis=axis, keepdims=True)
+    return module.maximum(largest / _LARGEST_INT8, SMALLEST_SCALE)
 
 
 def rounded_to_int8(weights: Tensor, axis: int) -> Tensor:
-    """Round weights to multiples of a 127th of the largest magnitude along `axis`, as `export.quantization` does."""
-    largest = ops.max(ops.abs(weights), axis=axis, keepdims=True)
-    scale = ops.maximum(largest / _LARGEST_INT8, _SMALLEST_SCALE)
-    return ops.round(weights / scale) * scale
+    """Round weights to multiples of their scale, as int8 files store them."""
+    scales = int8_scales(weights, axis)
+    return ops.round(weights / scales) * scales
 
 
 def dense_kernels(classifier: PowerBertTextClassifier) -> list[keras.Variable]:

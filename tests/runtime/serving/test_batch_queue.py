@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.waiting import until
 from mutations import mutation_settings
 from power_bert_runtime.encoded_texts import EncodedTexts
 from power_bert_runtime.serving.batch_queue import BatchQueue
@@ -75,14 +76,6 @@ def with_queue(
             await queue.stop()
 
     return asyncio.run(run())
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if is_true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never became true")
 
 
 async def hold(model: Model, queue: BatchQueue) -> asyncio.Task[np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.waiting import until
 from power_bert_runtime.serving import hosted_models
 from power_bert_runtime.serving.hosted_models import (
     HostedModel,
@@ -161,14 +162,6 @@ def test_the_end_waits_for_what_is_computed_and_frees_every_model(word_counter: 
     asyncio.run(serve())
     assert closed_while_running == [False]
     assert models["a"].batches == [[2]] and all(model.is_closed for model in models.values())
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if is_true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never became true")
 
 
 def test_a_process_that_hangs_does_not_stop_other_models(word_counter: Any, counting_process: Any) -> None:
