@@ -17,6 +17,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MultipleLocator
 
 from power_bert.elimination.retention import Retention
 from power_bert.elimination.search import step_profile
@@ -37,6 +38,9 @@ def main() -> None:
         similarity: "Similarities of the attention, by width",
         distillation: "A BiLSTM with and without teachers, on four data sets",
         devices: "Score against latency of exported files, area: model size",
+        targets: "Runs with a target: change of the score against speed-up",
+        servers: "Latency of exported files, one text after another",
+        pretraining: "Gain of pre-training a BERT-tiny, over random weights",
     }
     for draw, title in titles.items():
         figure = draw()
@@ -165,15 +169,97 @@ def devices() -> Figure:
     return figure
 
 
+def targets() -> Figure:
+    """Draw what eliminating changes against a model trained as long, with its interval, against speed-up."""
+    figure, panel = _one_panel(8, 3.6)
+    runs = [row for row in _table("elimination", "Task, metric | `SPEEDUP`") if row[6] and row[7]]
+    drawn = list[float]()
+    for row, color, marker in zip(runs, COLORS, MARKERS, strict=False):
+        speedup = _number(row[7].split()[0])
+        drawn.append(speedup)
+        name = re.sub(r" \(.*?\)", "", row[0])
+        change, low, high = map(_number, re.findall(r"[+−±]?\d+\.\d+", row[6]))
+        panel.errorbar(
+            speedup + 0.03 * (drawn.count(speedup) - 1),  # equal ones side by side
+            change,
+            [[change - low], [high - change]],
+            color=color,
+            marker=marker,
+            capsize=3,
+            linestyle="none",
+            label=f"{name}, target {row[1]}",
+        )
+    panel.axhline(0, color="black", linewidth=1, linestyle="dashed")
+    panel.xaxis.set_major_locator(MultipleLocator(0.5))
+    panel.set(
+        xlabel="speed-up on length-bucketed batches of 32 (×)",
+        ylabel="score − score trained as long\n(points, 95 % interval)",
+    )
+    panel.grid(alpha=0.3)
+    panel.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def servers() -> Figure:
+    """Draw the median latency of one text at its real length, by model."""
+    tables = _tables("servers", "Model | one by one")
+    figure = Figure(figsize=(8, 0.8 + 0.3 * max(map(len, tables))), layout="constrained")
+    panels = figure.subplots(1, len(tables), squeeze=False)[0]
+    page = (_DOCS / "results" / "servers.md").read_text(encoding="utf-8")
+    titles = re.findall(r"(?m)^## (\S+, \d+ tokens on average)$", page)
+    for panel, rows, title in zip(panels, tables, titles, strict=True):
+        names, latencies = [row[0] for row in rows], [_number(row[1].split()[0]) for row in rows]
+        colors = [COLORS[name.startswith("eliminated")] for name in names]
+        bars = panel.barh(names, latencies, color=colors, height=0.7)
+        panel.bar_label(bars, [f"{latency:.2f}" for latency in latencies], padding=3, fontsize=9)
+        panel.set(title=title, xlabel="latency p50 of one text (ms)", xlim=(0, 1.22 * max(latencies)))
+        panel.title.set_fontsize(10)
+        panel.invert_yaxis()
+        panel.tick_params(axis="y", labelsize=9)
+    return figure
+
+
+def pretraining() -> Figure:
+    """Draw the gain in dev score over random weights, by task and number of tokens of pre-training."""
+    heading, rows = "Pre-trained on", _table("pretraining", "Pre-trained on")
+    page = (_DOCS / "results" / "pretraining.md").read_text(encoding="utf-8")
+    (tasks,) = re.findall(rf"(?m)^\| {heading} \| (.*) \|$", page)
+    names = tasks.split(" | ")
+    figure, panel = _one_panel(8, 3.2)
+    for number, (row, color, marker) in enumerate(zip(rows, COLORS, MARKERS, strict=False)):
+        gains = [_mean_and_deviation(cell.split(" (")[0]) for cell in row[1:]]
+        means, deviations = zip(*gains, strict=True)
+        places = [place + 0.2 * (number - (len(rows) - 1) / 2) for place in range(len(names))]
+        label = re.split(r", records| \(", row[0])[0]
+        label += "" if "tokens" in label else " tokens"
+        panel.errorbar(places, means, deviations, fmt=marker, color=color, capsize=3, label=label)
+    panel.axhline(0, color="black", linewidth=1, linestyle="dashed")
+    panel.set_xticks(range(len(names)), names)
+    panel.set(ylabel="gain in dev score (points),\nmean ± sd of three seeds")
+    panel.grid(axis="y", alpha=0.3)
+    panel.legend(frameon=False, loc="upper right")
+    return figure
+
+
 def _one_panel(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
 def _table(page: str, heading: str) -> list[list[str]]:
-    """Return the rows of the table of a results page whose first heading starts with a text, without bold type."""
+    """Return the rows of the only such table, as `_tables`."""
+    (rows,) = _tables(page, heading)
+    return rows
+
+
+def _tables(page: str, heading: str) -> list[list[list[str]]]:
+    """Return the rows of the tables of a results page whose first line starts with a text, without bold type."""
     text = (_DOCS / "results" / f"{page.removeprefix('results/')}.md").read_text(encoding="utf-8")
-    (table,) = re.findall(rf"^\| {re.escape(heading)}.*\n\|[-|]+\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+    found = re.findall(rf"^\| {re.escape(heading)}.*\n\|[-|]+\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+    return [_rows(table) for table in found]
+
+
+def _rows(table: str) -> list[list[str]]:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.replace("**", "").splitlines()]
     for before, row in itertools.pairwise(rows):
         row[0] = row[0].replace("the same, int8", before[0].replace("float32", "int8")) or before[0]
@@ -182,7 +268,11 @@ def _table(page: str, heading: str) -> list[list[str]]:
 
 def _mean_and_deviation(cell: str) -> tuple[float, float]:
     mean, _, deviation = cell.partition(" ± ")
-    return float(mean), float(deviation or 0)
+    return _number(mean), float(deviation or 0)
+
+
+def _number(text: str) -> float:
+    return float(text.replace("−", "-").replace("±", ""))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,10 @@ DATA = {
 }
 # Number of a notebook → the notebook whose results it reads.
 NEEDED = {"03": "02", "04": "03"}
-# Lines of a running phase, which say nothing more once it has ended.
-_PROGRESS = re.compile(r"^.*  left \d+ s\n", re.MULTILINE)
+# Lines of a running phase, which say nothing more once it has ended, and of TensorFlow on the files that it writes.
+_PROGRESS = re.compile(
+    r"^(.*  left \d+ s|.*: blocks measured  \d+/\d+|INFO:tensorflow:Assets written.*)\n", re.MULTILINE
+)
 
 
 def main(chosen: list[str]) -> str | None:

@@ -14,6 +14,7 @@ from power_bert.result_tables import (
     text_table,
     to_frame,
     wrap_lines,
+    wrap_value,
 )
 
 
@@ -47,6 +48,13 @@ def test_prose_fits_a_terminal() -> None:
     assert wrap_lines(["", "short", f"{'word ' * 20}end", path]) == [
         *("", "short", " ".join(["word"] * 16), f"  {'word ' * 4}end", path)
     ]
+
+
+def test_a_long_list_of_numbers_ends_a_line_behind_a_comma() -> None:
+    fractions = ",".join(["0.1234"] * 11 + ["[CLS]"])
+    lines = wrap_value("retention  ", f"{fractions} (the model's own)")
+    assert lines == [f"retention  {fractions[:63]}", f"{' ' * 11}{fractions[63:]} (the model's own)"]
+    assert wrap_value("scores  ", "accuracy 90.00") == ["scores  accuracy 90.00"]
 
 
 def test_cells_of_csv_keep_their_type() -> None:

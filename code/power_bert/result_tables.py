@@ -5,6 +5,7 @@ pandas takes a second to import, so nothing that runs at the start of every comm
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,29 @@ def wrap_lines(lines: Iterable[str]) -> list[str]:
 
 
 _WRAPPER = textwrap.TextWrapper(WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+class _ListWrapper(textwrap.TextWrapper):
+    """Wrapper that also ends a line within a list of numbers."""
+
+    wordsep_simple_re = re.compile(r"(\s+|(?<=,)(?=[\d[]))")
+
+
+def wrap_value(label: str, value: str) -> list[str]:
+    """Return a value after its label, in lines that fit a terminal; a line can also end within a list of numbers.
+
+    Args:
+        label: Start of the first line, with the space after it. The other lines are indented by as much.
+        value: Text or a list of numbers, such as a retention configuration.
+    """
+    wrapper = _ListWrapper(
+        WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.wrap(value)
 
 
 def markdown_table(frame: pd.DataFrame) -> list[str]:

@@ -76,7 +76,8 @@ def test_teachers_students_and_their_comparison(shared_data: Path, minilm: Path,
     )
     small = {"student": "bilstm", "epochs": 1, "vocabulary": str(minilm)}
     cells = execute("03_distill.ipynb", {"DATA": data, "RUNS": runs, "LOGITS": logits, "SETTINGS": small})
-    assert cells[-1].outputs[-1]["data"]["text/plain"] == "0", "the second student asks no teacher"
+    (asked,) = [cell for cell in cells if cell.source.endswith("\nforwards")]
+    assert asked.outputs[-1]["data"]["text/plain"] == "0", "the second student asks no teacher"
     phases = [path for path in Path(runs).glob("*/*/*") if path.name in ("1_fine_tune", "4_distill")]
     assert len(phases) == 3 * len(data) + 1 and all((phase / "model" / "README.md").is_file() for phase in phases)
     cells = execute("04_size_vs_latency.ipynb", {"TASKS": tuple(data), "RUNS": runs, "LOGITS": logits})
@@ -110,6 +111,14 @@ def test_eliminated_tokens_and_a_file_of_own_data(shared_data: Path, minilm: Pat
     own = {"TABLE": str(tmp_path / "own.csv"), "REVIEWS": str(tmp_path / "SST-2"), "ROWS": 120}
     cells = execute("06_own_data_to_a_phone.ipynb", {**own, "RUN": str(tmp_path / "own"), **common})
     assert "A funny and touching film." in output_text(cells) and (tmp_path / "own" / "reviews.tflite").exists()
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_a_picture_and_at_the_end_a_table_of_what_was_expected(path: Path) -> None:
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert "image/png" in output_text(cells) and path.stat().st_size < 400_000
+    table = "".join(cells[-1]["outputs"][-1]["data"]["text/plain"])
+    assert all(column in table for column in ("expected", "seen", "holds"))
 
 
 def test_numbered_and_without_errors() -> None:

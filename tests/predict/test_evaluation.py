@@ -16,10 +16,11 @@ from rich.console import Console
 from fixtures.tiny_models import logits_of
 from power_bert.config.experiment import Experiment
 from power_bert.errors import UserError
-from power_bert.predict.evaluation import evaluate
+from power_bert.predict.evaluation import Evaluation, evaluate
 from power_bert.predict.metrics import compute_scores
 from power_bert.predict.prediction_output import predict_raw_texts, predict_split
 from power_bert.predict.without_training import load_named_model, use_trained
+from power_bert.result_tables import WIDTH
 from power_bert.runs.run_dir import read_run_json
 from power_bert.runs.trained_model import load_trained_model
 from power_bert.text.examples import read_examples
@@ -52,6 +53,13 @@ class TestEvaluate:
             f"scores     matthews {100 * evaluation.scores['matthews']:.2f}",
         ]
         assert "cola dev, 12 examples" in evaluation.lines()[1]
+
+    def test_a_model_of_12_blocks_fits_a_terminal(self, model: Any) -> None:
+        twelve = dataclasses.replace(model, retention=f"{','.join(['0.1234'] * 12)} (the model's own)")
+        found = Evaluation(twelve, get_task("cola"), "dev", 0, {"matthews": 0.5}, None, np.eye(2)[0], np.eye(2)[0])
+        lines = found.lines()
+        assert lines[2].startswith("retention  0.1234,") and lines[3].startswith(" " * 11 + "0.1234")
+        assert all(len(line) <= WIDTH for line in lines[2:])
 
     def test_a_file_that_cannot_be_written(self, model: Any, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("mine")

@@ -100,6 +100,16 @@ def test_the_command(make_classifier: Callable[..., Any], tmp_path: Path) -> Non
         call(tmp_path / "preset", "the cat", "--picture", tmp_path / "preset" / "config.json" / "x.png")
 
 
+def test_a_model_of_12_blocks_fits_a_terminal(make_classifier: Callable[..., Any], tmp_path: Path) -> None:
+    fractions = [round(0.9876 - 0.01 * block, 4) for block in range(12)]
+    make_classifier(("bad", "good"), extraction="hard", retention=fractions, num_layers=12).save_to_preset(
+        str(tmp_path / "preset")
+    )
+    lines = call(tmp_path / "preset", "the cat saw a dog.").splitlines()
+    assert lines[1].startswith("retention   0.9876,") and lines[2].startswith(" " * 12 + "0.8")
+    assert all(len(line) <= WIDTH for line in lines[1:])
+
+
 def test_a_model_without_tokens_to_drop(make_student: Callable[..., Any], tmp_path: Path) -> None:
     make_student("bilstm").save_to_preset(str(tmp_path / "student"))
     with pytest.raises(UserError, match="a student that is no BERT, whose encoder has no tokens to drop"):

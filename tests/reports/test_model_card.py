@@ -156,6 +156,7 @@ def test_license_base_model_and_installation(tmp_path: Path) -> None:
 def test_what_kind_of_model_it_is(tmp_path: Path) -> None:
     settings = {"task": "emotion", "data_dir": str(tmp_path), "output_dir": str(tmp_path / "bert")}
     teacher = card_of(finished(resolve_experiment(settings), phase=PHASES[0]))
+    assert "| LR_BERT | 0.0001 |" in teacher and "lr_bert" not in teacher, "the names of docs/settings.md"
     assert "# BERT fine-tuned for emotion" in teacher and "elimination\n" not in teacher
     settings["output_dir"] = str(tmp_path / "eliminated")
     eliminated = card_of(finished(resolve_experiment(settings), phase=PHASES[2]))

@@ -226,7 +226,7 @@ def explain(
         explanation_picture,
         wrapped_prediction,
     )
-    from power_bert.result_tables import WIDTH
+    from power_bert.result_tables import WIDTH, wrap_value
     from power_bert.runs.trained_model import load_trained_model
     from power_bert.storage.files import atomic_write_bytes
 
@@ -234,7 +234,7 @@ def explain(
     explanation = explain_text(model, text, second)
     lines = [
         f"model       {model.source}",
-        f"retention   {model.retention}",
+        *wrap_value("retention   ", model.retention),
         *wrapped_prediction(explanation, "prediction  ", WIDTH, " " * 12),
         *([f"truncated   to {model.max_length} tokens"] if explanation.truncated else []),
         "",

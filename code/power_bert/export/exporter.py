@@ -18,6 +18,7 @@ from power_bert.export.reference import CheckSets, Reference
 from power_bert.export.writing import write_files
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.model.pretrained import check_max_length
+from power_bert.result_tables import wrap_value
 from power_bert.runs.trained_model import TrainedModel, task_and_data
 from power_bert.storage.locks import writes
 
@@ -58,7 +59,8 @@ def export(model: TrainedModel, out: Path, options: ExportOptions, console: Cons
             "--format litert needs TensorFlow: leave BACKEND empty, or set BACKEND=tensorflow. ONNX and OpenVINO are "
             "exported with any backend"
         )
-    console.print(f"model      {model.source}\nretention  {model.retention}", markup=False)
+    lines = [f"model      {model.source}", *wrap_value("retention  ", model.retention)]
+    console.print("\n".join(lines), markup=False)
     settings = plain_tokenizer(model.classifier).settings
     if differences := mediapipe_differences(settings, options.surviving_tokens):
         console.print(f"MediaPipe cannot open the file: {'; '.join(differences)}. Use LiteRT or the page", markup=False)

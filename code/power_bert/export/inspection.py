@@ -17,6 +17,7 @@ from power_bert.export.server_formats import is_saved_model, saved_model_setting
 from power_bert.export.stored_graph import StoredGraph, StoredTensor
 from power_bert.export.stored_model import StoredModel, read_stored_model
 from power_bert.predict.metrics import format_agreement, format_scores
+from power_bert.result_tables import wrap_value
 from power_bert_runtime import Classifier
 from power_bert_runtime.contents import FORMATS, ONNX, OPENVINO
 
@@ -102,7 +103,8 @@ def _settings_lines(stored: Mapping[str, Any]) -> Iterator[str]:
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
         retention = settings.get("retention")
-        yield f"retention    {Retention.of(retention).shown() if retention else 'none: nothing is eliminated'}"
+        shown = Retention.of(retention).shown() if retention else "none: nothing is eliminated"
+        yield from wrap_value("retention    ", shown)
     for length, dev in settings["dev"].items():
         yield (
             f"dev set      length {length}, {dev['examples']} examples: {format_scores(dev['scores'])} "

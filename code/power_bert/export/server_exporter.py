@@ -23,6 +23,7 @@ from power_bert.export.reference import CheckSets, Reference
 from power_bert.export.server_formats import SERVER_FORMATS, ServerFormat
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.model.pretrained import check_max_length
+from power_bert.result_tables import wrap_value
 from power_bert.runs.trained_model import TrainedModel, task_and_data
 from power_bert.storage.files import atomic_directory, atomic_file
 from power_bert.storage.locks import writes
@@ -87,7 +88,8 @@ def export_for_servers(
     check_writable([out], is_folder=not kind.suffix)
     length = options.lengths[0] if options.lengths else model.max_length
     check_max_length(length, model.classifier.backbone)
-    console.print(f"model      {model.source}\nretention  {model.retention}", markup=False)
+    lines = [f"model      {model.source}", *wrap_value("retention  ", model.retention)]
+    console.print("\n".join(lines), markup=False)
     sets = CheckSets.of(model, options.check_texts)
     reference = Reference(model, length, sets)
     chosen = _choose(kind, model, forms, length, reference, options, console)

@@ -19,6 +19,7 @@ from power_bert.predict.prediction_output import open_output
 from power_bert.predict.rows_progress import rows_progress
 from power_bert.predict.score_warnings import warn_of_constant
 from power_bert.predict.usable_model import UsableModel
+from power_bert.result_tables import wrap_value
 from power_bert.runs.run_dir import PhaseDir
 from power_bert.runs.trained_model import TrainedModel, task_and_data
 from power_bert.text.examples import Examples, has_split, stream_examples
@@ -54,9 +55,13 @@ class Evaluation:
         return [
             f"model      {self.model.source}",
             f"data       {self.task.name} {self.split}, {self.num_examples} examples from {self.model.data_dir}",
-            f"retention  {self.model.retention}",
-            f"scores     {format_scores(self.scores)}",
-            *(f"warning    {text}" for text in warn_of_constant(self.task, self.labels, self.scores)),
+            *wrap_value("retention  ", self.model.retention),
+            *wrap_value("scores     ", format_scores(self.scores)),
+            *(
+                line
+                for text in warn_of_constant(self.task, self.labels, self.scores)
+                for line in wrap_value("warning    ", text)
+            ),
         ]
 
 

@@ -12,6 +12,7 @@ from power_bert.folders import DEFAULT_CHECKPOINT
 from power_bert.predict.evaluation import evaluate, lines_against_full
 from power_bert.predict.predict_texts import Predictor
 from power_bert.predict.predicting_test_sets import write_test_predictions
+from power_bert.result_tables import wrap_value
 from power_bert.runs.run_dir import RunDir
 from power_bert.runs.trained_model import TrainedModel, load_trained_model, task_and_data
 from power_bert.storage.locks import writes
@@ -114,7 +115,7 @@ def predict_tests(model: TrainedModel, folder: Path, console: Console) -> None:
     """Write the GLUE files of the test sets that the model can predict, under the names of a submission."""
     task, data_dir = task_and_data(model)
     predictor = Predictor(model.classifier, model.max_length)
-    console.print(f"retention  {model.retention}", markup=False)
+    console.print("\n".join(wrap_value("retention  ", model.retention)), markup=False)
     # If there is no test set at all, reading the task's own one raises the error that names the missing file.
     for predicted, its_data_dir in predictable_test_sets(task, data_dir) or [(task, data_dir)]:
         path = folder / predicted.prediction_file

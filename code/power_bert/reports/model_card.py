@@ -145,7 +145,7 @@ def _recipe(stored: StoredPhase) -> list[str]:
     if phase_dir.retention.exists() or isinstance(settings, Experiment):
         shown = stored.retention.shown().replace(",", ", ") if stored.retention else "no elimination"
         lines.append(f"Retention configuration: {shown}.")
-    rows = [(name, shown_setting(value)) for name, value in settings.shown().items()]
+    rows = [(settings.spelled(name), shown_setting(value)) for name, value in settings.shown().items()]
     return [*lines, *([""] if lines else []), *markdown_table(to_frame(rows, ["Setting", "Value"]))]
 
 

@@ -6,9 +6,7 @@ All figures come from the files of the run.
 from __future__ import annotations
 
 import itertools
-import re
 import statistics
-import textwrap
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -17,7 +15,7 @@ from power_bert.predict.metrics import format_score
 from power_bert.reports.card_scores import count_epochs
 from power_bert.reports.elimination_cost import read_differences
 from power_bert.reports.model_card import CARD
-from power_bert.result_tables import WIDTH
+from power_bert.result_tables import wrap_value
 from power_bert.runs.document import Document
 from power_bert.runs.run_dir import BASELINE, NOTHING_ELIMINATED, PHASES, RunDir
 from power_bert.runs.run_documents import read_configuration
@@ -66,12 +64,6 @@ def summary_rows(run_dir: RunDir) -> list[SummaryRow]:
     ]
 
 
-class _Wrapper(textwrap.TextWrapper):
-    """Wrapper that also ends a line within a list of numbers."""
-
-    wordsep_simple_re = re.compile(r"(\s+|(?<=,)(?=[\d[]))")
-
-
 def summary_text(run_dir: RunDir) -> str:
     """Return the summary as plain text that fits a terminal, each section under its name."""
     lines = [f"Run {run_dir.path}"]
@@ -80,15 +72,7 @@ def summary_text(run_dir: RunDir) -> str:
         width = max(len(row.label) for row in rows)
         lines += ["", section]
         for row in rows:
-            start = f"  {row.label:<{width}}  "
-            wrapper = _Wrapper(
-                WIDTH,
-                initial_indent=start,
-                subsequent_indent=" " * len(start),
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            lines += wrapper.wrap(row.value)
+            lines += wrap_value(f"  {row.label:<{width}}  ", row.value)
     return "\n".join(lines) + "\n"
 
 
