@@ -102,7 +102,12 @@ def _settings_lines(stored: Mapping[str, Any]) -> Iterator[str]:
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
         retention = settings.get("retention")
-        yield f"retention    {Retention.of(retention).shown() if retention else 'none: nothing is eliminated'}"
+        shown = (
+            Retention.of(retention).shown(settings.get("fuse_dropped", False))
+            if retention
+            else "none: nothing is eliminated"
+        )
+        yield f"retention    {shown}"
     for length, dev in settings["dev"].items():
         yield (
             f"dev set      length {length}, {dev['examples']} examples: {format_scores(dev['scores'])} "
