@@ -97,6 +97,7 @@ def _encode(graph: OnnxBuilder, backbone: PowerBertBackbone, number: int, tokens
     drops_fused = after_fused and retention is not None and retention.keeps_cls_alone(number)
     if retention is None or not (_eliminates(retention, number, longest) or drops_fused):
         context, _ = _attend(graph, block.attention, hidden_states, hidden_states, visible)
+        context = _kept_apart(graph, context, visible) if after_fused else context
         attended = _add_attended(graph, block, hidden_states, context)
         return tokens._replace(hidden_states=_feed_forward(graph, block, attended))
     if retention.left_after(number, longest) == 1 and not fuses:
@@ -108,7 +109,8 @@ def _encode(graph: OnnxBuilder, backbone: PowerBertBackbone, number: int, tokens
     # (batch, slots, 1) and (batch, 1, length)
     chosen, received = _most_significant(graph, probabilities, visible, slots, after_fused)
     if fuses:
-        attended = _add_attended(graph, block, hidden_states, context)  # (batch, length, hidden)
+        # (batch, length, hidden)
+        attended = _add_attended(graph, block, hidden_states, _kept_apart(graph, context, visible))
         kept = _left_after(graph, retention, number, num_tokens)  # (batch, 1)
         filled = graph.to_int(graph.op("Less", graph.positions(slots), kept))  # (batch, slots)
         with_fused = _with_fused(graph, attended, received, visible, chosen, filled)
@@ -123,6 +125,15 @@ def _encode(graph: OnnxBuilder, backbone: PowerBertBackbone, number: int, tokens
     kept = _left_after(graph, retention, number, num_tokens)  # (batch, 1)
     visible = graph.to_int(graph.op("Less", graph.positions(slots), kept))  # (batch, slots)
     return _Tokens(_feed_forward(graph, block, _add_attended(graph, block, hidden_states, context)), visible)
+
+
+def _kept_apart(graph: OnnxBuilder, context: str, visible: str) -> str:
+    """Keep ONNX Runtime's optimizer from fusing the attention, by a product that changes padding alone.
+
+    The fused attention returns no probabilities, which significance needs, and takes its mask as the number of leading
+    tokens, which does not suit a fused token behind empty slots.
+    """
+    return str(graph.op("Mul", context, graph.expand(graph.to_float(visible), 2)))
 
 
 def _with_fused(graph: OnnxBuilder, attended: str, received: str, visible: str, chosen: str, filled: str) -> str:
