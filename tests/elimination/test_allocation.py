@@ -51,7 +51,8 @@ def test_meets_the_target_with_fused_tokens(target: float) -> None:
     shape = replace(SHAPE, fuse_dropped=True)
     configuration, cost = Allocation(CURVES, FlopsCost(shape, LENGTHS), fuse_dropped=True).best(WHOLE / target)
     counted = forward_flops(configuration.narrowed(shape), LENGTHS, configuration.tokens).per_example
-    assert counted == pytest.approx(cost, rel=0.01) and counted > flops(configuration)
+    assert counted == pytest.approx(cost, rel=0.01)
+    assert (counted > flops(configuration)) == any(map(configuration.tokens.fuses, range(2)))
     assert target <= WHOLE / cost < target * 1.1
 
 

@@ -252,5 +252,6 @@ class TestMeasureRun:
             measure_run(run_to_measure)
 
     def test_no_configuration(self, run_dir: RunDir) -> None:
+        run_dir.config.unlink()
         with pytest.raises(UserError, match=r"config\.json: no such file"):
             measure_run(run_dir)
