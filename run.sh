@@ -129,6 +129,11 @@ RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 # few tokens are kept. Empty: 0.
 RETENTION_JITTER="${RETENTION_JITTER-}"
 
+# 1: the tokens that a block drops are fused into one, their mean weighted by significance, which joins the sequence
+# (docs/how-it-works.md). Acts in re-training, and with SPEEDUP or MAX_LOSS in the search; no effect where nothing is
+# dropped. 0: they are lost, as in the paper.
+FUSE="${FUSE-0}"
+
 # TASK=custom (one file, or train, dev and optionally test in a folder, as .tsv, .csv or .jsonl): column of the texts,
 # or the two columns of text pairs, separated by a comma. Empty: guessed from names and values.
 TEXT_COLUMNS="${TEXT_COLUMNS-}"

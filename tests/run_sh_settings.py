@@ -36,6 +36,7 @@ FURTHER_SETTINGS = (
         "RETENTION_UNIT",
         "RETENTION_PROFILE",
         "RETENTION_JITTER",
+        "FUSE",
         *("TEXT_COLUMNS", "LABEL_COLUMN", "LABELS", "METRIC"),
         "SEARCH_EPOCH",
         "WARMUP",

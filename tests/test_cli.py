@@ -124,7 +124,7 @@ class TestSettings:
                 "TRAIN_EXAMPLES": "500",
             },  # it excludes RETENTION_CONFIG
             **{"CASED": "1", "SIMILARITY": "cosine", "GATE": "scale", "RETENTION_UNIT": "tokens", "SEARCH_EPOCH": "2"},
-            **{"RETENTION_PROFILE": "free", "RETENTION_JITTER": "0.1"},
+            **{"RETENTION_PROFILE": "free", "RETENTION_JITTER": "0.1", "FUSE": "1"},
             **{"TEXT_COLUMNS": "", "LABEL_COLUMN": "", "LABELS": "", "METRIC": ""},
             **{"WARMUP": "0.2", "WEIGHT_DECAY": "0.02", "DROPOUT": "0.3", "RESUME": "0"},
             **{
@@ -144,7 +144,7 @@ class TestSettings:
             **{"lr_soft_extract": 2e-3, "lr_bert": 5e-5, "regularization": 0.004},
             **{"max_length": 99, "seed": 7, "train_examples": 500},
             **{"cased": True, "similarity": "cosine", "gate": "scale", "retention_unit": "tokens", "search_epochs": 2},
-            **{"retention_profile": "free", "retention_jitter": 0.1},
+            **{"retention_profile": "free", "retention_jitter": 0.1, "fuse": True},
             **{"warmup": 0.2, "weight_decay": 0.02, "dropout": 0.3, "retention_config": "0.9,0.5"},
             **{"speedup_by": "latency", "width": False, "self_distill": False, "augment_copies": 0, "effort": "quick"},
             quantization_aware=True,

@@ -83,6 +83,10 @@ CASES = {
     "soft_extraction-step": Case(lambda dtype: SoftExtraction(9, profile="step", dtype=dtype), ELIMINATION, 1),
     "hard_extraction-tokens": Case(lambda dtype: HardExtraction(4, dtype=dtype), ELIMINATION, 0),
     "hard_extraction-fraction": Case(lambda dtype: HardExtraction(0.5, 0.2, dtype=dtype), ELIMINATION, 0),
+    "hard_extraction-fuse": Case(lambda dtype: HardExtraction(0.5, fuse=True, dtype=dtype), ELIMINATION, 0),
+    "hard_extraction-fuse_again": Case(
+        lambda dtype: HardExtraction(3, fuse=True, after_fused=True, dtype=dtype), ELIMINATION, 0
+    ),
     "bert_embeddings": Case(
         lambda dtype: BertEmbeddings(11, 6, 9, dropout=0.0, dtype=dtype), (TOKEN_IDS, SEGMENT_IDS), 5
     ),

@@ -33,6 +33,7 @@ _TYPES: dict[str, Any] = {
     "architecture": str,
     "similarity": str,
     "retention": (None, [_NUMBER]),
+    "fuse_dropped": bool,
     "flops": {str: _NUMBER},
     "elsewhere": {str: {"texts": int, "source": str, **_AGREEMENT}},
     "limits": {str: (*_NUMBER, None)},

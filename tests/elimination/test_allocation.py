@@ -1,6 +1,7 @@
 """The configuration of least loss at a given cost, against all configurations of a small encoder."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,16 @@ def test_meets_the_target(target: float) -> None:
     assert target <= WHOLE / cost < target * 1.1
     assert configuration.tokens.checked(3, 31) == configuration.tokens
     assert configuration.neurons is not None and all(kept % 32 == 0 for kept in configuration.neurons)
+
+
+@pytest.mark.parametrize("target", [1.3, 2.0, 3.0])
+def test_meets_the_target_with_fused_tokens(target: float) -> None:
+    shape = replace(SHAPE, fuse_dropped=True)
+    configuration, cost = Allocation(CURVES, FlopsCost(shape, LENGTHS), fuse_dropped=True).best(WHOLE / target)
+    counted = forward_flops(configuration.narrowed(shape), LENGTHS, configuration.tokens).per_example
+    assert counted == pytest.approx(cost, rel=0.01)
+    assert (counted > flops(configuration)) == any(map(configuration.tokens.fuses, range(2)))
+    assert target <= WHOLE / cost < target * 1.1
 
 
 def loss(configuration: EncoderConfiguration) -> float:

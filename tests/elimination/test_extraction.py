@@ -112,10 +112,50 @@ class TestHardExtraction:
         assert 0.2 < np.mean(shaken[:, 1] == 1) < 0.6  # P(N(0, 1) > ln 1.1 / (0.3 √2)) = 0.41
         assert not np.array_equal(shaken, again)
 
+    def test_fuses_what_it_drops(self) -> None:
+        hidden_states = np.random.default_rng(0).normal(size=(3, 7, 3)).astype("float32")
+        visibility = np.concatenate([VISIBILITY, [[1, 1, 0, 0, 0, 0, 0]]]).astype("float32")
+        scores = np.concatenate([SCORES, SCORES[:1]])
+        mask = visibility.astype("int32")
+        outputs, left = HardExtraction(3, fuse=True)(hidden_states, visibility, scores, mask)
+        assert outputs.shape == (3, 4, 3)
+        np.testing.assert_array_equal(left, [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0]])  # the last drops nothing
+        for row, dropped in ((0, [2, 3, 4, 6]), (1, [1])):
+            expected = np.average(hidden_states[row, dropped], axis=0, weights=scores[row, dropped])
+            np.testing.assert_allclose(outputs[row, 3], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(outputs[2, 3], np.zeros(3))
+        np.testing.assert_array_equal(outputs[:, :3], HardExtraction(3)(hidden_states, visibility, scores, mask)[0])
+
+    def test_a_fused_token_is_fused_again_however_significant(self) -> None:
+        hidden_states = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+        scores = np.array([[0.0, 0.5, 0.2, 0.1, 9.0]] * 2, "float32")
+        visibility = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]], "float32")  # the second has no fused token yet
+        mask = np.ones((2, 8), "int32")
+        outputs, left = HardExtraction(3, fuse=True, after_fused=True)(hidden_states, visibility, scores, mask)
+        np.testing.assert_array_equal(outputs[:, :3], hidden_states[:, :3])
+        expected = np.average(hidden_states[0, [3, 4]], axis=0, weights=[0.1, 9.0])
+        np.testing.assert_allclose(outputs[0, 3], expected, rtol=1e-4)
+        np.testing.assert_allclose(outputs[1, 3], hidden_states[1, 3], rtol=1e-4)
+        assert np.asarray(left).all()
+        kept, _ = HardExtraction(4, fuse=True, after_fused=True)(hidden_states, visibility, scores, mask)
+        np.testing.assert_allclose(kept[0], hidden_states[0], rtol=1e-5)  # nothing new to fuse: it stays as it is
+        lost, _ = HardExtraction(3, after_fused=True)(hidden_states, visibility, scores, mask)
+        np.testing.assert_array_equal(lost, hidden_states[:, :3])
+
+    def test_words_without_any_attention_are_fused_equally(self) -> None:
+        ones = np.ones((1, 4), "float32")
+        hidden_states = np.arange(4, dtype="float32").reshape(1, 4, 1)
+        for dtype in ("float32", "mixed_float16"):
+            layer = HardExtraction(2, fuse=True, dtype=dtype)
+            outputs, _ = layer(hidden_states, ones, np.array([[0, 1, 0, 0]], "float32"), ones.astype("int32"))
+            np.testing.assert_allclose(np.asarray(outputs)[0, :, 0], [0, 1, 2.5], rtol=1e-3)
+
     @pytest.mark.parametrize(("keep", "kept"), [(4, 4), (0.5, 5), (1, 1), (99, 7)])
     def test_static_lengths_are_inferred_where_known(self, keep: int | float, kept: int) -> None:
         hidden_states, words = keras.KerasTensor((2, 7, 3)), keras.KerasTensor((2, 7))
         outputs = HardExtraction(keep)(hidden_states, words, words, keras.KerasTensor((2, 10), "int32"))
         assert [output.shape for output in outputs] == [(2, kept, 3), (2, kept)]
+        fused = HardExtraction(keep, fuse=True)(hidden_states, words, words, keras.KerasTensor((2, 10), "int32"))
+        assert [output.shape for output in fused] == [(2, kept + 1, 3), (2, kept + 1)]
         unknown = keras.KerasTensor((None, None), "int32")
         assert HardExtraction(keep).compute_output_spec(hidden_states, words, words, unknown)[1].shape == (2, None)

@@ -76,6 +76,23 @@ class TestForwardFlops:
         assert alone.terms["significance"] == 64 * 6
         assert alone.terms["attention_scores"] == 2 * (64 + 4 + 1) * 6
 
+    def test_a_fused_token_goes_through_the_feed_forward_and_the_next_block(self) -> None:
+        # 7 tokens: block 1 keeps 4 and the fused one; block 2 keeps [CLS] alone; the last would keep 1 and fuses none.
+        fusing = EncoderShape(6, 2, (3,) * 3, (5,) * 3, 2, fuse_dropped=True)
+        for shape, fused in ((fusing, 1), (THREE, 0)):
+            terms = forward_flops(shape, [7], Retention.of((0.5, 0.0001, 0.0001))).terms
+            assert terms["feed_forward"] == (4 + fused + 1 + 1) * 131
+            assert terms["attention_scores"] == 2 * (49 + 4 + fused + 1) * 6
+            assert terms.get("fusing", 0) == fused * 7 * (4 + 2 * 6)
+            assert (
+                forward_flops(shape, [7], Retention.of((0.5, 0.2, 0.1))).terms["feed_forward"]
+                == ((4 + fused) + (2 + fused) + 1) * 131
+            )
+
+    def test_fusing_costs_nothing_where_nothing_is_dropped(self) -> None:
+        fusing = EncoderShape(6, 2, (3,) * 3, (5,) * 3, 2, fuse_dropped=True)
+        assert forward_flops(fusing, [7]).total == forward_flops(THREE, [7]).total
+
     def test_examples_add_up(self) -> None:
         together = forward_flops(TINY, [7, 3, 7], Retention.of((0.5, 0.2)))
         alone = [forward_flops(TINY, [length], Retention.of((0.5, 0.2))) for length in (7, 3, 7)]

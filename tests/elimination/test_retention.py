@@ -172,6 +172,13 @@ class TestLeftAfter:
         assert [tokens.keeps_cls_alone(block) for block in range(2)] == [False, True]
         assert fractions.left_after(1, np.array([1, 64, 10_000])).tolist() == [1, 1, 1]
 
+    def test_fuses_where_tokens_are_dropped_and_more_than_cls_is_kept(self) -> None:
+        assert [Retention.of((1.0, 0.5, CLS_ALONE)).fuses(block) for block in range(3)] == [False, True, False]
+        assert [Retention.of((9, 1)).fuses(block) for block in range(2)] == [True, False]
+        assert Retention.of((1.0, 0.5, CLS_ALONE)).shown(fuse_dropped=True) == "1.0,0.5,[CLS], dropped tokens fused"
+        for values in ((1.0, 1.0, 1.0), (1.0, 1.0, 0.2), (CLS_ALONE,) * 3):
+            assert "fused" not in Retention.of(values).shown(fuse_dropped=True)
+
     def test_only_the_fraction_1_keeps_all(self) -> None:
         fractions, tokens = Retention.of((1.0, 0.9999)), Retention.of((512, 1))
         assert [fractions.keeps_all(0), fractions.keeps_all(1)] == [True, False]

@@ -47,27 +47,32 @@ def test_tasks_of_every_kind(
     assert "24 dev examples" in said and "wrote" in said
 
 
+@pytest.mark.parametrize("fuse_dropped", [False, True])
 @pytest.mark.parametrize("quantize", ["float16", "dynamic", "int8"])
 def test_quantized(
-    make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path, quantize: str
+    make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path, quantize: str, fuse_dropped: bool
 ) -> None:
-    said = run_export(make_model(extraction="hard", retention=(0.7, 0.05)), quantize=quantize)
+    model = make_model(extraction="hard", retention=(0.7, 0.05), fuse_dropped=fuse_dropped)
+    said = run_export(model, quantize=quantize)
+    assert settings_of(tmp_path / "model.tflite")["fuse_dropped"] == fuse_dropped
     assert settings_of(tmp_path / "model.tflite")["quantization"] == quantize
     assert "quantized  " in said
     assert ("calibrated on 30 training examples, seed 0" in said) == (quantize == "int8")
     assert ("float32  " in said) == (quantize in ("dynamic", "int8"))
 
 
+@pytest.mark.parametrize("fuse_dropped", [False, True])
 @pytest.mark.parametrize("quantize", ["none", "float16", "dynamic", "int8"])
 def test_surviving_tokens_are_a_second_output(
-    make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path, quantize: str
+    make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path, quantize: str, fuse_dropped: bool
 ) -> None:
     from power_bert.export.inspection import inspect_file
     from power_bert.predict.surviving_tokens import surviving_tokens
     from power_bert_runtime import Classifier
     from power_bert_runtime.litert import LiteRtClassifier
 
-    model, path = make_model(extraction="hard", retention=(0.7, 0.3)), tmp_path / "model.tflite"
+    model = make_model(extraction="hard", retention=(0.7, 0.3), fuse_dropped=fuse_dropped)
+    path = tmp_path / "model.tflite"
     said = run_export(model, quantize=quantize, surviving_tokens=True)
     assert "MediaPipe cannot open the file: it takes one output" in said
     assert any("surviving_tokens  int32 [1, 2, 21]" in line for line in inspect_file(path))

@@ -21,6 +21,20 @@ RETENTIONS: dict[str, dict[str, Any]] = {
     "tokens": {"extraction": "hard", "retention": (5, 3)},
     "more_tokens_than_words": {"extraction": "hard", "retention": (30, 4)},
 }
+FUSED: dict[str, tuple[int | float, ...]] = {
+    "fractions": (0.7, 0.4, 0.2),
+    "later": (1.0, 0.5, 0.3),
+    "the_same_twice": (0.5, 0.5, 0.0001),
+    "one_word_beside_the_fused_token": (0.01, 0.01, 0.0001),
+    "cls_alone": (0.6, 0.0001, 0.0001),
+    "cls_alone_after_one_word": (0.01, 0.0001, 0.0001),
+    "tokens": (6, 3, 1),
+    "more_tokens_than_words": (40, 4, 2),
+}
+RETENTIONS |= {
+    f"fused_{name}": {"extraction": "hard", "num_layers": 3, "retention": values, "fuse_dropped": True}
+    for name, values in FUSED.items()
+}
 
 # What a search with width leaves of blocks with 3 heads of dimension 4.
 NARROWED: dict[str, Any] = {"num_heads": (2, 1), "head_dim": 4, "intermediate_dim": (5, 9)}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from power_bert.errors import UserError
+from power_bert.export.exported_model import load_exported
 from power_bert.export.inspection import inspect_file
 from power_bert.export.server_formats import SavedModelFormat
 from power_bert_runtime import Classifier
@@ -44,17 +45,34 @@ def test_tasks_of_every_kind(
     assert classifier.metadata["format_name"] == "onnx" and classifier.metadata["fused"]["GELU with bias"] == 2
 
 
+def test_fused_tokens(make_model: Callable[..., Any], export_server: Callable[..., str], tmp_path: Path) -> None:
+    model = make_model(extraction="hard", retention=(0.6, 0.3), fuse_dropped=True)
+    export_server(model, tmp_path / "model.onnx")
+    classifier = Classifier(tmp_path / "model.onnx", threads=1)
+    outputs = classifier.run(classifier.encode(TEXTS))
+    assert np.abs(outputs - keras_probabilities(model, TEXTS)).max() < 1e-5
+    assert "retention    0.6,0.3, dropped tokens fused" in inspect_file(tmp_path / "model.onnx")
+    assert (
+        load_exported(tmp_path / "model.onnx", None, None).retention == "0.6,0.3, dropped tokens fused (the file's own)"
+    )
+
+
 def test_inspect(onnx_file: Path) -> None:
     lines = inspect_file(onnx_file)
     assert lines[0].endswith("for onnxruntime, batch and length dynamic")
     assert "retention    0.6,0.3" in lines and "fused        2 × GELU with bias" in lines
 
 
+@pytest.mark.parametrize("fuse_dropped", [False, True])
 @pytest.mark.parametrize("quantize", ["dynamic", "int8"])
 def test_quantized(
-    make_model: Callable[..., Any], export_server: Callable[..., str], tmp_path: Path, quantize: str
+    make_model: Callable[..., Any],
+    export_server: Callable[..., str],
+    tmp_path: Path,
+    quantize: str,
+    fuse_dropped: bool,
 ) -> None:
-    model = make_model(extraction="hard", retention=(0.6, 0.3))
+    model = make_model(extraction="hard", retention=(0.6, 0.3), fuse_dropped=fuse_dropped)
     said = export_server(model, tmp_path / "model.onnx", quantize=quantize, min_agreement=50.0)
     assert ("calibrates on 30 training examples, seed 0" in said) == (quantize == "int8")
     classifier = Classifier(tmp_path / "model.onnx", threads=1)
@@ -185,9 +203,12 @@ def test_inspect_names_what_it_takes(tmp_path: Path) -> None:
         inspect_file(tmp_path)
 
 
-def test_openvino(make_model: Callable[..., Any], export_server: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("fuse_dropped", [False, True])
+def test_openvino(
+    make_model: Callable[..., Any], export_server: Callable[..., str], tmp_path: Path, fuse_dropped: bool
+) -> None:
     pytest.importorskip("openvino", reason="needs the extra 'openvino'")
-    model = make_model(extraction="hard", retention=(0.6, 0.3))
+    model = make_model(extraction="hard", retention=(0.6, 0.3), fuse_dropped=fuse_dropped)
     said = export_server(model, tmp_path / "model.xml", "openvino")
     assert "of OpenVINO" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.bin", "model.xml"]

@@ -23,6 +23,7 @@ MODES: dict[str, dict[str, Any]] = {
     "soft_scale": {**SOFT, "gate": "scale"},
     "hard_tokens": {"extraction": "hard", "retention": (5, 3)},
     "hard_fraction": {"extraction": "hard", "retention": (0.7, 0.4)},
+    "hard_fused": {"extraction": "hard", "retention": (0.7, 0.4), "fuse_dropped": True},
 }
 
 

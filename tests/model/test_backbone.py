@@ -77,6 +77,38 @@ class TestElimination:
         everything = reference_pooled(backbone, inputs, lambda block, words: words)
         assert largest_difference(expected, everything) > 1e-3  # else the test would prove nothing
 
+    @pytest.mark.parametrize(
+        "retention", [(5, 3, 1), (0.7, 0.4, 0.1), (0.5, 0.5, 0.0001), (1.0, 0.1, 0.1), (0.6, 0.0001, 0.0001)], ids=str
+    )
+    def test_fused_is_the_mean_of_all_that_is_dropped(
+        self,
+        retention: tuple[int | float, ...],
+        make_backbone: Any,
+        make_inputs: Any,
+        reference_pooled: Any,
+        pooled: Any,
+    ) -> None:
+        lost, fused = (
+            make_backbone(num_layers=3, extraction="hard", retention=retention, fuse_dropped=fuses)
+            for fuses in (False, True)
+        )
+        inputs = make_inputs((9, 4, 1, 6))
+        expected = reference_pooled(fused, inputs, Retention.of(retention).left_after)
+        assert largest_difference(pooled(fused, inputs), expected) < 1e-4
+        assert largest_difference(pooled(lost, inputs), expected) > 1e-3
+
+    def test_the_fused_token_joins_the_sequence_and_never_leaves_it(self, make_backbone: Any) -> None:
+        blocks = make_backbone(
+            num_layers=4, extraction="hard", retention=(1.0, 0.5, 0.2, 0.1), fuse_dropped=True
+        ).blocks
+        assert blocks[0].extraction is None
+        layers = [block.extraction for block in blocks[1:]]
+        assert [(layer.fuse, layer.after_fused) for layer in layers] == [(True, False), (True, True), (False, True)]
+
+    def test_the_sequence_output_has_the_kept_tokens_alone(self, make_backbone: Any, make_inputs: Any) -> None:
+        backbone = make_backbone(extraction="hard", retention=(5, 3), fuse_dropped=True)
+        assert backbone(make_inputs())["sequence_output"].shape == (3, 3, 12)
+
     def test_gathering_is_hiding_for_every_similarity(
         self, similarity: str, make_backbone: Any, make_inputs: Any, reference_pooled: Any, pooled: Any
     ) -> None:
@@ -171,7 +203,7 @@ class TestElimination:
         # The last block runs twice: for all tokens, and for [CLS] alone.
         assert [*seen[:-1], outputs["sequence_output"].shape[1]] == expected
 
-    @pytest.mark.parametrize("mode", ["hard_tokens", "hard_fraction"])
+    @pytest.mark.parametrize("mode", ["hard_tokens", "hard_fraction", "hard_fused"])
     def test_compiled_with_unknown_lengths_is_the_same(
         self, mode: str, all_modes: dict[str, Any], make_backbone: Any, make_inputs: Any, pooled: Any
     ) -> None:
@@ -181,7 +213,7 @@ class TestElimination:
         assert predicted["sequence_output"].shape == (3, 3, 12)
 
 
-@pytest.mark.parametrize("mode", ["none", "soft_visibility", "hard_fraction"])
+@pytest.mark.parametrize("mode", ["none", "soft_visibility", "hard_fraction", "hard_fused"])
 def test_padding_does_not_change_the_output(
     similarity: str, mode: str, all_modes: dict[str, Any], make_backbone: Any, make_inputs: Any, pooled: Any
 ) -> None:

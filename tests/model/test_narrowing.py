@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from power_bert.elimination.configuration import KeptUnits
+from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.encoder_block import UnitGates
 from power_bert.model.importance import ImportanceRecorder, mask_of, most_important
@@ -34,14 +35,20 @@ def test_slicing_is_a_factor_of_0(make_backbone: Any, make_inputs: Any, similari
 
 
 def test_a_narrow_encoder_is_saved_and_rebuilt(make_backbone: Any, make_inputs: Any, tmp_path: Any) -> None:
-    narrow = rebuild_backbone(make_backbone(), KEPT, extraction="hard", retention=(0.7, 0.2))
+    narrow = rebuild_backbone(make_backbone(), KEPT, extraction="hard", retention=(0.7, 0.2), fuse_dropped=True)
     narrow.save_to_preset(str(tmp_path / "preset"))
     loaded = type(narrow).from_preset(str(tmp_path / "preset"))
     for twin in (loaded, rebuild_backbone(narrow)):
-        assert tuple(twin.num_heads) == (2, 1) and tuple(twin.intermediate_dim) == (3, 17)
+        assert tuple(twin.num_heads) == (2, 1) and tuple(twin.intermediate_dim) == (3, 17) and twin.fuse_dropped
         np.testing.assert_array_equal(
             np.asarray(twin(make_inputs())["pooled_output"]), np.asarray(narrow(make_inputs())["pooled_output"])
         )
+
+
+def test_an_encoder_of_an_earlier_version_fuses_nothing(make_backbone: Any) -> None:
+    config = make_backbone(extraction="hard", retention=(0.7, 0.2)).get_config()
+    assert config.pop("fuse_dropped") is False
+    assert not PowerBertBackbone.from_config(config).blocks[0].extraction.fuse
 
 
 def test_cls_alone_is_the_first_of_all_tokens(make_backbone: Any, make_inputs: Any, all_modes: Any) -> None:

@@ -38,11 +38,15 @@ def gathered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[np.ndarray, np.ndarr
     return found
 
 
+@pytest.mark.parametrize("fuse_dropped", [False, True])
 @pytest.mark.parametrize("retention", RETENTIONS)
 def test_kept_are_the_tokens_that_the_forward_gathers(
-    retention: tuple[float, ...], make_classifier: Callable[..., Any], gathered: list[tuple[np.ndarray, np.ndarray]]
+    retention: tuple[float, ...],
+    fuse_dropped: bool,
+    make_classifier: Callable[..., Any],
+    gathered: list[tuple[np.ndarray, np.ndarray]],
 ) -> None:
-    classifier = make_classifier(extraction="hard", retention=retention)
+    classifier = make_classifier(extraction="hard", retention=retention, fuse_dropped=fuse_dropped)
     inputs = batch_of(classifier, TEXTS)
     gathered.clear()
     logits = np.asarray(classifier(inputs))
@@ -61,8 +65,9 @@ def test_kept_are_the_tokens_that_the_forward_gathers(
             assert len(left) == classifier.backbone.retention.left_after(block, int(length))
 
 
-def test_padding_changes_nothing(make_classifier: Callable[..., Any]) -> None:
-    classifier = make_classifier(extraction="hard", retention=(0.7, 0.4))
+@pytest.mark.parametrize("fuse_dropped", [False, True])
+def test_padding_changes_nothing(fuse_dropped: bool, make_classifier: Callable[..., Any]) -> None:
+    classifier = make_classifier(extraction="hard", retention=(0.7, 0.4), fuse_dropped=fuse_dropped)
     whole = surviving_tokens(classifier, batch_of(classifier, TEXTS, padding=9))
     for row, text in enumerate(TEXTS):
         inputs = batch_of(classifier, [text])

@@ -72,6 +72,7 @@ def run_dir(tmp_path: Path) -> RunDir:
     }
     write_run_json(run.timings, timings)
     run.log.write_text("log\n", encoding="utf-8")
+    run.config.write_text(resolve_experiment({}).to_json(), encoding="utf-8")
     run.phase("3_retrain").predictions("test").write_text("index\tprediction\n", encoding="utf-8")
     return run
 
@@ -124,6 +125,9 @@ class TestSummary:
         assert shown == "1.0,0.6,0.25 (fractions of each example's tokens)"
         write_run_json(run_dir.phase("2_search").retention, {"retention": [64, 8, 1]})
         assert value_of(summary_rows(run_dir), "kept after block 1 … 3") == "64,8,[CLS] (tokens)"
+        run_dir.config.write_text(resolve_experiment({"fuse": True}).to_json(), encoding="utf-8")
+        fused = value_of(summary_rows(run_dir), "kept after block 1 … 3")
+        assert fused == "64,8,[CLS], dropped tokens fused (tokens)"
 
     def test_flops_and_clock(self, run_dir: RunDir) -> None:
         rows = summary_rows(run_dir)
@@ -248,5 +252,6 @@ class TestMeasureRun:
             measure_run(run_to_measure)
 
     def test_no_configuration(self, run_dir: RunDir) -> None:
+        run_dir.config.unlink()
         with pytest.raises(UserError, match=r"config\.json: no such file"):
             measure_run(run_dir)

@@ -15,7 +15,7 @@ from power_bert.config.experiment import Experiment, resolve_experiment
 from power_bert.elimination.allocation import path_targets, stage_targets
 from power_bert.elimination.configuration import KeptUnits
 from power_bert.elimination.flops import EncoderShape, forward_flops
-from power_bert.elimination.retention import Retention
+from power_bert.elimination.retention import CLS_ALONE, Retention
 from power_bert.errors import UserError
 from power_bert.model.classifier_building import plain_tokenizer, rebuild_classifier
 from power_bert.model.importance import Importance, mask_of, most_important
@@ -93,13 +93,20 @@ class TestSensitivity:
         assert loss == pytest.approx(error, rel=1e-3) and loss > 0
         assert len(last.tokens) == 1 and first.tokens[0] == (1.0, pytest.approx(0.0, abs=1e-9))
 
+    @pytest.mark.parametrize("fuse_dropped", [False, True])
     def test_goes_on_from_what_is_eliminated(
-        self, classifier: Any, encoded: EncodedTexts, importance: list[Importance]
+        self, fuse_dropped: bool, classifier: Any, encoded: EncodedTexts, importance: list[Importance]
     ) -> None:
         logits = self.logits(classifier, encoded)
-        shorter = rebuild_classifier(classifier, extraction="hard", retention=(0.5, 0.0001))
+        changes = {"extraction": "hard", "fuse_dropped": fuse_dropped}
+        shorter = rebuild_classifier(classifier, retention=(0.5, 0.0001), **changes)
         now = np.square(self.logits(shorter, encoded) - logits).mean() / np.var(logits, axis=0).mean()
-        first, _ = Sensitivity(shorter, encoded, logits, 24).curves(importance)
+        first, _ = Sensitivity(shorter, encoded, logits, 24, fuse_dropped).curves(importance)
+        for fraction, loss in first.tokens[1:]:
+            retention = (max(fraction, CLS_ALONE), CLS_ALONE)
+            shortest = self.logits(rebuild_classifier(classifier, retention=retention, **changes), encoded)
+            error = np.square(shortest - logits).mean() / np.var(logits, axis=0).mean()
+            assert loss == pytest.approx(error, rel=1e-3)
         assert first.tokens[0] == (0.5, pytest.approx(now, rel=1e-3))
         assert max(fraction for fraction, _ in first.tokens) == 0.5
 
@@ -190,16 +197,18 @@ class TestLargestLoss:
 
 
 class TestRun:
+    @pytest.mark.parametrize("fuse", [False, True])
     def test_ends_at_the_target(
-        self, run_tiny: Callable[..., Any], write_checkpoint: Callable[..., Path], tmp_path: Path
+        self, fuse: bool, run_tiny: Callable[..., Any], write_checkpoint: Callable[..., Path], tmp_path: Path
     ) -> None:
         # The units of the usual tiny model, half the heads of a block, are too coarse to come near a target.
         finer = write_checkpoint(tmp_path / "bert", VOCABULARY, 2, 8, 32, 256)
-        run = run_tiny(tmp_path / "run", checkpoint_path=str(finer), speedup=2.2, epochs=1, search_epochs=1)
+        run = run_tiny(tmp_path / "run", checkpoint_path=str(finer), speedup=2.2, epochs=1, search_epochs=1, fuse=fuse)
         run_dir = RunDir(run.folder)
         first, model = (load_own_classifier(run_dir.phase(name).model) for name in ("1_fine_tune", "3_retrain"))
         configuration = read_configuration(run_dir.phase("2_search").retention)
         backbone = model.backbone
+        assert backbone.fuse_dropped == fuse and not first.backbone.fuse_dropped
         assert backbone.retention == configuration.tokens and tuple(backbone.num_heads) == configuration.heads
         lengths = [9, 12, 15]
         whole, narrow = (EncoderShape.of(each.backbone.get_config(), 2) for each in (first, model))

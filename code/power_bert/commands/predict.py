@@ -202,7 +202,7 @@ def explain(
     """Predict a text and show which of its tokens are left after each encoder block.
 
     The terminal shows a dot for each dropped token. The picture and the page shade each token by the block that drops
-    it.
+    it. The fused token of a model trained with FUSE=1 is neither shown nor counted.
 
     Examples:
 

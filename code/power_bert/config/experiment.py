@@ -245,6 +245,13 @@ class Experiment(RunSettings):
             usual="0.1 to 0.5",
         ),
     ] = 0.0
+    fuse: Annotated[
+        bool,
+        Setting(
+            "Whether the tokens that a block drops are fused into one, their mean weighted by significance",
+            option="fuse/--no-fuse",
+        ),
+    ] = False
     warmup: Warmup = 0.1
     weight_decay: WeightDecay = 0.01
     clip_norm: ClipNorm = 1.0

@@ -200,13 +200,15 @@ class Allocation:
     Args:
         curves: Curves of every block.
         cost: Cost of the encoder.
+        fuse_dropped: Whether a block that drops tokens passes them on as one fused token.
     """
 
-    def __init__(self, curves: Sequence[LossCurves], cost: EncoderCost) -> None:
+    def __init__(self, curves: Sequence[LossCurves], cost: EncoderCost, fuse_dropped: bool = False) -> None:
         self._cost = cost
         self._levels = np.append(np.arange(1.0, _FRACTION_STEP / 2, -_FRACTION_STEP), CLS_ALONE)  # (levels,)
+        retentions = [Retention(FRACTION, (float(level),)) for level in self._levels]
         self._tokens = [
-            Retention(FRACTION, (float(level),)).left_after(0, cost.lengths) for level in self._levels
+            each.left_after(0, cost.lengths) + int(fuse_dropped and each.fuses(0)) for each in retentions
         ]  # levels × (lengths,)
         self._blocks = [self._block(block, number == len(curves) - 1) for number, block in enumerate(curves)]
 

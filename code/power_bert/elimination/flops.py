@@ -13,6 +13,8 @@ Assumptions:
   product with the mask. Sorting and gathering move data and count nothing. A fraction of 1.0 is no extraction.
 * A block that keeps ``[CLS]`` alone computes the attention of ``[CLS]`` alone and ranks nothing. The last block of
   every classifier does, as no other token reaches the head, so that is no part of a speed-up.
+* A block that fuses what it drops passes one token more on, also of an example of which it drops none: the weighted sum
+  over all tokens that enter counts as fusing, and the feed-forward works on the fused token too.
 * The pooler and the head work on the ``[CLS]`` vector alone. Dropout does nothing in a forward pass.
 * Scores are dot products. What the other similarities add grows with n only and is left out.
 
@@ -35,6 +37,7 @@ _RESIDUAL = 1
 _LAYER_NORM = 5
 _SOFTMAX = 5 + 1
 _ACTIVATION = 8
+_FUSING_WEIGHT = 4  # smallest weight, mask, sum and division
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class EncoderShape:
         heads: Attention heads of each block.
         neurons: Feed-forward neurons of each block.
         num_classes: Outputs of the head; 1 for regression.
+        fuse_dropped: Whether blocks fuse the tokens that they drop.
     """
 
     hidden_dim: int
@@ -54,6 +58,7 @@ class EncoderShape:
     heads: tuple[int, ...]
     neurons: tuple[int, ...]
     num_classes: int
+    fuse_dropped: bool = False
 
     @classmethod
     def of(cls, backbone_config: Mapping[str, Any], num_classes: int) -> EncoderShape:
@@ -61,7 +66,8 @@ class EncoderShape:
         config, layers = backbone_config, int(backbone_config["num_layers"])
         heads, neurons = (per_block(config[name], layers) for name in ("num_heads", "intermediate_dim"))
         head_dim = config.get("head_dim") or config["hidden_dim"] // heads[0]
-        return cls(int(config["hidden_dim"]), int(head_dim), heads, neurons, num_classes)
+        fuse_dropped = bool(config.get("fuse_dropped"))
+        return cls(int(config["hidden_dim"]), int(head_dim), heads, neurons, num_classes, fuse_dropped)
 
     @property
     def num_layers(self) -> int:
@@ -127,7 +133,8 @@ def forward_flops(shape: EncoderShape, lengths: Sequence[int], retention: Retent
     entering = different
     for block, (heads, neurons) in enumerate(zip(shape.heads, shape.neurons, strict=True)):
         cls_alone = block == shape.num_layers - 1 or retention.keeps_cls_alone(block)
-        left = np.ones_like(entering) if cls_alone else retention.left_after(block, different)
+        fused = int(shape.fuse_dropped and retention.fuses(block))
+        left = np.ones_like(entering) if cls_alone else retention.left_after(block, different) + fused
         queries = np.ones_like(entering) if cls_alone else entering
         ranks = not cls_alone and not retention.keeps_all(block)
         block_terms = _sum_over(
@@ -159,6 +166,7 @@ def count_attention(
         ranks: Whether tokens are ranked by significance.
     """
     hidden, width, pairs = shape.hidden_dim, heads * shape.head_dim, queries * entering
+    fusing = {"fusing": entering * (_FUSING_WEIGHT + 2 * hidden) if ranks else 0} if shape.fuse_dropped else {}
     return {
         "qkv_projections": (queries + 2 * entering) * _dense(hidden, width),
         "attention_scores": 2 * pairs * width,
@@ -167,6 +175,7 @@ def count_attention(
         "attention_output_projection": queries * _dense(width, hidden),
         "attention_residual_and_layer_norm": queries * hidden * (_RESIDUAL + _LAYER_NORM),
         "significance": pairs * (heads + 1 + 2) if ranks else 0,
+        **fusing,
     }
 
 

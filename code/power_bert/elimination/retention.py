@@ -139,6 +139,10 @@ class Retention:
         value = min(self.values[: block + 1])
         return value == 1 if self.unit == TOKENS else value <= CLS_ALONE
 
+    def fuses(self, block: int) -> bool:
+        """Return whether a block drops tokens that it can fuse: it may drop some, and keeps more than ``[CLS]``."""
+        return not self.keeps_all(block) and not self.keeps_cls_alone(block)
+
     def to_json(self) -> list[int] | list[float]:
         """Return the stored form, which `of` reads back."""
         return list(self.values)
@@ -147,10 +151,16 @@ class Retention:
         """Return the text form, which `parse` reads back; fractions with up to 4 decimals."""
         return ",".join(self._texts())
 
-    def shown(self) -> str:
-        """Return the text form for people, with "[CLS]" for a block that keeps ``[CLS]`` alone."""
+    def shown(self, fuse_dropped: bool = False) -> str:
+        """Return the text form for people, with "[CLS]" for a block that keeps ``[CLS]`` alone.
+
+        Args:
+            fuse_dropped: Whether the model fuses the tokens that a block drops, which the text then says.
+        """
         texts = self._texts()
-        return ",".join(CLS if self.keeps_cls_alone(block) else text for block, text in enumerate(texts))
+        kept = ",".join(CLS if self.keeps_cls_alone(block) else text for block, text in enumerate(texts))
+        fuses = fuse_dropped and any(map(self.fuses, range(len(texts) - 1)))  # the last block never does
+        return f"{kept}, dropped tokens fused" if fuses else kept
 
     def _texts(self) -> list[str]:
         if self.unit == FRACTION:

@@ -229,6 +229,7 @@ def _settings(model: TrainedModel, labels: Sequence[str], checked: Checked, quan
         settings |= {
             "similarity": backbone.similarity,
             "retention": None if backbone.retention is None else backbone.retention.to_json(),
+            "fuse_dropped": backbone.fuse_dropped,
             "flops": {
                 str(length): forward_flops(
                     EncoderShape.of(backbone.get_config(), model.classifier.num_classes), [length], backbone.retention

@@ -42,7 +42,8 @@ def load_exported(path: Path, task: Task | None, data_dir: str | None, threads: 
             "--task and --data-dir that it was trained for"
         )
     values = settings.get("retention")
-    retention = f"{Retention.of(values).shown()} (the file's own)" if values else "none: nothing is eliminated"
+    shown = Retention.of(values).shown(settings.get("fuse_dropped", False)) if values else ""
+    retention = f"{shown} (the file's own)" if values else "none: nothing is eliminated"
     return UsableModel(str(path), task or own, data_dir, retention, ExportedPredictor(classifier))
 
 

@@ -8,7 +8,8 @@ It computes what `PowerBertTextClassifier` computes at inference, and every expo
   the order of their tokens, so restoring it would only cost time.
 * Comparing the number of tokens with constants tells which slots are filled, so no mask is gathered.
 * Eliminated tokens are dropped before the output projection of the attention, and if a block keeps only `[CLS]`, only
-  the attention of `[CLS]` is computed.
+  the attention of `[CLS]` is computed. A block that fuses what it drops projects all tokens, as the fused one is made
+  of their hidden states.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from power_bert.elimination.extraction import SMALLEST_WEIGHT, HardExtraction
 from power_bert.model.attention import HIDDEN_KEY_BIAS
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
@@ -74,14 +76,23 @@ def _run_encoder(
     visible = tf.cast(mask[0], tf.float32)  # (length,)
     num_tokens = tf.reduce_sum(visible)  # ()
     hidden_states = _embed(backbone, ids[0], segment_ids[0])  # (length, hidden)
+    left, after_fused = visible, False
     for block, kept in zip(backbone.blocks, kept_tokens_of_blocks(backbone, ids.shape[1]), strict=True):
-        slots = None if kept is None else int(kept[-1])
-        hidden_states, chosen = _encode(block, hidden_states, visible, slots)  # (slots, hidden), (slots,)
+        slots, fuses = None, False
         if kept is not None:
             # Slot k is filled if the input has more than `needed[k]` tokens.
             needed = np.searchsorted(kept, np.arange(kept[-1]), side="right").astype(np.float32)
-            visible = tf.clip_by_value(num_tokens - needed, 0.0, 1.0)  # (slots,)
-        choices.append((chosen, visible))
+            slots, left = int(kept[-1]), tf.clip_by_value(num_tokens - needed, 0.0, 1.0)  # (slots,)
+            fuses = isinstance(block.extraction, HardExtraction) and block.extraction.fuse
+        # (slots, hidden), or with the fused token (slots + 1, hidden); (slots,)
+        hidden_states, chosen = _encode(block, hidden_states, visible, slots, after_fused, left if fuses else None)
+        choices.append((chosen, left))
+        if kept is None:
+            continue
+        visible, after_fused = left, fuses
+        if fuses:  # the fused token is visible if the input has more tokens than are all kept
+            all_kept = np.sum(kept == np.arange(1, len(kept) + 1), dtype=np.float32)
+            visible = tf.concat([left, tf.clip_by_value(num_tokens - all_kept, 0.0, 1.0)[None]], axis=0)  # (slots + 1,)
     pooled = tf.tanh(_dense(backbone.pooler, hidden_states[:1]))  # (1, hidden)
     return _dense(classifier.output_dense, pooled), choices
 
@@ -105,13 +116,17 @@ def kept_tokens_of_blocks(backbone: PowerBertBackbone, length: int) -> list[np.n
         length: Sequence length of the exported model, in tokens.
 
     Returns:
-        For each block int (length,), or None if the block eliminates no token of any input.
+        For each block int (length,), or None if the block eliminates no token of any input, also no fused one.
     """
     retention, lengths = backbone.retention, np.arange(1, length + 1)
     if backbone.extraction != "hard" or retention is None:
         return [None] * backbone.num_layers
     left = [lengths, *(retention.left_after(block, lengths) for block in range(backbone.num_layers))]
-    return [None if np.array_equal(now, before) else now for before, now in pairwise(left)]
+    drops_fused = [backbone.fuse_dropped and retention.keeps_cls_alone(block) for block in range(backbone.num_layers)]
+    return [
+        None if np.array_equal(now, before) and not drops else now
+        for (before, now), drops in zip(pairwise(left), drops_fused, strict=True)
+    ]
 
 
 def _embed(backbone: PowerBertBackbone, ids: Tensor, segment_ids: Tensor) -> Tensor:
@@ -125,25 +140,43 @@ def _embed(backbone: PowerBertBackbone, ids: Tensor, segment_ids: Tensor) -> Ten
 
 
 def _encode(
-    block: EncoderBlock, hidden_states: Tensor, visible: Tensor, slots: int | None
+    block: EncoderBlock,
+    hidden_states: Tensor,
+    visible: Tensor,
+    slots: int | None,
+    after_fused: bool,
+    fused_beside: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Run one encoder block on hidden states (length, hidden).
+    """Run one encoder block.
+
+    Args:
+        block: Block to run.
+        hidden_states: Hidden states, (length, hidden).
+        visible: Which of them are tokens, (length,).
+        slots: Number of tokens to keep; None keeps all.
+        after_fused: Whether the hidden states end in a fused token, which is not ranked.
+        fused_beside: Which of the slots are filled, (slots,), if the dropped tokens are fused; None drops them.
 
     Returns:
-        Hidden states (slots, hidden), and the positions of their tokens in the input of the block, int32 (slots,); None
-        if it keeps all tokens, which it does without `slots`.
+        Hidden states (slots, hidden), followed by the fused token if there is one; and the positions of the kept tokens
+        in the input of the block, int32 (slots,), None if it keeps all.
     """
     chosen = None
-    if slots == 1:  # only `[CLS]` is left, so only its attention is computed
+    if slots == 1 and fused_beside is None:  # only `[CLS]` is left, so only its attention is computed
         context, _ = _attend(block, hidden_states[:1], hidden_states, visible)  # (1, hidden)
         hidden_states, chosen = hidden_states[:1], np.zeros(1, np.int32)  # (1, hidden), (1,)
     else:
         context, probabilities = _attend(block, hidden_states, hidden_states, visible)
         if slots is not None:
-            chosen = _most_significant(probabilities, visible, slots)  # (slots,)
-            context, hidden_states = tf.gather(context, chosen), tf.gather(hidden_states, chosen)  # (slots, hidden)
+            received = _significance(probabilities, visible)  # (length,)
+            ranked = (received[:-1], visible[:-1]) if after_fused else (received, visible)
+            chosen = _most_significant(*ranked, slots)  # (slots,)
+            if fused_beside is None:
+                context, hidden_states = tf.gather(context, chosen), tf.gather(hidden_states, chosen)  # (slots, hidden)
     attended = _dense(block.attention.output_projection, context)  # (slots, hidden)
     hidden_states = _layer_norm(block.attention_norm, hidden_states + attended)
+    if fused_beside is not None:
+        hidden_states = _with_fused(hidden_states, received, visible, chosen, fused_beside)  # (slots + 1, hidden)
     transformed = _activate(block.activation, _dense(block.intermediate, hidden_states))  # (slots, inner)
     return _layer_norm(block.output_norm, hidden_states + _dense(block.output_projection, transformed)), chosen
 
@@ -174,19 +207,39 @@ def _attend(block: EncoderBlock, queries: Tensor, hidden_states: Tensor, visible
     return tf.reshape(context, (queries.shape[0], heads * head_dim)), probabilities  # (query, hidden)
 
 
-def _most_significant(probabilities: Tensor, visible: Tensor, slots: int) -> Tensor:
-    """Return the positions of the most significant tokens, int32 (slots,): `[CLS]` first, padding last.
-
-    The significance is that of `elimination.significance`. Padding receives no attention, so before the bias its
-    significance is zero.
-    """
+def _significance(probabilities: Tensor, visible: Tensor) -> Tensor:
+    """Return the significance of each token, (length,), that of `elimination.significance`."""
     length = visible.shape[0]
     others = np.ones((length, length), np.float32) - np.eye(length, dtype=np.float32)
     summed = tf.reduce_sum(probabilities, axis=0)  # (length, length): query, key
-    received = tf.matmul(visible[None], summed * others)[0]  # (length,)
-    bonus = np.zeros(length, np.float32)
+    return tf.matmul(visible[None], summed * others)[0]
+
+
+def _most_significant(received: Tensor, visible: Tensor, slots: int) -> Tensor:
+    """Return the positions of the most significant tokens, int32 (slots,): `[CLS]` first, padding last.
+
+    Padding receives no attention, so before the bias its significance is zero.
+    """
+    bonus = np.zeros(visible.shape[0], np.float32)
     bonus[0] = _CLS_BONUS
     return tf.math.top_k(received + (visible - 1.0) + bonus, slots).indices
+
+
+def _with_fused(hidden_states: Tensor, received: Tensor, visible: Tensor, chosen: Tensor, filled: Tensor) -> Tensor:
+    """Gather the kept tokens and append the fused one, as `HardExtraction` does: (slots + 1, hidden).
+
+    Args:
+        hidden_states: Hidden states of all tokens, (length, hidden).
+        received: Their significance, (length,).
+        visible: Which of them are tokens, (length,).
+        chosen: Positions of the slots, int32 (slots,).
+        filled: Which slots are filled, (slots,).
+    """
+    is_kept = tf.reduce_max(tf.one_hot(chosen, visible.shape[0]) * filled[:, None], axis=0)  # (length,)
+    weights = (received + SMALLEST_WEIGHT) * visible * (1.0 - is_kept)  # (length,)
+    weights /= tf.maximum(tf.reduce_sum(weights), SMALLEST_WEIGHT)
+    fused = tf.matmul(weights[None], hidden_states)  # (1, hidden)
+    return tf.concat([tf.gather(hidden_states, chosen), fused], axis=0)
 
 
 def _dense(layer: Any, inputs: Tensor, scale: float = 1.0) -> Tensor:

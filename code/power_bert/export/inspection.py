@@ -103,7 +103,11 @@ def _settings_lines(stored: Mapping[str, Any]) -> Iterator[str]:
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
         retention = settings.get("retention")
-        shown = Retention.of(retention).shown() if retention else "none: nothing is eliminated"
+        shown = (
+            Retention.of(retention).shown(settings.get("fuse_dropped", False))
+            if retention
+            else "none: nothing is eliminated"
+        )
         yield from wrap_value("retention    ", shown)
     for length, dev in settings["dev"].items():
         yield (

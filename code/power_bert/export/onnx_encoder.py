@@ -3,18 +3,19 @@
 It computes what `PowerBertBackbone` computes at inference, and every export checks this. As in `inference_graph`, the
 tokens that a block keeps stay in the order of their significance, `[CLS]` first; which slots are filled follows from
 the number of tokens, so no mask is gathered; eliminated tokens are dropped before the output projection of the
-attention; and where only `[CLS]` is left, only its attention is computed. Attention probabilities, significance and
-the choice of tokens are in float32 in every form of the file.
+attention, except in a block that fuses them; and where only `[CLS]` is left, only its attention is computed. Attention
+probabilities, significance, the choice of tokens and fused tokens are in float32 in every form of the file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
+from power_bert.elimination.extraction import SMALLEST_WEIGHT, HardExtraction
 from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError
 from power_bert.export.onnx_builder import OnnxBuilder
@@ -40,6 +41,20 @@ def weights_of(variable: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(variable), np.float32)
 
 
+class _Tokens(NamedTuple):
+    """Hidden states between two blocks.
+
+    Attributes:
+        hidden_states: (batch, length, hidden).
+        visible: Which of them are tokens, integers (batch, length).
+        end_in_fused: Whether the last one is a fused token.
+    """
+
+    hidden_states: str
+    visible: str
+    end_in_fused: bool = False
+
+
 def add_encoder(graph: OnnxBuilder, backbone: PowerBertBackbone) -> str:
     """Add an encoder without extraction or with hard extraction; returns its pooled output, (batch, hidden)."""
     if backbone.activation not in _ACTIVATIONS:
@@ -50,46 +65,58 @@ def add_encoder(graph: OnnxBuilder, backbone: PowerBertBackbone) -> str:
     num_tokens = graph.op("ReduceSum", graph.to_int("mask"), np.array([1], np.int64), keepdims=1)  # (batch, 1)
     with graph.part("embeddings"):
         hidden_states = _embed(graph, backbone)  # (batch, length, hidden)
-    visible = "mask"  # (batch, length)
+    tokens = _Tokens(hidden_states, visible="mask")
     for number in range(backbone.num_layers):
         with graph.part(f"block_{number}"):
-            hidden_states, visible = _encode(graph, backbone, number, hidden_states, visible, num_tokens)
-    cls = graph.op("Gather", hidden_states, 0, axis=1)  # (batch, hidden)
+            tokens = _encode(graph, backbone, number, tokens, num_tokens)
+    cls = graph.op("Gather", tokens.hidden_states, 0, axis=1)  # (batch, hidden)
     return str(graph.op("Tanh", _dense(graph, backbone.pooler, cls, "pooler")))
 
 
-def _encode(
-    graph: OnnxBuilder, backbone: PowerBertBackbone, number: int, hidden_states: str, visible: str, num_tokens: str
-) -> tuple[str, str]:
+def _encode(graph: OnnxBuilder, backbone: PowerBertBackbone, number: int, tokens: _Tokens, num_tokens: str) -> _Tokens:
     """Run one encoder block.
 
     Args:
         graph: Graph to add to.
         backbone: Encoder of the block.
         number: Number of the block.
-        hidden_states: Hidden states, (batch, length, hidden).
-        visible: Which of them are tokens, integers (batch, length).
+        tokens: What enters the block.
         num_tokens: Number of tokens of each example, int64 (batch, 1).
 
     Returns:
-        Hidden states (batch, kept, hidden), and which of them are tokens (batch, kept).
+        The tokens that are left.
     """
     block, longest = backbone.blocks[number], backbone.max_sequence_length
+    hidden_states, visible, after_fused = tokens
     retention = backbone.retention if backbone.extraction == "hard" else None
-    if number > 0 and retention is not None and retention.left_after(number - 1, longest) == 1:
+    fuses = isinstance(block.extraction, HardExtraction) and block.extraction.fuse
+    if number > 0 and retention is not None and retention.left_after(number - 1, longest) == 1 and not after_fused:
         # Only `[CLS]` is left, whose attention to itself is 1.
         context = _dense(graph, block.attention.value, hidden_states, "value")
-        return _feed_forward(graph, block, hidden_states, context), visible
-    if retention is None or not _eliminates(retention, number, longest):
+        return _Tokens(_feed_forward(graph, block, _add_attended(graph, block, hidden_states, context)), visible)
+    drops_fused = after_fused and retention is not None and retention.keeps_cls_alone(number)
+    if retention is None or not (_eliminates(retention, number, longest) or drops_fused):
         context, _ = _attend(graph, block.attention, hidden_states, hidden_states, visible)
-        return _feed_forward(graph, block, hidden_states, context), visible
-    if retention.left_after(number, longest) == 1:
+        context = _kept_apart(graph, context, visible) if after_fused else context
+        attended = _add_attended(graph, block, hidden_states, context)
+        return tokens._replace(hidden_states=_feed_forward(graph, block, attended))
+    if retention.left_after(number, longest) == 1 and not fuses:
         cls = graph.op("Slice", hidden_states, np.array([0]), np.array([1]), np.array([1]))  # (batch, 1, hidden)
         context, _ = _attend(graph, block.attention, cls, hidden_states, visible)
-        return _feed_forward(graph, block, cls, context), visible
+        return _Tokens(_feed_forward(graph, block, _add_attended(graph, block, cls, context)), visible)
     context, probabilities = _attend(graph, block.attention, hidden_states, hidden_states, visible)
     slots = _left_after(graph, retention, number, graph.size("ids", 1))  # (1,)
-    chosen = _most_significant(graph, probabilities, visible, slots)  # (batch, slots, 1)
+    # (batch, slots, 1) and (batch, 1, length)
+    chosen, received = _most_significant(graph, probabilities, visible, slots, after_fused)
+    if fuses:
+        # (batch, length, hidden)
+        attended = _add_attended(graph, block, hidden_states, _kept_apart(graph, context, visible))
+        kept = _left_after(graph, retention, number, num_tokens)  # (batch, 1)
+        filled = graph.to_int(graph.op("Less", graph.positions(slots), kept))  # (batch, slots)
+        with_fused = _with_fused(graph, attended, received, visible, chosen, filled)
+        graph.declare(with_fused, "batch", f"size:{slots}+1", backbone.hidden_dim)
+        visible = graph.op("Concat", filled, graph.to_int(graph.op("Less", kept, num_tokens)), axis=1)
+        return _Tokens(_feed_forward(graph, block, with_fused), visible, end_in_fused=True)
     width = block.attention.num_heads * block.attention.head_dim
     context, hidden_states = (
         graph.declare(graph.op("GatherND", values, chosen, batch_dims=1), "batch", f"size:{slots}", size)
@@ -97,7 +124,39 @@ def _encode(
     )
     kept = _left_after(graph, retention, number, num_tokens)  # (batch, 1)
     visible = graph.to_int(graph.op("Less", graph.positions(slots), kept))  # (batch, slots)
-    return _feed_forward(graph, block, hidden_states, context), visible
+    return _Tokens(_feed_forward(graph, block, _add_attended(graph, block, hidden_states, context)), visible)
+
+
+def _kept_apart(graph: OnnxBuilder, context: str, visible: str) -> str:
+    """Keep ONNX Runtime's optimizer from fusing the attention, by a product that changes padding alone.
+
+    The fused attention returns no probabilities, which significance needs, and takes its mask as the number of leading
+    tokens, which does not suit a fused token behind empty slots.
+    """
+    return str(graph.op("Mul", context, graph.expand(graph.to_float(visible), 2)))
+
+
+def _with_fused(graph: OnnxBuilder, attended: str, received: str, visible: str, chosen: str, filled: str) -> str:
+    """Gather the kept tokens and append the fused one, as `HardExtraction` does: (batch, slots + 1, hidden).
+
+    Args:
+        graph: Graph to add to.
+        attended: Hidden states of all tokens, (batch, length, hidden).
+        received: Their significance, (batch, 1, length).
+        visible: Which of them are tokens, integers (batch, length).
+        chosen: Positions of the slots, int64 (batch, slots, 1).
+        filled: Which slots are filled, integers (batch, slots).
+    """
+    positions = graph.positions(graph.size(visible, 1))  # (length,)
+    is_chosen = graph.to_float(graph.op("Equal", chosen, positions))  # (batch, slots, length)
+    is_kept = graph.op("Mul", is_chosen, graph.expand(graph.to_float(filled), 2))
+    is_kept = graph.op("ReduceMax", is_kept, np.array([1]), keepdims=1)  # (batch, 1, length)
+    is_dropped = graph.op("Mul", graph.expand(graph.to_float(visible), 1), graph.op("Sub", 1.0, is_kept))
+    weights = graph.op("Mul", graph.op("Add", received, SMALLEST_WEIGHT), is_dropped)  # (batch, 1, length)
+    total = graph.op("ReduceSum", weights, np.array([2]), keepdims=1)  # (batch, 1, 1)
+    weights = graph.op("Div", weights, graph.op("Max", total, SMALLEST_WEIGHT))
+    fused = graph.op("MatMul", weights, attended, name="fused")  # (batch, 1, hidden)
+    return str(graph.op("Concat", graph.op("GatherND", attended, chosen, batch_dims=1), fused, axis=1))
 
 
 def _eliminates(retention: Retention, block: int, longest: int) -> bool:
@@ -159,10 +218,14 @@ def _embed(graph: OnnxBuilder, backbone: PowerBertBackbone) -> str:
     return _layer_norm(graph, embeddings.norm, summed)
 
 
-def _feed_forward(graph: OnnxBuilder, block: EncoderBlock, hidden_states: str, context: str) -> str:
-    """Apply what follows the attention: hidden states and context, (batch, kept, hidden) each."""
+def _add_attended(graph: OnnxBuilder, block: EncoderBlock, hidden_states: str, context: str) -> str:
+    """Add the attention to the hidden states and normalize, (batch, kept, hidden) each."""
     attended = _dense(graph, block.attention.output_projection, context, "attention_output")
-    hidden_states = _layer_norm(graph, block.attention_norm, graph.op("Add", attended, hidden_states))
+    return _layer_norm(graph, block.attention_norm, graph.op("Add", attended, hidden_states))
+
+
+def _feed_forward(graph: OnnxBuilder, block: EncoderBlock, hidden_states: str) -> str:
+    """Apply the feed-forward layer and its layer norm to hidden states (batch, kept, hidden)."""
     inner = _ACTIVATIONS[block.activation](graph, _dense(graph, block.intermediate, hidden_states, "intermediate"))
     transformed = _dense(graph, block.output_projection, inner, "output")
     return _layer_norm(graph, block.output_norm, graph.op("Add", transformed, hidden_states))
@@ -195,11 +258,16 @@ def _attend(
     return str(graph.op("Reshape", context, np.array([0, 0, heads * head_dim]))), str(probabilities)
 
 
-def _most_significant(graph: OnnxBuilder, probabilities: str, visible: str, slots: str) -> str:
-    """Return the positions of the most significant tokens, int64 (batch, slots, 1): `[CLS]` first, padding last.
+def _most_significant(
+    graph: OnnxBuilder, probabilities: str, visible: str, slots: str, after_fused: bool
+) -> tuple[str, str]:
+    """Choose the most significant tokens.
 
     The significance is that of `elimination.significance`. Padding receives no attention, so before the bias its
-    significance is zero.
+    significance is zero. A fused token at the end is not ranked.
+
+    Returns:
+        Positions, int64 (batch, slots, 1): `[CLS]` first, padding last; and the significance, (batch, 1, length).
     """
     visible = graph.to_float(visible)
     positions = graph.positions(graph.size(visible, 1))  # (length,)
@@ -211,8 +279,10 @@ def _most_significant(graph: OnnxBuilder, probabilities: str, visible: str, slot
     bonus = graph.op("Mul", graph.to_float(graph.op("Equal", positions, 0)), _CLS_BONUS)  # (length,)
     scores = graph.op("Add", graph.op("Squeeze", received, np.array([1])), graph.op("Sub", visible, 1.0))
     scores = graph.op("Add", scores, bonus)  # (batch, length)
+    if after_fused:
+        scores = graph.op("Slice", scores, np.array([0]), np.array([-1]), np.array([1]))
     _, chosen = graph.op("TopK", scores, slots, outputs=2, name="TopK", axis=-1)
-    return graph.expand(chosen, 2)
+    return graph.expand(chosen, 2), received
 
 
 def _dot_scores(graph: OnnxBuilder, query: str, key: str, attention: SimilarityAttention) -> str:

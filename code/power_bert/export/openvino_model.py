@@ -72,5 +72,5 @@ def _float_operations(model: openvino.Model, choosing: list[str], protects: bool
     """Yield the names of the operations that stay in float32: what chooses tokens, and what that rests on."""
     there = {operation.get_friendly_name() for operation in model.get_ops()}
     blocks = {name.rpartition("/")[0] for name in choosing}
-    products = [f"{block}/{name}" for block in sorted(blocks) for name in ("scores", "significance")]
+    products = [f"{block}/{name}" for block in sorted(blocks) for name in ("scores", "significance", "fused")]
     yield from (name for name in [*products, *(choosing if protects else [])] if name in there)

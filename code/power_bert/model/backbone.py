@@ -140,6 +140,8 @@ class PowerBertBackbone(TextBackbone):
         retention_profile: Profile of soft extraction: "free" or "step" (`SoftExtraction`).
         retention_jitter: Noise on the significance scores in hard extraction during training (`HardExtraction`).
         head_dim: Dimension of each attention head; by default `hidden_dim` divided by `num_heads`.
+        fuse_dropped: Whether hard extraction fuses the tokens that a block drops into one, which joins the sequence. A
+            block that keeps ``[CLS]`` alone and the last block, of which only ``[CLS]`` is read, fuse nothing.
 
     Example:
         >>> backbone = PowerBertBackbone(100, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16,
@@ -171,6 +173,7 @@ class PowerBertBackbone(TextBackbone):
         retention_profile: str = "free",
         retention_jitter: float = 0.0,
         head_dim: int | None = None,
+        fuse_dropped: bool = False,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -201,7 +204,14 @@ class PowerBertBackbone(TextBackbone):
                     name="extraction",
                 )
             if extraction == "hard" and configuration is not None and not configuration.keeps_all(block):
-                return HardExtraction(configuration.values[block], retention_jitter, dtype=dtype, name="extraction")
+                return HardExtraction(
+                    configuration.values[block],
+                    retention_jitter,
+                    fuse=fuse_dropped and configuration.fuses(block) and block < num_layers - 1,
+                    after_fused=fuse_dropped and block > 0 and configuration.fuses(block - 1),
+                    dtype=dtype,
+                    name="extraction",
+                )
             return None
 
         # === Layers ===
@@ -268,13 +278,13 @@ class PowerBertBackbone(TextBackbone):
         self.retention = configuration
         self.retention_parameters, self.retention_unit = parameters, retention_unit
         self.retention_profile, self.retention_jitter = retention_profile, retention_jitter
-        self.head_dim = head_dim
+        self.head_dim, self.fuse_dropped = head_dim, fuse_dropped
 
     def get_config(self) -> dict[str, Any]:
         names = (
             "vocabulary_size num_layers num_heads hidden_dim intermediate_dim max_sequence_length num_segments "
             "dropout attention_dropout activation layer_norm_epsilon initializer_range similarity extraction gate "
-            "retention retention_parameters retention_unit retention_profile retention_jitter head_dim"
+            "retention retention_parameters retention_unit retention_profile retention_jitter head_dim fuse_dropped"
         )
         return {
             **super().get_config(),

@@ -63,9 +63,9 @@ class Explanation:
 def surviving_tokens(classifier: PowerBertTextClassifier, inputs: Mapping[str, np.ndarray]) -> Survival:
     """Run a classifier and follow the positions of its tokens through its extraction layers.
 
-    Each extraction layer gathers the positions as it gathers the hidden states, so these are the tokens that the
-    feed-forward layer of its block and all later blocks work on. In the last block, whose other tokens do not reach the
-    head, they are those of `sequence_output`.
+    Each extraction layer selects the positions as it selects the hidden states, so these are the tokens that the
+    feed-forward layer of its block and all later blocks work on, besides the fused token. In the last block, whose
+    other tokens do not reach the head, they are those of `sequence_output`.
 
     Args:
         classifier: Classifier on a `PowerBertBackbone`, with hard extraction or none.
@@ -80,12 +80,13 @@ def surviving_tokens(classifier: PowerBertTextClassifier, inputs: Mapping[str, n
     for number, block in enumerate(backbone.blocks):
         entering = hidden_states, visibility, padding_mask
         hidden_states, visibility, probabilities = block.encode(*entering)
+        left = visibility > 0  # (batch, kept)
         if isinstance(block.extraction, HardExtraction) and not block.extraction.keeps_cls_alone:
             scores = significance(probabilities, entering[1])  # (batch, length)
-            gathered, _ = block.extraction(ops.expand_dims(positions, -1), entering[1], scores, padding_mask)
-            positions = gathered[..., 0]  # (batch, kept)
-        positions = positions[:, : visibility.shape[1]]
-        rows, slots = np.nonzero(ops.convert_to_numpy(visibility > 0))
+            chosen, left = block.extraction.select(entering[1], scores, padding_mask)  # (batch, kept) each
+            positions = ops.take_along_axis(positions, chosen, axis=1)  # (batch, kept)
+        positions = positions[:, : left.shape[1]]
+        rows, slots = np.nonzero(ops.convert_to_numpy(left))
         kept[rows, number, ops.convert_to_numpy(positions)[rows, slots]] = True
     cls_output, _ = backbone.blocks[-1](*entering, cls_alone=True)
     logits = classifier.logits_of(backbone.pooler(cls_output[:, 0, :]))

@@ -19,6 +19,7 @@ from power_bert.result_tables import wrap_value
 from power_bert.runs.document import Document
 from power_bert.runs.run_dir import BASELINE, NOTHING_ELIMINATED, PHASES, RunDir
 from power_bert.runs.run_documents import read_configuration
+from power_bert.runs.run_folder import read_experiment
 from power_bert.runs.timings import (
     BUCKETED,
     BUCKETED_ELIMINATED,
@@ -125,12 +126,12 @@ def _warning_rows(run_dir: RunDir) -> list[SummaryRow]:
 
 
 def _retention_rows(run_dir: RunDir) -> list[SummaryRow]:
-    found = read_configuration(run_dir.retention)
+    found, fuse_dropped = read_configuration(run_dir.retention), read_experiment(run_dir).fuse
     unit = "fractions of each example's tokens" if found.tokens.unit == FRACTION else "tokens"
     blocks = f"block 1 … {len(found.tokens.values)}"
     widths = {"attention heads": found.heads, "feed-forward neurons": found.neurons}
     return [
-        SummaryRow("Elimination", f"kept after {blocks}", f"{found.tokens.shown()} ({unit})"),
+        SummaryRow("Elimination", f"kept after {blocks}", f"{found.tokens.shown(fuse_dropped)} ({unit})"),
         *(
             SummaryRow("Elimination", f"{name} of {blocks}", ",".join(map(str, kept)))
             for name, kept in widths.items()

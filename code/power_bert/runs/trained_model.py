@@ -130,11 +130,11 @@ def _with_retention(
             )
         if own.retention is None:
             return classifier, "none: nothing is eliminated"
-        return classifier, f"{own.retention.shown()} (the model's own)"
+        return classifier, f"{own.retention.shown(own.fuse_dropped)} (the model's own)"
     if not isinstance(own, PowerBertBackbone):
         raise UserError(f"{source}: RETENTION_CONFIG={choice} is for a BERT, and this model is none; leave it empty")
     retention = parse_retention_choice(choice, own.num_layers, max_length)
     if retention is None:
         return build_without_elimination(classifier), "none: nothing is eliminated (as asked)"
     rebuilt = rebuild_classifier(classifier, extraction="hard", retention=retention)
-    return rebuilt, f"{retention.shown()} (as asked)"
+    return rebuilt, f"{retention.shown(own.fuse_dropped)} (as asked)"

@@ -16,7 +16,7 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
@@ -124,7 +124,8 @@ class GradualSearch:
     ) -> None:
         self.context, self.phase_dir, self.lesson, self.phases = context, phase_dir, lesson, phases
         self.fine_tuned = fine_tuned
-        self.shape = EncoderShape.of(fine_tuned.backbone.get_config(), fine_tuned.num_classes)
+        shape = EncoderShape.of(fine_tuned.backbone.get_config(), fine_tuned.num_classes)
+        self.shape = replace(shape, fuse_dropped=context.experiment.fuse)
         self.cost = self._cost()
         self.whole = whole_cost(self.cost, self.shape)
 
@@ -133,7 +134,11 @@ class GradualSearch:
         if self.context.experiment.speedup_by == "flops":
             return FlopsCost(self.shape, lengths.tolist())
         table = latency_table(
-            self.fine_tuned.backbone, self.phase_dir.latency, int(lengths.max()), self.context.reporter
+            self.fine_tuned.backbone,
+            self.phase_dir.latency,
+            int(lengths.max()),
+            self.context.reporter,
+            self.shape.fuse_dropped,
         )
         return LatencyCost(table, lengths)
 
@@ -219,19 +224,22 @@ class GradualSearch:
         )
         examples, logits = self._measured()
         importance = self._importance(model)
-        sensitivity = Sensitivity(model, examples, logits, context.experiment.max_length)
+        fuse_dropped = context.experiment.fuse
+        sensitivity = Sensitivity(model, examples, logits, context.experiment.max_length, fuse_dropped)
         with context.reporter.counted(f"{title}: blocks measured", len(importance)) as advance:
             curves = sensitivity.curves(importance, advance)
         if not context.experiment.width:
             curves = [LossCurves(each.tokens, each.heads[:1], each.neurons[:1]) for each in curves]
-        configuration, cost = Allocation(curves, self.cost).best(self.whole / target)
+        configuration, cost = Allocation(curves, self.cost, fuse_dropped).best(self.whole / target)
         kept = [
             KeptUnits(most_important(each.heads, heads), most_important(each.neurons, neurons))
             for each, heads, neurons in zip(
                 importance, configuration.heads or (), configuration.neurons or (), strict=True
             )
         ]
-        narrow = rebuild_classifier(model, kept, extraction="hard", retention=configuration.tokens)
+        narrow = rebuild_classifier(
+            model, kept, extraction="hard", retention=configuration.tokens, fuse_dropped=fuse_dropped
+        )
         stage.path.mkdir(parents=True, exist_ok=True)
         scores = evaluate_dev(context, compiled_forward(narrow), stage)
         keep_checkpoint(narrow, stage)

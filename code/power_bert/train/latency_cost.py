@@ -113,7 +113,9 @@ def _interpolated(units: Sequence[int], tokens: Sequence[int], seconds: Sequence
     return RegularGridInterpolator((units, tokens), rising, bounds_error=False, fill_value=None)
 
 
-def latency_table(backbone: PowerBertBackbone, path: Path, longest: int, reporter: Reporter) -> LatencyTable:
+def latency_table(
+    backbone: PowerBertBackbone, path: Path, longest: int, reporter: Reporter, fuse_dropped: bool = False
+) -> LatencyTable:
     """Read the table of a run, or measure and write it.
 
     Args:
@@ -121,6 +123,7 @@ def latency_table(backbone: PowerBertBackbone, path: Path, longest: int, reporte
         path: File of the table.
         longest: Tokens of the longest example.
         reporter: Reporter of the run.
+        fuse_dropped: Whether extraction is timed with the fusing of dropped tokens.
 
     Raises:
         UserError: The file is damaged.
@@ -128,12 +131,12 @@ def latency_table(backbone: PowerBertBackbone, path: Path, longest: int, reporte
     if not path.exists():
         reporter.say(f"2 search: timing blocks of several sizes, in batches of {BATCH_SIZE}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_run_json(path, {"batch_size": BATCH_SIZE, **asdict(_measure(backbone, longest))})
+        write_run_json(path, {"batch_size": BATCH_SIZE, **asdict(_measure(backbone, longest, fuse_dropped))})
     stored = read_object(path, _FORM)
     return LatencyTable(**{name: stored[name] for name in _FORM})
 
 
-def _measure(backbone: PowerBertBackbone, longest: int) -> LatencyTable:
+def _measure(backbone: PowerBertBackbone, longest: int, fuse_dropped: bool) -> LatencyTable:
     block, hidden_dim = backbone.blocks[0], backbone.hidden_dim
     tokens = sorted({1, *(length for length in _LENGTHS if length < longest), longest})
     heads, neurons = _sizes(block.num_heads, 1), _sizes(block.intermediate_dim, NEURON_MULTIPLE)
@@ -159,7 +162,7 @@ def _measure(backbone: PowerBertBackbone, longest: int) -> LatencyTable:
         return sized.feed_forward(hidden)
 
     head_dim = block.head_dim or hidden_dim // block.num_heads
-    extraction = keras.saving.serialize_keras_object(HardExtraction(_KEPT))
+    extraction = keras.saving.serialize_keras_object(HardExtraction(_KEPT, fuse=fuse_dropped))
     return LatencyTable(
         tokens,
         heads,

@@ -114,6 +114,7 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
         extraction="hard",
         retention=configuration.tokens.checked(num_layers, experiment.max_length),
         retention_jitter=experiment.retention_jitter,
+        fuse_dropped=experiment.fuse,
     )
     rounded = list[keras.Variable]()
     if experiment.quantization_aware:

@@ -11,6 +11,8 @@ import numpy as np
 from keras import ops
 
 from power_bert.elimination.allocation import NEURON_MULTIPLE, LossCurves
+from power_bert.elimination.extraction import fuse_tokens
+from power_bert.elimination.retention import CLS_ALONE
 from power_bert.elimination.significance import ranks, significance
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
@@ -42,10 +44,16 @@ class Sensitivity:
         encoded: Examples to measure on.
         logits: Logits to compare with, (examples, outputs).
         max_length: Max length in tokens.
+        fuse_dropped: Whether blocks fuse the tokens that they drop.
     """
 
     def __init__(
-        self, classifier: PowerBertTextClassifier, encoded: EncodedTexts, logits: np.ndarray, max_length: int
+        self,
+        classifier: PowerBertTextClassifier,
+        encoded: EncodedTexts,
+        logits: np.ndarray,
+        max_length: int,
+        fuse_dropped: bool = False,
     ) -> None:
         plain = build_without_elimination(classifier)
         backbone, retention = plain.backbone, classifier.backbone.retention
@@ -53,7 +61,9 @@ class Sensitivity:
         self._settings = [
             _Kept.everything(block, fraction) for block, fraction in zip(backbone.blocks, values, strict=True)
         ]
-        self._forwards = [compiled_forward(_MaskedBlock(block, backbone.hidden_dim)) for block in backbone.blocks]
+        self._forwards = [
+            compiled_forward(_MaskedBlock(block, backbone.hidden_dim, fuse_dropped)) for block in backbone.blocks
+        ]
         self._head = compiled_forward(_head_model(plain))
         self._variance = float(np.var(logits, axis=0).mean()) + _SMALLEST_VARIANCE
         embed = compiled_forward(_embeddings_model(backbone))
@@ -61,6 +71,8 @@ class Sensitivity:
         for batch in evaluation_batches(encoded, EVALUATION_BATCH_SIZE, max_length):
             mask = batch.inputs["padding_mask"]
             states = [(np.asarray(embed(batch.inputs)), mask.astype(np.float32))]
+            if fuse_dropped:  # a place for the fused token, which is invisible at first
+                states = [(np.pad(states[0][0], ((0, 0), (0, 1), (0, 0))), np.pad(states[0][1], ((0, 0), (0, 1))))]
             for number in range(backbone.num_layers):
                 states.append(self._run(number, *states[-1], mask, self._settings[number]))
             self._batches.append((mask, states, logits[batch.rows]))
@@ -145,11 +157,14 @@ def _fewer(units: int, multiple: int) -> list[int]:
 
 
 class _MaskedBlock(keras.Model):
-    """Encoder block that hides what it does not keep instead of shortening its tensors."""
+    """Encoder block that hides what it does not keep instead of shortening its tensors.
 
-    def __init__(self, block: EncoderBlock, hidden_dim: int) -> None:
+    With `fuse_dropped` the last position of the sequence is that of the fused token.
+    """
+
+    def __init__(self, block: EncoderBlock, hidden_dim: int, fuse_dropped: bool) -> None:
         super().__init__(name="masked_block")
-        self.block, self.hidden_dim = block, hidden_dim
+        self.block, self.hidden_dim, self.fuse_dropped = block, hidden_dim, fuse_dropped
         self.built = True
 
     @property
@@ -168,11 +183,21 @@ class _MaskedBlock(keras.Model):
         """Return hidden states (batch, length, hidden), and visibility (batch, length), 0 for what is not kept."""
         visibility, padding_mask = inputs["visibility"], inputs["padding_mask"]  # (batch, length)
         gates = UnitGates(inputs["head_gates"], inputs["neuron_gates"])
-        hidden, _, probabilities = self.block.encode(inputs["hidden"], visibility, padding_mask, gates=gates)
-        rank = ranks(significance(probabilities, visibility), visibility)  # (batch, length)
+        hidden, _, probabilities = self.block.attend(inputs["hidden"], visibility, padding_mask, head_gates=gates.heads)
+        scores = significance(probabilities, visibility)  # (batch, length)
         tokens = ops.sum(ops.cast(padding_mask, "float32"), axis=1, keepdims=True)  # (batch, 1)
         kept = ops.maximum(ops.ceil(inputs["fraction"] * tokens - _ROUNDING), 1.0)
-        return hidden, visibility * ops.cast(ops.cast(rank, "float32") < kept, visibility.dtype)
+        ranked = visibility
+        if self.fuse_dropped:
+            ranked = ops.concatenate([visibility[:, :-1], ops.zeros_like(visibility[:, -1:])], axis=1)
+        rank = ranks(scores, ranked)  # (batch, length)
+        left = ranked * ops.cast(ops.cast(rank, "float32") < kept, visibility.dtype)
+        if self.fuse_dropped:
+            fused, is_there = fuse_tokens(hidden, scores, visibility > left)
+            hidden = ops.concatenate([hidden[:, :-1], fused], axis=1)
+            more_than_cls = ops.cast(inputs["fraction"] > CLS_ALONE, visibility.dtype)  # (1,)
+            left = ops.concatenate([left[:, :-1], ops.cast(is_there, visibility.dtype) * more_than_cls], axis=1)
+        return self.block.feed_forward(hidden, gates.neurons), left
 
 
 def _embeddings_model(backbone: PowerBertBackbone) -> keras.Model:
