@@ -156,7 +156,7 @@ def test_defaults(project: Project) -> None:
     filled = {name: seen[name] for name in MAIN_SETTINGS + FURTHER_SETTINGS if seen[name]}
     assert filled == {
         **{"TASK": "cola", "EFFORT": "normal", "SEED": "0", "CASED": "auto", "GATE": "visibility"},
-        **{"SPEEDUP_BY": "flops", "WIDTH": "1"},
+        **{"SPEEDUP_BY": "flops", "WIDTH": "1", "FUSE": "0"},
         **{
             "RETENTION_UNIT": "fraction",
             "RETENTION_PROFILE": "step",
