@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.tiny_models import fusing
+
 LENGTH = 9
 RETENTIONS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -26,10 +28,7 @@ FUSED: dict[str, tuple[int | float, ...]] = {
     "tokens": (6, 3, 1),
     "more_tokens_than_words": (30, 4, 2),
 }
-RETENTIONS |= {
-    f"fused_{name}": {"extraction": "hard", "num_layers": 3, "retention": values, "fuse_dropped": True}
-    for name, values in FUSED.items()
-}
+RETENTIONS |= fusing(FUSED)
 
 
 def inputs_of(words: int, seed: int = 0) -> dict[str, np.ndarray]:

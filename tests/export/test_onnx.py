@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.tiny_models import fusing
+
 onnx = pytest.importorskip("onnx", reason="needs the extra 'onnx'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
 
@@ -31,10 +33,7 @@ FUSED: dict[str, tuple[int | float, ...]] = {
     "tokens": (6, 3, 1),
     "more_tokens_than_words": (40, 4, 2),
 }
-RETENTIONS |= {
-    f"fused_{name}": {"extraction": "hard", "num_layers": 3, "retention": values, "fuse_dropped": True}
-    for name, values in FUSED.items()
-}
+RETENTIONS |= fusing(FUSED)
 
 # What a search with width leaves of blocks with 3 heads of dimension 4.
 NARROWED: dict[str, Any] = {"num_heads": (2, 1), "head_dim": 4, "intermediate_dim": (5, 9)}
