@@ -332,7 +332,7 @@ class Experiment(RunSettings):
             )
         if self.retention_profile == "threshold" and self.retention_unit != "fraction":
             raise UserError(
-                "RETENTION_PROFILE=threshold with RETENTION_UNIT=tokens: a threshold keeps a fraction of each example's "
+                "RETENTION_PROFILE=threshold with RETENTION_UNIT=tokens: a threshold keeps a fraction of an example's "
                 "tokens; leave RETENTION_UNIT empty"
             )
         if not self.has_target:

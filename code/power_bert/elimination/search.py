@@ -175,7 +175,7 @@ class SoftExtraction(keras.layers.Layer):
         return step_profile(learned, self.parameters) if self.profile == "step" else learned
 
     def mass(self) -> Tensor:
-        """Return mass(j) = Σ_k r_j[k]; of a threshold, that of the fraction that recent training batches kept."""
+        """Return the mass of the block; of a threshold, that of the fraction that recent training batches kept."""
         return (
             self.kept_fraction * self.parameters if self.profile == "threshold" else ops.sum(self.retention_by_rank())
         )
