@@ -398,3 +398,8 @@ def test_data_of_tensorflow_datasets() -> None:
 
 def test_tasks_but_cola_are_looked_for_where_the_download_puts_them() -> None:
     assert Path(resolve_experiment({"task": "mnli-mm"}).data_dir) == GLUE_FOLDER / "MNLI"
+
+
+def test_a_threshold_keeps_no_number_of_tokens() -> None:
+    with pytest.raises(UserError, match="RETENTION_PROFILE=threshold with RETENTION_UNIT=tokens"):
+        resolve_experiment({"retention_profile": "threshold", "retention_unit": "tokens"})

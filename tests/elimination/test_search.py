@@ -18,6 +18,7 @@ from power_bert.elimination.search import (
     normalize_gradients,
     soft_gates,
     step_profile,
+    threshold_gates,
 )
 from power_bert.elimination.significance import ranks
 from power_bert.model.backbone import PowerBertBackbone
@@ -194,3 +195,57 @@ class TestStepProfile:
     def test_share_is_clipped(self) -> None:
         np.testing.assert_array_equal(UnitInterval()(ops.convert_to_tensor([-0.2])), [0.0])
         np.testing.assert_array_equal(UnitInterval()(ops.convert_to_tensor([1.2])), [1.0])
+
+
+class TestThreshold:
+    def test_all_are_kept_at_fraction_1_and_cls_alone_at_0(self) -> None:
+        gates = ops.convert_to_numpy(threshold_gates(np.ones(1, "float32"), SCORES, VISIBILITY))
+        np.testing.assert_array_equal(gates, np.ones_like(SCORES))
+        gates = ops.convert_to_numpy(threshold_gates(np.zeros(1, "float32"), SCORES, VISIBILITY))
+        np.testing.assert_array_equal(gates * VISIBILITY, np.eye(1, 7).repeat(2, axis=0))
+
+    def test_even_attention_keeps_more_tokens_than_uneven_attention(self) -> None:
+        scores = np.array([[0, 1.2, 1.2, 1.2, 0.1], [0, 3.4, 0.1, 0.1, 0.1]], "float32")
+        gates = ops.convert_to_numpy(threshold_gates(np.full(1, 0.6, "float32"), scores, np.ones((2, 5), "int32")))
+        np.testing.assert_array_equal(gates, [[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]])
+
+    def test_gates_neither_depend_on_padding_nor_on_the_scale_of_significance(self) -> None:
+        fraction, short = np.full(1, 0.5, "float32"), SCORES[1:, :4]
+        gates = ops.convert_to_numpy(threshold_gates(fraction, SCORES[1:], VISIBILITY[1:]))
+        np.testing.assert_allclose(gates[:, :4], threshold_gates(fraction, 12 * short, np.ones((1, 4))), rtol=1e-5)
+        assert 0 < gates[:, 1:4].mean() < 1
+
+    def test_the_search_can_leave_fraction_1(self, gradients: Any) -> None:
+        (gradient,) = gradients(
+            lambda fraction: ops.sum(threshold_gates(fraction, SCORES, VISIBILITY)), np.ones(1, "float32")
+        )
+        assert gradient > 0
+
+    def test_a_larger_fraction_has_larger_gates(self, gradients: Any) -> None:
+        (gradient,) = gradients(
+            lambda fraction: ops.sum(threshold_gates(fraction, SCORES, VISIBILITY)), np.full(1, 0.4, "float32")
+        )
+        assert gradient > 0
+
+    def test_the_kept_fraction_is_averaged_and_regularized(self, make_backbone: Any, make_inputs: Any) -> None:
+        sizes = {"num_layers": 3, "max_sequence_length": 24, "dropout": 0.0, "attention_dropout": 0.0}
+        backbone = make_backbone(extraction="soft", retention_parameters=24, retention_profile="threshold", **sizes)
+        search, inputs = backbone.search, make_inputs((24, 20, 17, 24))
+        search.set_regularization(0.01, tokens_per_example=12.0)
+        for layer in search.layers:
+            layer.retention.assign([0.4])
+            layer.kept_fraction.assign(1.0)
+        backbone(inputs, training=False)
+        assert search.masses() == [24.0, 24.0, 24.0] and not backbone.losses
+        for _ in range(150):
+            backbone(inputs, training=True)
+        first, second, last = search.masses()
+        assert 0.1 * 24 < first < 0.9 * 24 and 0.1 * 24 < second < 0.9 * 24 and last == 24.0
+        penalty = 0.01 * 12.0 / 24 * (first + 2 * second)
+        assert search.regularizer() == pytest.approx(penalty)
+        assert float(sum(backbone.losses)) == pytest.approx(penalty, rel=0.01)
+        assert search.retention().values[0] == pytest.approx(first / 24, abs=1e-4)
+
+    def test_numbers_of_tokens_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="threshold keeps a fraction"):
+            SoftExtraction(7, unit="tokens", profile="threshold")

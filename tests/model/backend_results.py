@@ -10,9 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from power_bert.config.values import Schedule
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.similarity import SIMILARITIES
+from power_bert.objectives.distiller import Distiller
+from power_bert.objectives.objective import Objective, pack_targets
 
 SIZES = {"vocabulary_size": 31, "num_layers": 2, "num_heads": 3, "hidden_dim": 12, "intermediate_dim": 17}
 SOFT = {"extraction": "soft", "retention_parameters": 7}
@@ -21,6 +24,7 @@ MODES: dict[str, dict[str, Any]] = {
     "soft_visibility": {**SOFT, "gate": "visibility"},
     "soft_tokens": {**SOFT, "retention_unit": "tokens"},
     "soft_scale": {**SOFT, "gate": "scale"},
+    "soft_threshold": {**SOFT, "retention_profile": "threshold"},
     "hard_tokens": {"extraction": "hard", "retention": (5, 3)},
     "hard_fraction": {"extraction": "hard", "retention": (0.7, 0.4)},
     "hard_fused": {"extraction": "hard", "retention": (0.7, 0.4), "fuse_dropped": True},
@@ -46,9 +50,21 @@ def make_classifier(similarity: str, mode: str) -> PowerBertTextClassifier:
         elif variable.name == "gamma":
             value = 1.0 + 0.4 * value
         elif variable.name == "retention":
-            value = np.linspace(1.0, 0.2, len(value))
+            value = np.linspace(1.0, 0.2, len(value)) if len(value) > 1 else np.array([0.6])
         variable.assign(value.astype("float32"))
     return classifier
+
+
+def training_step(
+    trained: keras.Model, classifier: PowerBertTextClassifier, targets: np.ndarray, name: str
+) -> dict[str, np.ndarray]:
+    """Loss and weights after a step of `trained`, which is the classifier or wraps it."""
+    if classifier.backbone.extraction == "soft":
+        classifier.backbone.search.set_regularization(0.01, tokens_per_example=5.5)
+    trained.compile(keras.optimizers.SGD(0.1), metrics=[])
+    losses = trained.train_on_batch(make_inputs(), targets)
+    weights = {f"{name}/{variable.path}": keras.ops.convert_to_numpy(variable) for variable in classifier.weights}
+    return {**weights, f"{name}/loss": np.asarray(losses, "float32").reshape(-1)[0]}
 
 
 def main(output_path: str) -> None:
@@ -60,15 +76,14 @@ def main(output_path: str) -> None:
             for name, value in outputs.items():
                 results[f"forward/{similarity}/{mode}/{name}"] = keras.ops.convert_to_numpy(value)
     steps = [("dot", mode) for mode in MODES] + [("euclidean", "soft_visibility"), ("cosine", "hard_fraction")]
+    labels = np.array([0, 2, 1])
     for similarity, mode in steps:
         classifier = make_classifier(similarity, mode)
-        if classifier.backbone.extraction == "soft":
-            classifier.backbone.search.set_regularization(0.01, tokens_per_example=5.5)
-        classifier.compile(keras.optimizers.SGD(0.1), metrics=[])
-        losses = classifier.train_on_batch(inputs, np.array([0, 2, 1]))
-        results[f"step/{similarity}/{mode}/loss"] = np.asarray(losses, "float32").reshape(-1)[0]
-        for variable in classifier.weights:
-            results[f"step/{similarity}/{mode}/{variable.path}"] = keras.ops.convert_to_numpy(variable)
+        results |= training_step(classifier, classifier, labels, f"step/{similarity}/{mode}")
+    objective = Objective(3, 1, Schedule("constant", 0.5, 0.5), Schedule("constant", 1.0, 1.0), "kl")
+    targets = pack_targets(labels.astype("float64"), [np.eye(3)])
+    classifier = make_classifier("dot", "soft_threshold")
+    results |= training_step(Distiller(classifier, objective, 1), classifier, targets, "step/dot/soft_threshold_taught")
     np.savez(output_path, **results)
 
 

@@ -211,6 +211,7 @@ class TestRebuild:
         expected = np.asarray(classifier(make_inputs()))
         for changes in (
             {"extraction": "soft", "retention_parameters": 9},
+            {"extraction": "soft", "retention_parameters": 9, "retention_profile": "threshold"},
             {"extraction": "hard", "retention": (9, 9)},
             {},
         ):

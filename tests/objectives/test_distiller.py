@@ -127,3 +127,13 @@ def test_saved_and_used_as_the_student(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         PowerBertTextClassifier.from_preset(str(tmp_path))(inputs()), student(inputs()), atol=1e-6
     )
+
+
+def test_the_regularizer_of_thresholds_is_part_of_the_loss() -> None:
+    student = classifier(extraction="soft", retention_parameters=7, retention_profile="threshold")
+    losses = []
+    for strength in (0.0, 0.5):
+        student.backbone.search.set_regularization(strength, tokens_per_example=7.0)
+        losses.append(float(compiled(student, objective()).train_on_batch(inputs(), TARGETS)))
+    # All tokens are kept at first; the last block, which keeps [CLS] alone, is not regularized.
+    assert losses[1] - losses[0] == pytest.approx(0.5 * 7, abs=0.2)

@@ -104,6 +104,11 @@ def front_matter(run_dir: RunDir) -> Any:
     return ModelCard.load(write_model_card(run_dir)).data
 
 
+@pytest.mark.parametrize(("fuse", "expected"), [(False, "0.5, 0.25."), (True, "0.5, 0.25, dropped tokens fused.")])
+def test_the_retention_configuration_says_whether_tokens_are_fused(tmp_path: Path, fuse: bool, expected: str) -> None:
+    assert f"Retention configuration: {expected}\n" in card_of(eliminated(tmp_path, "cola", fuse=fuse))
+
+
 def test_what_elimination_costs_stands_beside_the_score(tmp_path: Path) -> None:
     run_dir = eliminated(tmp_path, "cola")
     text = card_of(run_dir)

@@ -230,10 +230,14 @@ class Experiment(RunSettings):
         ),
     ] = "fraction"
     retention_profile: Annotated[
-        Literal["step", "free"],
+        Literal["step", "free", "threshold"],
         Setting(
             "Parameters that the search with LAMBDA learns in each block",
-            meanings={"step": "the fraction of tokens to keep", "free": "one for each rank, as in the paper"},
+            meanings={
+                "step": "the fraction of tokens to keep",
+                "free": "one for each rank, as in the paper",
+                "threshold": "a threshold of significance",
+            },
         ),
     ] = "step"
     retention_jitter: Annotated[
@@ -325,6 +329,11 @@ class Experiment(RunSettings):
             raise UserError(
                 f"AUGMENT_COPIES={self.augment_copies} with SELF_DISTILL=0: nothing would label the augmented texts; "
                 "leave AUGMENT_COPIES empty, or set SELF_DISTILL=1"
+            )
+        if self.retention_profile == "threshold" and self.retention_unit != "fraction":
+            raise UserError(
+                "RETENTION_PROFILE=threshold with RETENTION_UNIT=tokens: a threshold keeps a fraction of an example's "
+                "tokens; leave RETENTION_UNIT empty"
             )
         if not self.has_target:
             return

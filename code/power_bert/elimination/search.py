@@ -7,7 +7,8 @@ follows the order of the method:
 
        E_j[w] ← r_j[rank of w in block j] · E_j[w]
 
-   The paper learns every parameter on its own; a step profile learns one fraction per block: `step_profile`.
+   The paper learns every parameter on its own; a step profile learns one fraction per block: `step_profile`. In place
+   of ranks, a threshold can decide, as in LTP (Kim et al. 2022): `threshold_gates`.
 2. The objective penalizes the parameters, more strongly in later blocks (equation 3): `RetentionMass`.
 
        mass(j) = Σ_k r_j[k]        minimize  loss(θ, r) + λ · Σ_j j · mass(j)
@@ -28,6 +29,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from power_bert.elimination.retention import FRACTION, TOKENS, Retention
@@ -35,9 +37,13 @@ from power_bert.elimination.significance import ranks
 
 Tensor = Any
 GATES = ("visibility", "scale")
-PROFILES = ("free", "step")
+PROFILES = ("free", "step", "threshold")
 # Fraction of all ranks over which a step profile falls from 1 to 0.
 STEP_WINDOW = 0.2
+# Endings of the paths of the weights that only soft extraction has.
+SEARCH_WEIGHTS = ("/retention", "/kept_fraction")
+# Weight of the old value in the average over training steps of the fraction that a threshold keeps.
+AVERAGE_DECAY = 0.95
 
 
 # === 1. Soft extraction ===
@@ -91,9 +97,35 @@ def step_profile(fraction: Tensor, parameters: int) -> Tensor:
     Returns:
         (parameters,).
     """
-    before_last = 1.0 - (ops.arange(parameters, dtype="float32") + 1.0) / parameters
-    # At fraction 1 the last parameter is exactly 1 and not clipped, so that it has a gradient to start the search from.
-    return ops.clip(1.0 + ((fraction - 1.0) * (1.0 + STEP_WINDOW) + before_last) / STEP_WINDOW, 0.0, 1.0)
+    return _falling(fraction, (ops.arange(parameters, dtype="float32") + 1.0) / parameters)
+
+
+def _falling(fraction: Tensor, position: Tensor) -> Tensor:
+    """Return 1 at positions before the boundary that belongs to a fraction, 0 at those after it, linear between."""
+    # At fraction 1, position 1 has exactly 1 and is not clipped, so that it has a gradient to start the search from.
+    return ops.clip(1.0 + ((fraction - 1.0) * (1.0 + STEP_WINDOW) + (1.0 - position)) / STEP_WINDOW, 0.0, 1.0)
+
+
+def threshold_gates(fraction: Tensor, scores: Tensor, padding_mask: Tensor) -> Tensor:
+    """Return the gate of each token by its significance, whatever its rank: (batch, length), 1 for ``[CLS]``.
+
+    The gates fall from 1 to 0 as in `step_profile`, but over exp(-s) in place of relative rank, where s is significance
+    above that of the example's least significant token, divided by the mean. Were significance distributed
+    exponentially, the two would be the same. An example keeps more tokens the more evenly its attention is spread, as
+    with the thresholds of LTP (Kim et al. 2022, https://arxiv.org/abs/2107.00910).
+
+    Args:
+        fraction: (1,), in [0, 1]; the threshold is lower for a larger one, and all gates are 1 at 1.
+        scores: Significance, (batch, length).
+        padding_mask: (batch, length).
+    """
+    is_cls = ops.expand_dims(ops.arange(ops.shape(scores)[1]) == 0, 0)  # (1, length)
+    is_ranked = ops.logical_and(ops.logical_not(is_cls), ops.cast(padding_mask, "bool"))  # (batch, length)
+    scores, count = ops.cast(scores, "float32"), ops.sum(ops.cast(is_ranked, "float32"), axis=1, keepdims=True)
+    mean = ops.sum(ops.where(is_ranked, scores, 0.0), axis=1, keepdims=True) / ops.maximum(count, 1.0)
+    least = ops.min(ops.where(is_ranked, scores, np.inf), axis=1, keepdims=True)
+    above_least = ops.maximum(scores - least, 0.0) / ops.maximum(mean, keras.config.epsilon())
+    return ops.where(ops.logical_not(is_ranked), 1.0, _falling(fraction, ops.exp(-above_least)))
 
 
 @keras.saving.register_keras_serializable(package="power_bert")
@@ -108,7 +140,8 @@ class SoftExtraction(keras.layers.Layer):
         unit: "fraction" or "tokens", see `soft_gates`.
         profile: "free" learns every parameter on its own (the paper). "step" learns one fraction per block, see
             `step_profile`. With either gate, free parameters can all shrink by a common factor at little cost, because
-            attention and layer norm divide it out. They then do not predict the effect of hard extraction.
+            attention and layer norm divide it out. They then do not predict the effect of hard extraction. "threshold"
+            learns a threshold of significance per block, see `threshold_gates`, and needs unit "fraction".
     """
 
     def __init__(
@@ -120,13 +153,20 @@ class SoftExtraction(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if profile == "threshold" and unit != FRACTION:
+            raise ValueError(f"profile='threshold' with unit={unit!r}: a threshold keeps a fraction of the tokens")
         self.parameters, self.gate, self.unit, self.profile = parameters, gate, unit, profile
+        self.mass_strength = 0.0  # λ · j
 
     def build(self, hidden_states_shape: Any = None) -> None:
-        learned = 1 if self.profile == "step" else self.parameters
+        learned = self.parameters if self.profile == "free" else 1
         self.retention = self.add_weight(
             shape=(learned,), initializer="ones", constraint=UnitInterval(), name="retention", dtype="float32"
         )
+        if self.profile == "threshold":
+            self.kept_fraction = self.add_weight(
+                shape=(), initializer="ones", name="kept_fraction", dtype="float32", trainable=False
+            )
         self.built = True
 
     def retention_by_rank(self) -> Tensor:
@@ -134,16 +174,39 @@ class SoftExtraction(keras.layers.Layer):
         learned = ops.cast(ops.convert_to_tensor(self.retention), "float32")
         return step_profile(learned, self.parameters) if self.profile == "step" else learned
 
+    def mass(self) -> Tensor:
+        """Return the mass of the block; of a threshold, that of the fraction that recent training batches kept."""
+        return (
+            self.kept_fraction * self.parameters if self.profile == "threshold" else ops.sum(self.retention_by_rank())
+        )
+
     def call(
-        self, hidden_states: Tensor, visibility: Tensor, scores: Tensor, padding_mask: Tensor
+        self,
+        hidden_states: Tensor,
+        visibility: Tensor,
+        scores: Tensor,
+        padding_mask: Tensor,
+        training: bool | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return hidden states (batch, length, hidden) and visibility (batch, length), lengths unchanged."""
         token_counts = ops.sum(ops.cast(padding_mask, "int32"), axis=1)  # (batch,)
-        rank = ranks(scores, padding_mask)  # (batch, length)
-        gates = ops.cast(soft_gates(self.retention_by_rank(), rank, token_counts, self.unit), visibility.dtype)
+        if self.profile == "threshold":
+            gates = threshold_gates(ops.convert_to_tensor(self.retention), scores, padding_mask)
+            if training and self.trainable:
+                self._regularize(gates * ops.cast(padding_mask, gates.dtype), token_counts)
+        else:
+            rank = ranks(scores, padding_mask)  # (batch, length)
+            gates = soft_gates(self.retention_by_rank(), rank, token_counts, self.unit)
+        gates = ops.cast(gates, visibility.dtype)
         if self.gate == "scale":
             return hidden_states * ops.cast(ops.expand_dims(gates, -1), hidden_states.dtype), visibility
         return hidden_states, visibility * gates
+
+    def _regularize(self, gates: Tensor, token_counts: Tensor) -> None:
+        """Regularize the fraction of its tokens that an example of the batch keeps with a threshold."""
+        kept = ops.mean(ops.sum(gates, axis=1) / ops.cast(token_counts, gates.dtype))
+        self.kept_fraction.assign(AVERAGE_DECAY * self.kept_fraction + (1.0 - AVERAGE_DECAY) * kept)
+        self.add_loss(self.mass_strength * self.parameters * kept)
 
     def compute_output_spec(self, hidden_states: Any, visibility: Any, *args: Any, **kwargs: Any) -> Any:
         return (
@@ -267,17 +330,19 @@ class ConfigurationSearch:
         if self.unit == FRACTION:
             strength = strength * tokens_per_example / self.parameters
         for number, layer in enumerate(self.layers, start=1):
-            step_parameters = layer.parameters if layer.profile == "step" else None
-            layer.retention.regularizer = RetentionMass(strength, number, step_parameters)
+            layer.mass_strength = strength * number
+            if layer.profile != "threshold":
+                step_parameters = layer.parameters if layer.profile == "step" else None
+                layer.retention.regularizer = RetentionMass(strength, number, step_parameters)
 
     def regularizer(self) -> float:
         """Return the present value of the regularizer, which is part of the loss."""
-        penalties = [layer.retention.regularizer(layer.retention) for layer in self.layers if layer.trainable]
-        return float(ops.convert_to_numpy(sum(penalties)))
+        regularized = [layer for layer in self.layers if layer.trainable]
+        return sum(layer.mass_strength * float(ops.convert_to_numpy(layer.mass())) for layer in regularized)
 
     def masses(self) -> list[float]:
-        """Return mass(j) = Σ_k r_j[k] of every block, each in [1, parameters]."""
-        return [float(ops.convert_to_numpy(layer.retention_by_rank()).sum()) for layer in self.layers]
+        """Return the mass of every block, each in [1, parameters]."""
+        return [float(ops.convert_to_numpy(layer.mass())) for layer in self.layers]
 
     def retention(self) -> Retention:
         """Return the retention configuration that the search found: the masses, rounded up.

@@ -12,6 +12,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from power_bert.elimination.flops import EncoderShape, forward_flops
+from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError, shorten
 from power_bert.export.metadata import (
     TENSOR_AXIS_LABELS,
@@ -289,3 +290,9 @@ def _lines(values: Sequence[str]) -> bytes:
         if "\n" in value or value.endswith("\r") or (not value and number == len(values) - 1):
             raise UserError(f"entry {number} of vocabulary or labels, {shorten(repr(value))}, does not fit on a line")
     return "".join(f"{value}\n" for value in values).encode("utf-8")
+
+
+def shown_retention(settings: Mapping[str, Any]) -> str:
+    """Return the retention configuration in the settings of an exported file as text; empty if there is none."""
+    values = settings.get("retention")
+    return Retention.of(values).shown(settings.get("fuse_dropped", False)) if values else ""

@@ -8,8 +8,8 @@ from typing import Any
 
 from power_bert.config.own_data import own_task
 from power_bert.config.shared_settings import DEFAULT_METRIC
-from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError
+from power_bert.export.description import shown_retention
 from power_bert.predict.exported_predictor import ExportedPredictor
 from power_bert.predict.usable_model import UsableModel
 from power_bert.text.custom_task import make_custom_task
@@ -41,9 +41,8 @@ def load_exported(path: Path, task: Task | None, data_dir: str | None, threads: 
             f"{path}: its classes are {_listed(names)}, and those of {task.name} are {_listed(task.labels)}; give the "
             "--task and --data-dir that it was trained for"
         )
-    values = settings.get("retention")
-    shown = Retention.of(values).shown(settings.get("fuse_dropped", False)) if values else ""
-    retention = f"{shown} (the file's own)" if values else "none: nothing is eliminated"
+    shown = shown_retention(settings)
+    retention = f"{shown} (the file's own)" if shown else "none: nothing is eliminated"
     return UsableModel(str(path), task or own, data_dir, retention, ExportedPredictor(classifier))
 
 

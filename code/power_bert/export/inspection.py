@@ -9,8 +9,8 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError, shorten
+from power_bert.export.description import shown_retention
 from power_bert.export.graph_editor import OPERATOR_NAMES
 from power_bert.export.metadata import FILE_TYPES, ModelMetadata, TensorInfo
 from power_bert.export.server_formats import is_saved_model, saved_model_settings
@@ -102,13 +102,7 @@ def _settings_lines(stored: Mapping[str, Any]) -> Iterator[str]:
     yield f"quantized    {settings.get('quantization', '?')}"
     if "similarity" in settings:
         yield f"similarity   {settings['similarity']}"
-        retention = settings.get("retention")
-        shown = (
-            Retention.of(retention).shown(settings.get("fuse_dropped", False))
-            if retention
-            else "none: nothing is eliminated"
-        )
-        yield from wrap_value("retention    ", shown)
+        yield from wrap_value("retention    ", shown_retention(settings) or "none: nothing is eliminated")
     for length, dev in settings["dev"].items():
         yield (
             f"dev set      length {length}, {dev['examples']} examples: {format_scores(dev['scores'])} "

@@ -137,7 +137,7 @@ class PowerBertBackbone(TextBackbone):
             fractions of the tokens of each example.
         retention_parameters: Retention parameters per block in soft extraction: the max length of the search.
         retention_unit: Unit of the retention configuration found by soft extraction: "fraction" or "tokens".
-        retention_profile: Profile of soft extraction: "free" or "step" (`SoftExtraction`).
+        retention_profile: Profile of soft extraction: "free", "step" or "threshold" (`SoftExtraction`).
         retention_jitter: Noise on the significance scores in hard extraction during training (`HardExtraction`).
         head_dim: Dimension of each attention head; by default `hidden_dim` divided by `num_heads`.
         fuse_dropped: Whether hard extraction fuses the tokens that a block drops into one, which joins the sequence. A

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from power_bert.elimination.configuration import KeptUnits
+from power_bert.elimination.search import SEARCH_WEIGHTS
 from power_bert.errors import UserError, shorten
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.checkpoints import (
@@ -208,14 +209,14 @@ def rebuild_backbone(
 
 
 def _copy_weights(source: PowerBertBackbone, target: PowerBertBackbone, replaced: Mapping[int, np.ndarray]) -> None:
-    """Copy all weights except retention parameters (soft extraction) and, if the similarity differs, its scales.
+    """Copy all weights except those of soft extraction and, if the similarity differs, its scales.
 
     Args:
         source: Encoder to copy from.
         target: Encoder to copy into.
         replaced: `id` of a variable of `source` → the values that `target` gets instead of its own.
     """
-    left_out = ("/retention",) if source.similarity == target.similarity else ("/retention", "/similarity_scale")
+    left_out = (*SEARCH_WEIGHTS, *(() if source.similarity == target.similarity else ("/similarity_scale",)))
     stored, wanted = (
         [weight for weight in model.weights if not weight.path.endswith(left_out)] for model in (source, target)
     )

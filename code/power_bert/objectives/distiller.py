@@ -80,7 +80,7 @@ class Distiller(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
-        """Compute the mean objective of the batch, plus the student's regularization losses."""
+        """Compute the mean objective of the batch, plus the losses of layers, such as regularizers."""
         progress = ops.cast(self.updates, "float32") / max(self.total_steps - 1, 1)
         inner, teacher = self.objective.inner, self._teacher()
         logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
@@ -93,7 +93,7 @@ class Distiller(keras.Model):
             loss = loss + inner_loss(inner, own, taught, self._project, x["padding_mask"], progress)
         if training:
             self.updates.assign_add(1)
-        return ops.mean(loss) + sum(self.student.losses)
+        return ops.mean(loss) + sum(self.losses)
 
     def _project(self, number: int, hidden: Tensor) -> Tensor:
         return self.projections[number](hidden) if self.projections else hidden

@@ -6,6 +6,7 @@ states what has not been measured.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,9 @@ def _recipe(stored: StoredPhase) -> list[str]:
     if parts := metrics.get("transfer_examples"):
         lines.append(f"Trained on {', '.join(f'{count} {name}' for name, count in parts.items())} texts.")
     if phase_dir.retention.exists() or isinstance(settings, Experiment):
-        shown = stored.retention.shown().replace(",", ", ") if stored.retention else "no elimination"
-        lines.append(f"Retention configuration: {shown}.")
+        fuses = isinstance(settings, Experiment) and settings.fuse
+        shown = stored.retention.shown(fuses) if stored.retention else "no elimination"
+        lines.append(f"Retention configuration: {re.sub(', *', ', ', shown)}.")
     rows = [(settings.spelled(name), shown_setting(value)) for name, value in settings.shown().items()]
     return [*lines, *([""] if lines else []), *markdown_table(to_frame(rows, ["Setting", "Value"]))]
 

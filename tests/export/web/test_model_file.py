@@ -122,7 +122,7 @@ def test_a_whole_file(inspect: Inspect) -> None:
     assert model == {
         **{"fileName": "model_0.tflite", "size": len(content), "name": "Tiny", "description": "for tests"},
         **{"version": "3", "author": "A. Author", "license": "MIT", "task": "sst-2", "maxLength": 6},
-        **{"quantization": "", "retention": [], "devScore": ""},
+        **{"quantization": "", "retention": [], "fusesDropped": False, "devScore": ""},
         "vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "caf\u00e9", "\u2028"],
         **{"labels": ["bad", "good"], "tokenizer": TokenizerSettings(lowercase=False).to_json(), "takesPairs": False},
         "signatures": [
@@ -231,6 +231,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "flag": ({"pairs": "yes"}, 'pairs in power_bert.json is "yes", not true or false'),
     "null": ({"lowercase": None}, "lowercase in power_bert.json is null"),
     "number": ({"max_length": 0.5}, "max_length in power_bert.json is 0.5, not a positive whole number"),
+    "fuse": ({"fuse_dropped": 1}, "fuse_dropped in power_bert.json is 1, not true or false"),
     "long": ({"task": ["x" * 50] * 99}, "task in power_bert.json is ["),
     "sha256": ({"model_sha256": "0" * 64}, "its weights are not those that were written"),
 }
@@ -240,6 +241,10 @@ def test_odd_archives_are_explained(inspect: Inspect, odd_archives: dict[str, Ca
     model = Model(files={}).to_bytes()
     check_errors(inspect(*(odd_archives[name](model) for name in ODD)), list(ODD.items()))
     assert odd_archives.keys() == ODD.keys()
+
+
+def test_a_model_says_whether_it_fuses_tokens(inspect: Inspect) -> None:
+    assert inspect(with_settings(fuse_dropped=True))[0]["fusesDropped"]
 
 
 def test_settings_of_the_wrong_type_are_explained(inspect: Inspect) -> None:

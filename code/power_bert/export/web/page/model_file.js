@@ -40,6 +40,7 @@ const SETTINGS = {
   model_sha256: ["text", (value) => typeof value === "string"],
   quantization: ["text", (value) => typeof value === "string"],
   retention: ["a list of numbers", (value) => value === null || (Array.isArray(value) && value.every(Number.isFinite))],
+  fuse_dropped: ["true or false", (value) => typeof value === "boolean"],
   dev: ["scores by length", (value) => typeof value === "object"],
 };
 
@@ -80,6 +81,7 @@ export class ModelFileError extends Error {
  * @property {string} task
  * @property {string} quantization
  * @property {number[]} retention What each block keeps; empty if nothing is eliminated.
+ * @property {boolean} fusesDropped Whether the tokens that a block drops are fused into one.
  * @property {string} devScore Dev score of the file, as text; empty if unknown.
  * @property {Signature[]} signatures In ascending order of length.
  */
@@ -136,6 +138,7 @@ async function read(bytes, fileName) {
     task: extra.task ?? "",
     quantization: extra.quantization ?? "",
     retention: extra.retention ?? [],
+    fusesDropped: extra.fuse_dropped ?? false,
     devScore: formatDevScore(extra.dev),
     signatures,
   };

@@ -128,7 +128,7 @@ export class ModelView {
   }
 
   fillRow(answer, probability = "") {
-    const { name, fileName, bytes, devScore, quantization, retention } = this.file;
+    const { name, fileName, bytes, devScore, quantization, retention, fusesDropped } = this.file;
     const number = (text) => element("td", { class: "number", text });
     this.cells = {
       role: element("small"),
@@ -140,6 +140,7 @@ export class ModelView {
     const { role, ...measured } = this.cells;
     const kept = retentionParts(retention);
     const keptShort = kept.length > 2 ? `${kept[0]} … ${kept.at(-1)}` : kept.join(" ");
+    const keptLong = [...kept, ...(fusesDropped ? ["dropped tokens fused"] : [])].join(", ");
     this.row.replaceChildren(
       element("th", { scope: "row", text: name }, [element("small", { text: fileName }), role]),
       element("td", { text: `${answer} ` }, [element("span", { class: "number", text: probability })]),
@@ -147,7 +148,7 @@ export class ModelView {
       element("td", { text: devScore || "–" }),
       number(formatBytes(bytes.length)),
       element("td", { text: quantization === "none" ? "float32" : quantization || "–" }),
-      element("td", { class: "short", text: keptShort, title: kept.join(", ") }),
+      element("td", { class: "short", text: keptShort, title: keptLong }),
     );
   }
 }
