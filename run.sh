@@ -119,9 +119,9 @@ GATE="${GATE-visibility}"
 # Unit of the search: fraction (of each example's tokens) or tokens (a number of tokens, as in the paper).
 RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 
-# Parameters that the search learns in each block: step (the fraction of tokens to keep) or free (one per rank of
+# Parameters that the search learns in each block: step (the fraction of tokens to keep), free (one per rank of
 # significance, as in the paper; they can all shrink without any effect on the loss, and hard extraction then loses
-# more).
+# more) or threshold (a threshold of significance, whatever the ranks; not with RETENTION_UNIT=tokens).
 RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 
 # Noise on the significance of tokens during re-training: 0 (none) to 2. int8 quantization can change which tokens are

@@ -98,7 +98,9 @@ def test_surviving_tokens_need_elimination(make_model: Callable[..., Any], run_e
 def test_several_lengths_are_sibling_files(
     make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path
 ) -> None:
-    run_export(make_model(), lengths=(8, 21, 13))
+    said = run_export(make_model(), lengths=(8, 21, 13))
+    tried = [line for line in said.splitlines() if line.startswith("tried")]
+    assert len(tried) == 3 and all(" MB in 3 files, length " in line for line in tried)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model-13.tflite", "model-8.tflite", "model.tflite"]
     assert settings_of(tmp_path / "model.tflite")["max_length"] == 21
     assert settings_of(tmp_path / "model-8.tflite")["max_length"] == 8
