@@ -131,7 +131,7 @@ def predict(
 
     Examples:
 
-        echo "The boys near the girl laughs." | bash run.sh predict checkpoints/runs/cola/first
+        echo "What the boys near the girl did buy?" | bash run.sh predict checkpoints/runs/cola/first
 
         bash run.sh predict RUN --input sentences.txt --output labels.tsv
 
