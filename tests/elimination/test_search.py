@@ -215,15 +215,10 @@ class TestThreshold:
         np.testing.assert_allclose(gates[:, :4], threshold_gates(fraction, 12 * short, np.ones((1, 4))), rtol=1e-5)
         assert 0 < gates[:, 1:4].mean() < 1
 
-    def test_the_search_can_leave_fraction_1(self, gradients: Any) -> None:
+    @pytest.mark.parametrize("fraction", [0.4, 1.0])  # 1: where the search starts
+    def test_a_larger_fraction_has_larger_gates(self, fraction: float, gradients: Any) -> None:
         (gradient,) = gradients(
-            lambda fraction: ops.sum(threshold_gates(fraction, SCORES, VISIBILITY)), np.ones(1, "float32")
-        )
-        assert gradient > 0
-
-    def test_a_larger_fraction_has_larger_gates(self, gradients: Any) -> None:
-        (gradient,) = gradients(
-            lambda fraction: ops.sum(threshold_gates(fraction, SCORES, VISIBILITY)), np.full(1, 0.4, "float32")
+            lambda value: ops.sum(threshold_gates(value, SCORES, VISIBILITY)), np.full(1, fraction, "float32")
         )
         assert gradient > 0
 
