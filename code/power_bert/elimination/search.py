@@ -125,7 +125,7 @@ def threshold_gates(fraction: Tensor, scores: Tensor, padding_mask: Tensor) -> T
     mean = ops.sum(ops.where(is_ranked, scores, 0.0), axis=1, keepdims=True) / ops.maximum(count, 1.0)
     least = ops.min(ops.where(is_ranked, scores, np.inf), axis=1, keepdims=True)
     above_least = ops.maximum(scores - least, 0.0) / ops.maximum(mean, keras.config.epsilon())
-    return ops.where(ops.logical_not(is_ranked), 1.0, _falling(fraction, ops.exp(-above_least)))
+    return ops.where(is_ranked, _falling(fraction, ops.exp(-above_least)), 1.0)
 
 
 @keras.saving.register_keras_serializable(package="power_bert")

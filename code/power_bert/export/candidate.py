@@ -86,9 +86,9 @@ class Candidate:
     def lines(self) -> list[str]:
         """Lines for the user, one for each length: model size, verdict and comparison."""
         megabytes = sum(len(file.model) + sum(map(len, file.files.values())) for file in self.files.values()) / 1e6
-        size = f"{megabytes:.1f} MB{f' in {len(self.files)} files' if len(self.files) > 1 else ''}"
+        several = f" in {len(self.files)} files" if len(self.files) > 1 else ""
         return [
-            f"tried      {self.form}, {size}, length {length}: {self._verdict(parity)}; {parity}"
+            f"tried      {self.form}, {megabytes:.1f} MB{several}, length {length}: {self._verdict(parity)}; {parity}"
             for length, parity in self.parities.items()
         ]
 

@@ -216,7 +216,8 @@ def _copy_weights(source: PowerBertBackbone, target: PowerBertBackbone, replaced
         target: Encoder to copy into.
         replaced: `id` of a variable of `source` → the values that `target` gets instead of its own.
     """
-    left_out = (*SEARCH_WEIGHTS, *(() if source.similarity == target.similarity else ("/similarity_scale",)))
+    same_similarity = source.similarity == target.similarity
+    left_out = SEARCH_WEIGHTS if same_similarity else (*SEARCH_WEIGHTS, "/similarity_scale")
     stored, wanted = (
         [weight for weight in model.weights if not weight.path.endswith(left_out)] for model in (source, target)
     )
