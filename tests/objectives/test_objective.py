@@ -50,6 +50,18 @@ def test_logits() -> None:
     np.testing.assert_allclose(result, ((LOGITS - FIRST) ** 2).mean(-1), rtol=1e-5)
 
 
+def test_cls_states_belong_to_the_teacher() -> None:
+    """Where the labels take over (teacher annealing), the teacher's states no longer count."""
+    states, taught = (GENERATOR.normal(0, 1, (4, 2, 5)).astype("float32") for _ in range(2))
+    targets = pack_targets(LABELS, [np.concatenate([FIRST, taught.reshape(4, 10)], axis=1)])
+    chosen = objective(1, alpha=Schedule("linear", 0.1, 1.0), loss="mse", cls_weight=0.5)
+    teacher = ((LOGITS - FIRST) ** 2).mean(-1) + 0.5 * ((states - taught) ** 2).mean((1, 2))
+    for progress, alpha in ((0.0, 0.1), (0.5, 0.55), (1.0, 1.0)):
+        expected = np.where(LABELS >= 0, alpha * hard() + (1 - alpha) * teacher, teacher)
+        result = output_loss(chosen, LOGITS, targets, progress, states)
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
+
+
 def test_two_teachers() -> None:
     alone = {"alpha": constant(0.0)}
     equal = value(objective(2, **alone), FIRST, SECOND)

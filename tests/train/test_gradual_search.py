@@ -29,6 +29,7 @@ from power_bert.runs.run_documents import read_configuration
 from power_bert.train import phases
 from power_bert.train.gradual_search import FrontierPoint, GradualSearch
 from power_bert.train.latency_cost import LatencyTable
+from power_bert.train.self_distillation import SEARCH_ALPHA
 from power_bert.train.sensitivity import Sensitivity
 from power_bert_runtime.encoded_texts import EncodedTexts
 
@@ -146,7 +147,7 @@ def test_a_constant_answer_teaches_nothing(
     )
     fine_tuned = context.run_dir.phase("1_fine_tune")
     write_run_json(fine_tuned.metrics, {"scores": {"matthews": 0.0}, "history": [], "warnings": []})
-    lesson = phases.lesson_of_run(context, lambda: pytest.fail("the teacher is not needed"))
+    lesson = phases.lesson_of_run(context, lambda: pytest.fail("the teacher is not needed"), SEARCH_ALPHA)
     assert lesson.targets[:, 0].tolist() == [0, 1, 1]
     assert "no better than a constant prediction" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ from power_bert.config.experiment import Experiment
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.runs.run_dir import RunDir
 from power_bert.text.examples import read_examples
-from power_bert.train.self_distillation import taught_by, with_augmented_texts
+from power_bert.train.self_distillation import RETRAIN_ALPHA, taught_by, with_augmented_texts
 from power_bert.train.training import EncodedExamples, RunContext
 
 MakeContext = Callable[..., RunContext[Experiment]]
@@ -63,7 +63,7 @@ def test_the_teacher_labels_augmented_texts(
     make_context: MakeContext, make_classifier: Callable[..., Any], tokenizer: Any, tmp_path: Path
 ) -> None:
     context = with_augmented_texts(make_context("cola"), tokenizer)
-    targets = taught_by(make_classifier(), context, tmp_path / "targets.npy").targets
+    targets = taught_by(make_classifier(), context, tmp_path / "targets.npy", RETRAIN_ALPHA).targets
     labels = context.train.examples.labels
     assert labels is not None and targets.shape == (len(labels), 1 + 2 + 2 * 8)  # label, logits, [CLS] of two blocks
     np.testing.assert_array_equal(targets[:, 0], labels)

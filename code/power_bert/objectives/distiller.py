@@ -10,7 +10,7 @@ from keras import ops
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.encoder_states import EncoderStates, cls_states, encoder_states
-from power_bert.objectives.objective import Objective, cls_loss, inner_loss, output_loss
+from power_bert.objectives.objective import Objective, inner_loss, output_loss
 
 Tensor = Any
 
@@ -83,12 +83,10 @@ class Distiller(keras.Model):
         """Compute the mean objective of the batch, plus the losses of layers, such as regularizers."""
         progress = ops.cast(self.updates, "float32") / max(self.total_steps - 1, 1)
         inner, teacher = self.objective.inner, self._teacher()
-        logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
-        loss = output_loss(self.objective, logits, y, progress)  # (batch,)
-        if isinstance(y_pred, dict) and "cls" in y_pred:
-            loss = loss + cls_loss(self.objective, y_pred["cls"], y)
-        elif isinstance(y_pred, dict) and inner is not None and teacher is not None:
-            own = EncoderStates(tuple(y_pred["hidden"]), tuple(y_pred["attention"]), None)
+        outputs = y_pred if isinstance(y_pred, dict) else {"logits": y_pred}
+        loss = output_loss(self.objective, outputs["logits"], y, progress, outputs.get("cls"))  # (batch,)
+        if "hidden" in outputs and inner is not None and teacher is not None:
+            own = EncoderStates(tuple(outputs["hidden"]), tuple(outputs["attention"]), None)
             taught = encoder_states(teacher, x, training=False)
             loss = loss + inner_loss(inner, own, taught, self._project, x["padding_mask"], progress)
         if training:

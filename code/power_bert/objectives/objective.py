@@ -2,8 +2,8 @@
 
 For each example, with α, T and all weights at their current value:
 
-    loss = α · hard + (1 − α) · Σ_t w_t · soft_t
-           +  β_hidden · hidden + β_cosine · cosine + β_attention · attention  +  β_cls · cls
+    loss = α · hard + (1 − α) · (Σ_t w_t · soft_t + β_cls · cls)
+           +  β_hidden · hidden + β_cosine · cosine + β_attention · attention
 
 An example without a label has α = 0. Without a teacher α = 1. The weights w_t of the teachers sum to one.
 """
@@ -103,14 +103,17 @@ def pack_targets(labels: np.ndarray, teacher_outputs: Sequence[np.ndarray]) -> n
     return np.concatenate([labels[:, None], *teacher_outputs], axis=1).astype(np.float32)
 
 
-def output_loss(objective: Objective, logits: Tensor, targets: Tensor, progress: Tensor) -> Tensor:
-    """Compute the loss on the outputs.
+def output_loss(
+    objective: Objective, logits: Tensor, targets: Tensor, progress: Tensor, states: Tensor | None = None
+) -> Tensor:
+    """Compute the loss on the outputs and on the ``[CLS]`` states.
 
     Args:
         objective: Objective to minimize.
         logits: Logits of the student, (batch, outputs).
         targets: Targets of `pack_targets`, (batch, 1 + teachers · outputs …).
         progress: Progress of the training: 0 at the first training step, 1 at the last.
+        states: ``[CLS]`` states of the student after each block, (batch, blocks, hidden); None does not compare them.
 
     Returns:
         Loss of each example, (batch,).
@@ -127,24 +130,11 @@ def output_loss(objective: Objective, logits: Tensor, targets: Tensor, progress:
         [_soft_loss(objective, logits, teachers[:, number], progress) for number in range(objective.num_teachers)],
         axis=1,
     )
-    soft = ops.sum(_weights_of_teachers(objective, teachers, labels) * soft, axis=1)  # (batch,)
-    alpha = scheduled(objective.alpha, progress) * ops.cast(is_labeled, soft.dtype)
-    return alpha * hard + (1.0 - alpha) * soft
-
-
-def cls_loss(objective: Objective, states: Tensor, targets: Tensor) -> Tensor:
-    """Compute β_cls times the mean squared error of the ``[CLS]`` states over blocks and dimensions.
-
-    Args:
-        objective: Objective to minimize.
-        states: ``[CLS]`` states of the student after each block, (batch, blocks, hidden).
-        targets: Targets of `pack_targets`, (batch, 1 + outputs + blocks · hidden).
-
-    Returns:
-        Loss of each example, (batch,).
-    """
-    taught = ops.reshape(targets[:, 1 + objective.num_outputs :], ops.shape(states))  # (batch, blocks, hidden)
-    return objective.cls_weight * ops.mean(ops.square(states - taught), axis=(1, 2))
+    taught = ops.sum(_weights_of_teachers(objective, teachers, labels) * soft, axis=1)  # (batch,)
+    if states is not None:
+        taught = taught + objective.cls_weight * _cls_loss(objective, states, targets)
+    alpha = scheduled(objective.alpha, progress) * ops.cast(is_labeled, taught.dtype)
+    return alpha * hard + (1.0 - alpha) * taught
 
 
 def inner_loss(
@@ -192,6 +182,12 @@ def _soft_loss(objective: Objective, logits: Tensor, teacher_logits: Tensor, pro
     if objective.is_regression or objective.loss == "mse":
         return losses.logits_mse(logits, teacher_logits)
     return losses.soft_labels(logits, teacher_logits, scheduled(objective.temperature, progress))
+
+
+def _cls_loss(objective: Objective, states: Tensor, targets: Tensor) -> Tensor:
+    """Compute the mean squared error of the ``[CLS]`` states over blocks and dimensions, (batch,)."""
+    taught = ops.reshape(targets[:, 1 + objective.num_outputs :], ops.shape(states))  # (batch, blocks, hidden)
+    return ops.mean(ops.square(states - taught), axis=(1, 2))
 
 
 def _weights_of_teachers(objective: Objective, teachers: Tensor, labels: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from power_bert.config.experiment import Experiment
+from power_bert.config.values import Schedule
 from power_bert.elimination.configuration import EncoderConfiguration
 from power_bert.elimination.retention import Retention
 from power_bert.model.classifier import PowerBertTextClassifier
@@ -32,7 +33,14 @@ from power_bert.runs.run_documents import read_configuration, read_metrics
 from power_bert.runs.run_folder import baseline_epochs, phases_of
 from power_bert.train.gradual_search import GradualSearch
 from power_bert.train.phase_end import PhaseResult, already_done, finish_phase, write_metrics_csv
-from power_bert.train.self_distillation import Lesson, labels_alone, taught_by, with_augmented_texts
+from power_bert.train.self_distillation import (
+    RETRAIN_ALPHA,
+    SEARCH_ALPHA,
+    Lesson,
+    labels_alone,
+    taught_by,
+    with_augmented_texts,
+)
 from power_bert.train.training import (
     RunContext,
     TrainingPlan,
@@ -71,7 +79,7 @@ def search(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResul
         return already_done(context.reporter, phase_dir, "search")
     keras.utils.set_random_seed(experiment.seed)
     fine_tuned = load_model(previous.phase_dir)
-    lesson = lesson_of_run(context, lambda: fine_tuned)
+    lesson = lesson_of_run(context, lambda: fine_tuned, SEARCH_ALPHA)
     if experiment.has_target:
         return GradualSearch(context, fine_tuned, phase_dir, lesson, _phase_names(context)).run()
     model = rebuild_classifier(
@@ -123,9 +131,9 @@ def retrain(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResu
     fine_tuned = context.run_dir.phase(PHASES[0])
     if experiment.augment_copies and teaches(context):
         context = with_augmented_texts(context, plain_tokenizer(model))
-        lesson = taught_by(load_model(fine_tuned), context, phase_dir.targets)
+        lesson = taught_by(load_model(fine_tuned), context, phase_dir.targets, RETRAIN_ALPHA)
     else:
-        lesson = lesson_of_run(context, lambda: load_model(fine_tuned))
+        lesson = lesson_of_run(context, lambda: load_model(fine_tuned), RETRAIN_ALPHA)
     result = _train_phase(context, phase_dir, model, "3 re-train", experiment.epochs, lesson, rounded=rounded)
     for targets in (fine_tuned.targets, phase_dir.targets):
         targets.unlink(missing_ok=True)
@@ -141,11 +149,13 @@ def train_baseline(context: RunContext[Experiment], fine_tuned: PhaseResult) -> 
     return _train_phase(context, phase_dir, load_model(fine_tuned.phase_dir), BASELINE, baseline_epochs(experiment))
 
 
-def lesson_of_run(context: RunContext[Experiment], teacher: Callable[[], PowerBertTextClassifier]) -> Lesson:
-    """Return what search and re-training learn from."""
+def lesson_of_run(
+    context: RunContext[Experiment], teacher: Callable[[], PowerBertTextClassifier], alpha: Schedule
+) -> Lesson:
+    """Return what search and re-training learn from; `alpha` is the weight of the labels beside a teacher."""
     if not teaches(context):
         return labels_alone(context)
-    return taught_by(teacher(), context, context.run_dir.phase(PHASES[0]).targets)
+    return taught_by(teacher(), context, context.run_dir.phase(PHASES[0]).targets, alpha)
 
 
 def teaches(context: RunContext[Experiment]) -> bool:

@@ -30,10 +30,13 @@ from power_bert.text.word_classes import find_word_classes
 from power_bert.train.training import EncodedExamples, RunContext
 from power_bert_runtime.parsing import parsing
 
-# Weight of the labels; that of the teacher's outputs is 1 − α.
-ALPHA = 0.1
-# Weight of the [CLS] states of all blocks.
-CLS_WEIGHT = 0.3
+# Weight α of the labels in the search; that of the teacher is 1 − α.
+SEARCH_ALPHA = Schedule.constant(0.1)
+# In re-training the labels take over, so that a teacher that has not converged limits no score (teacher annealing,
+# Clark et al. 2019, BAM!, arXiv 1907.04829).
+RETRAIN_ALPHA = Schedule("linear", 0.1, 1.0)
+# Weight of the [CLS] states of all blocks, relative to that of the teacher's outputs.
+CLS_WEIGHT = 1 / 3
 # Fraction of the words of an augmented text that are masked, and fraction that are replaced within their class; as in
 # distillation.
 _CHANGED = 0.1
@@ -59,21 +62,22 @@ def labels_alone(context: RunContext[TrainingSettings]) -> Lesson:
     return Lesson(objective, pack_targets(_labels(context), []))
 
 
-def taught_by(teacher: PowerBertTextClassifier, context: RunContext[TrainingSettings], path: Path) -> Lesson:
+def taught_by(
+    teacher: PowerBertTextClassifier, context: RunContext[TrainingSettings], path: Path, alpha: Schedule
+) -> Lesson:
     """Return the objective and targets with a teacher: its logits, and its ``[CLS]`` states after each block.
 
     Args:
         teacher: Fine-tuned model that eliminates nothing.
         context: Context of the run.
         path: File in which the targets are kept.
+        alpha: Weight of the labels.
 
     Raises:
         UserError: The file is damaged.
     """
     num_outputs = context.experiment.task_definition.num_outputs
-    objective = Objective(
-        num_outputs, 1, Schedule.constant(ALPHA), Schedule.constant(1.0), "mse", cls_weight=CLS_WEIGHT
-    )
+    objective = Objective(num_outputs, 1, alpha, Schedule.constant(1.0), "mse", cls_weight=CLS_WEIGHT)
     if not path.exists():
         context.reporter.say("computing the outputs of the fine-tuned model on the training examples")
         _write_targets(teacher, context, path)
