@@ -117,9 +117,9 @@ def test_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_with_a_given_retention_and_no_timings(make_run: Callable[..., Path]) -> None:
-    run = make_run("cola", {"matthews": 0.5}, {"matthews": 0.4}, retention_config="0.9,0.25")
+    run = make_run("cola", {"matthews": 0.5}, {"matthews": 0.4}, retention_config="0.9,0.25", fuse=True)
     (run / "timings.json").unlink()
-    assert read_result(run).problem == "" and read_result(run).retention == "0.9,0.25"
+    assert read_result(run).problem == "" and read_result(run).retention == "0.9,0.25, dropped tokens fused"
     assert "not measured" in glue_text([read_result(run)])
 
 

@@ -90,7 +90,7 @@ def read_result(run_folder: Path) -> GlueResult:
     if unfinished := [name for name in phases_of(experiment) if not run_dir.phase(name).is_done]:
         return GlueResult(task, run_folder, f"not finished: {unfinished[0]} is not done")
     retrain, baseline = run_dir.phase(_RETRAIN), run_dir.phase(BASELINE)
-    retention = read_retention(run_dir.retention).shown()
+    retention = read_retention(run_dir.retention).shown(experiment.fuse)
     speedups = read_speedups(run_dir.timings) if run_dir.timings.exists() else None
     return GlueResult(
         task,
