@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from power_bert.errors import UserError
 from power_bert.folders import PROGRAM
 
 _STDERR_LINES_KEPT = 20
@@ -48,6 +49,32 @@ def start_child(function: Callable[..., None], *arguments: Any) -> ChildProcess:
     process.start()
     theirs.close()
     return ChildProcess(process, ours)
+
+
+def run_in_child(function: Callable[..., None], *arguments: Any) -> None:
+    """Call `function(*arguments)` in a fresh Python process and wait for its end.
+
+    Raises:
+        UserError: The function raised it, or the process ended before the function returned.
+    """
+    child = start_child(_answer_end, function, arguments)
+    try:
+        error = child.connection.recv()
+    except EOFError:
+        child.process.join()
+        raise UserError(f"a process that measures ended with status {child.process.exitcode}") from None
+    child.process.join()
+    if error is not None:
+        raise error
+
+
+def _answer_end(function: Callable[..., None], arguments: Sequence[Any], connection: Connection) -> None:
+    error = None
+    try:
+        function(*arguments)
+    except UserError as raised:
+        error = raised
+    connection.send(error)
 
 
 def _call(function: Callable[..., None], arguments: Sequence[Any], connection: Connection) -> None:

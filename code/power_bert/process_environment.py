@@ -45,6 +45,11 @@ def adapt_environment() -> None:
         os.environ["HOME"] = home
 
 
+def one_thread_per_operation() -> None:
+    """Have TensorFlow use one thread per operation, so that batches can run at once; call it before its first one."""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
+
 def unknown_settings(environment: Mapping[str, str], settings: Collection[str]) -> dict[str, str]:
     """Find variables whose name looks like a misspelled setting.
 

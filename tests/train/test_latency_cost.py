@@ -57,18 +57,20 @@ class TestTable:
     def test_measured_once(
         self, make_classifier: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        backbone, path, said = make_classifier(intermediate_dim=64).backbone, tmp_path / "latency.json", list[str]()
+        preset, path, said = tmp_path / "model", tmp_path / "latency.json", list[str]()
+        make_classifier(intermediate_dim=64).save_to_preset(str(preset))
         reporter: Any = SimpleNamespace(say=said.append)
-        table = latency_table(backbone, path, 9, reporter)
+        table = latency_table(preset, path, 9, reporter)
         assert (table.tokens, table.heads, table.neurons) == ([1, 4, 8, 9], [1, 2], [32, 64])
         for name in ("attention", "attention_and_ranking", "attention_of_cls", "feed_forward"):
             assert np.shape(getattr(table, name)) == (2, 4) and np.min(getattr(table, name)) >= 0
         assert min(table.ends) > 0 and len(said) == 1
-        monkeypatch.setattr(latency_cost, "_measure", lambda *_: pytest.fail("measured again"))
-        assert latency_table(backbone, path, 9, reporter) == table
+        assert json.loads(path.read_text())["threads"] == 1
+        monkeypatch.setattr(latency_cost, "measure_in_own_process", lambda *_: pytest.fail("measured again"))
+        assert latency_table(preset, path, 9, reporter) == table
 
-    def test_a_damaged_file_is_named(self, make_classifier: Callable[..., Any], tmp_path: Path) -> None:
+    def test_a_damaged_file_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "latency.json"
         path.write_text(json.dumps({**asdict(TABLE), "ends": None}))
         with pytest.raises(UserError, match=r"latency\.json"):
-            latency_table(make_classifier().backbone, path, 9, SimpleNamespace(say=print))  # type: ignore[arg-type]
+            latency_table(tmp_path, path, 9, SimpleNamespace(say=print))  # type: ignore[arg-type]

@@ -15,7 +15,6 @@ Compare only timings of one run that agree in these.
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
 import time
@@ -28,9 +27,9 @@ import numpy as np
 
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.predict.forward import Forward, compiled_forward
+from power_bert.predict.parallel_batches import batches_at_once, forward_all, threads_of_operations
 from power_bert.runs.timings import BUCKETED, BUCKETED_ELIMINATED, FIXED_PADDING
 from power_bert.text.batches import Batch, evaluation_batches
-from power_bert_runtime.cores import available_cores
 from power_bert_runtime.encoded_texts import EncodedTexts
 
 
@@ -42,7 +41,7 @@ class Timing:
         name: Name of the variant.
         batch_size: Number of examples of the largest batch.
         examples: Number of examples of a pass.
-        threads: Number of threads of the backend for one operation.
+        threads: Threads in use: those of an operation, times the batches that run at once.
         device: Device as the backend names it, such as "cpu" or "gpu".
         seconds_per_example: Time per example, median over the passes.
         examples_per_second: Throughput, the inverse of `seconds_per_example`.
@@ -169,17 +168,9 @@ def time_single_texts(
     return latencies
 
 
-def configured_threads() -> int:
-    """Return the number of threads of the backend for one operation; if not configured, the cores of this process."""
-    configured = 0
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        configured = tf.config.threading.get_intra_op_parallelism_threads()
-        configured = configured or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
-    if keras.backend.backend() == "jax":
-        configured = int(os.environ.get("PJRT_NPROC") or 0)
-    return configured or available_cores()
+def threads_in_use() -> int:
+    """Return how many threads run a data set."""
+    return batches_at_once() * threads_of_operations()
 
 
 def device_name() -> str:
@@ -204,8 +195,7 @@ def processor_name() -> str:
 def _pass_seconds(forward: Forward, batches: Sequence[Batch]) -> float:
     """Return the seconds of one pass; every result is copied to the host, so no computation is left pending."""
     start = time.perf_counter()
-    for batch in batches:
-        np.asarray(forward(batch.inputs))
+    forward_all(forward, batches)
     return time.perf_counter() - start
 
 
@@ -216,7 +206,7 @@ def _timing(name: str, batches: Sequence[Batch], seconds: Sequence[float]) -> Ti
         name=name,
         batch_size=max(len(batch.rows) for batch in batches),
         examples=examples,
-        threads=configured_threads(),
+        threads=threads_in_use(),
         device=device_name(),
         seconds_per_example=median / examples,
         examples_per_second=examples / median,

@@ -59,8 +59,10 @@ def evaluate(
 
         bash run.sh evaluate model.tflite --data-dir tickets.csv
     """
+    from power_bert.process_environment import one_thread_per_operation
     from power_bert.quiet import import_backend
 
+    one_thread_per_operation()
     import_backend()
     from rich.console import Console
 
@@ -151,6 +153,7 @@ def predict(
     """
     from power_bert.beam_jobs import uses_beam
     from power_bert.errors import UserError
+    from power_bert.process_environment import one_thread_per_operation
     from power_bert.quiet import import_backend
 
     if split and input_file:
@@ -168,6 +171,7 @@ def predict(
     from rich.console import Console
 
     if not is_exported(target):
+        one_thread_per_operation()
         import_backend()
     from power_bert.predict.prediction_output import predict_raw_texts, predict_split, result_chunks
     from power_bert.text.glue_tasks import get_task

@@ -59,8 +59,10 @@ def benchmark(
 
         EXTRAS="onnx parity" bash run.sh benchmark checkpoints/runs/mrpc/MRPC-all-MiniLM-L6-v2
     """
+    from power_bert.process_environment import one_thread_per_operation
     from power_bert.quiet import import_backend
 
+    one_thread_per_operation()
     import_backend()
     from rich.console import Console
 

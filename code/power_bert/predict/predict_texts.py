@@ -12,11 +12,14 @@ from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.predict.example_predictor import ExamplePredictor
 from power_bert.predict.forward import Forward, compiled_forward
+from power_bert.predict.parallel_batches import batches_at_once, forward_all
 from power_bert.text.batches import evaluation_batches
 from power_bert.text.examples import Examples
 from power_bert_runtime.encoded_texts import EncodedTexts
 
 EVALUATION_BATCH_SIZE = 64
+# Batches that run at once share the batch size, for the sake of memory, but smaller ones than this are slow.
+_SMALLEST_SHARE = 16
 
 
 class Predictor(ExamplePredictor):
@@ -65,11 +68,10 @@ def predict_outputs(forward: Forward, encoded: EncodedTexts, batch_size: int, ma
 
     Batches are length-bucketed. An output does not depend on its batch.
     """
-    parts, rows = [], []
-    for batch in evaluation_batches(encoded, batch_size, max_length):
-        parts.append(np.asarray(forward(batch.inputs)))
-        rows.append(batch.rows)
-    outputs = np.concatenate(parts)
+    at_once = batches_at_once()
+    smaller = min(batch_size, max(batch_size // at_once, _SMALLEST_SHARE))
+    batches = list(evaluation_batches(encoded, smaller, max_length))
+    outputs = np.concatenate(forward_all(forward, batches))
     ordered = np.empty_like(outputs)
-    ordered[np.concatenate(rows)] = outputs
+    ordered[np.concatenate([batch.rows for batch in batches])] = outputs
     return ordered

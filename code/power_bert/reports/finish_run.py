@@ -15,9 +15,9 @@ from rich.console import Console
 
 from power_bert.benchmarks.latency import (
     compare_on_clock,
-    configured_threads,
     device_name,
     processor_name,
+    threads_in_use,
     time_single_texts,
 )
 from power_bert.benchmarks.peers import PEERS_BASELINE, measure_peers, peers_table
@@ -26,6 +26,7 @@ from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import build_without_elimination, plain_tokenizer
 from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.predict.forward import compiled_forward
+from power_bert.predict.parallel_batches import measure_in_own_process
 from power_bert.reports.elimination_cost import measure_differences
 from power_bert.reports.model_card import write_model_card
 from power_bert.reports.run_report import write_run_report
@@ -82,7 +83,7 @@ def measure_run(run_dir: RunDir, max_examples: int = MAX_EXAMPLES, batch_size: i
         **_count(full, eliminating, encoded, experiment.max_length, batch_size),
         "timings": {name: dataclasses.asdict(timing) for name, timing in timings.items()},
         "single_texts": {name: dataclasses.asdict(timing) for name, timing in single.items()},
-        "threads": configured_threads(),
+        "threads": threads_in_use(),
         "device": device_name(),
         "processor": processor_name(),
         "max_length": experiment.max_length,
@@ -106,7 +107,7 @@ def measure_peers_of_run(run_dir: RunDir, console: Console, max_examples: int = 
     classifier = load_own_classifier(eliminating)
     examples = read_examples(experiment.task_definition, "dev", experiment.data_dir)
     encoded = _encode(classifier, examples, max_examples, experiment.max_length)
-    threads = configured_threads()
+    threads = threads_in_use()
     console.print(f"measuring {len(encoded)} dev examples in the installed runtimes, THREADS={threads} …", markup=False)
 
     def say(line: str) -> None:
@@ -168,7 +169,7 @@ def finish_run(run_dir: RunDir, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     if not run_dir.timings.exists():
         console.print("measuring latency …")
-        measure_run(run_dir)
+        measure_in_own_process(measure_run, run_dir)
     measure_differences(run_dir, console)
     write_model_card(run_dir)
     text = summary_text(run_dir)

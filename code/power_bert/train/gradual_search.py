@@ -44,7 +44,7 @@ from power_bert.predict.forward import compiled_forward
 from power_bert.predict.metrics import format_score, format_scores, is_defined
 from power_bert.predict.predict_texts import EVALUATION_BATCH_SIZE, predict_outputs
 from power_bert.result_tables import csv_text, to_frame
-from power_bert.runs.run_dir import BASELINE, PhaseDir, write_run_json
+from power_bert.runs.run_dir import BASELINE, PHASES, PhaseDir, write_run_json
 from power_bert.runs.run_documents import read_configuration, read_metrics, read_object
 from power_bert.storage.files import atomic_write_text
 from power_bert.storage.json_form import NUMBER
@@ -134,7 +134,7 @@ class GradualSearch:
         if self.context.experiment.speedup_by == "flops":
             return FlopsCost(self.shape, lengths.tolist())
         table = latency_table(
-            self.fine_tuned.backbone,
+            self.context.run_dir.phase(PHASES[0]).existing_model(),
             self.phase_dir.latency,
             int(lengths.max()),
             self.context.reporter,

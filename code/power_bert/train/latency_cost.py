@@ -2,7 +2,8 @@
 
 What a smaller block saves on the clock differs from what it saves in FLOPs: layer norms, softmax and gathers do not get
 narrower, and small matrices run at a lower rate. So attention and feed-forward layer of blocks of several sizes are
-timed once per run, each alone, at several lengths; sizes between are interpolated.
+timed once per run, each alone, at several lengths, with one thread as data sets are predicted
+(`power_bert.predict.parallel_batches`); sizes between are interpolated.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from power_bert.elimination.allocation import NEURON_MULTIPLE
 from power_bert.elimination.extraction import HardExtraction
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.encoder_block import EncoderBlock
+from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.predict.forward import compiled_forward
+from power_bert.predict.parallel_batches import measure_in_own_process, threads_of_operations
 from power_bert.runs.run_dir import write_run_json
 from power_bert.runs.run_documents import read_object
 from power_bert.storage.json_form import NUMBER
@@ -114,12 +117,12 @@ def _interpolated(units: Sequence[int], tokens: Sequence[int], seconds: Sequence
 
 
 def latency_table(
-    backbone: PowerBertBackbone, path: Path, longest: int, reporter: Reporter, fuse_dropped: bool = False
+    preset: Path, path: Path, longest: int, reporter: Reporter, fuse_dropped: bool = False
 ) -> LatencyTable:
     """Read the table of a run, or measure and write it.
 
     Args:
-        backbone: Encoder that eliminates nothing.
+        preset: Classifier that eliminates nothing.
         path: File of the table.
         longest: Tokens of the longest example.
         reporter: Reporter of the run.
@@ -131,9 +134,14 @@ def latency_table(
     if not path.exists():
         reporter.say(f"2 search: timing blocks of several sizes, in batches of {BATCH_SIZE}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_run_json(path, {"batch_size": BATCH_SIZE, **asdict(_measure(backbone, longest, fuse_dropped))})
+        measure_in_own_process(_write_table, preset, path, longest, fuse_dropped)
     stored = read_object(path, _FORM)
     return LatencyTable(**{name: stored[name] for name in _FORM})
+
+
+def _write_table(preset: Path, path: Path, longest: int, fuse_dropped: bool) -> None:
+    table = _measure(load_own_classifier(preset).backbone, longest, fuse_dropped)
+    write_run_json(path, {"batch_size": BATCH_SIZE, "threads": threads_of_operations(), **asdict(table)})
 
 
 def _measure(backbone: PowerBertBackbone, longest: int, fuse_dropped: bool) -> LatencyTable:
