@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -49,32 +50,6 @@ def start_child(function: Callable[..., None], *arguments: Any) -> ChildProcess:
     process.start()
     theirs.close()
     return ChildProcess(process, ours)
-
-
-def run_in_child(function: Callable[..., None], *arguments: Any) -> None:
-    """Call `function(*arguments)` in a fresh Python process and wait for its end.
-
-    Raises:
-        UserError: The function raised it, or the process ended before the function returned.
-    """
-    child = start_child(_answer_end, function, arguments)
-    try:
-        error = child.connection.recv()
-    except EOFError:
-        child.process.join()
-        raise UserError(f"a process that measures ended with status {child.process.exitcode}") from None
-    child.process.join()
-    if error is not None:
-        raise error
-
-
-def _answer_end(function: Callable[..., None], arguments: Sequence[Any], connection: Connection) -> None:
-    error = None
-    try:
-        function(*arguments)
-    except UserError as raised:
-        error = raised
-    connection.send(error)
 
 
 def _call(function: Callable[..., None], arguments: Sequence[Any], connection: Connection) -> None:
@@ -123,6 +98,41 @@ def _end_with_parent() -> None:
 
         parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGKILL)
+
+
+def run_in_child(function: Callable[..., None], arguments: Sequence[Any], environment: Mapping[str, str]) -> None:
+    """Call `function(*arguments)` in a fresh Python process and wait for its end.
+
+    Unlike `start_child` this does not import the main script again, which in a user's script would run it again.
+
+    Args:
+        function: Function of a module, which the child imports.
+        arguments: Arguments of the function, which are pickled.
+        environment: All environment variables of the process.
+
+    Raises:
+        UserError: The function raised it, or the process ended before the function returned.
+    """
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", f"from {__name__} import {_call_from_stdin.__name__} as call; call()"],
+        input=pickle.dumps((function, arguments)),
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    stderr = result.stderr.decode(errors="replace")
+    if result.returncode:
+        raise UserError(explain_failure(result.returncode, stderr))
+    sys.stderr.write(stderr)
+
+
+def _call_from_stdin() -> None:
+    _end_with_parent()
+    function, arguments = pickle.load(sys.stdin.buffer)
+    try:
+        function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def explain_failure(status: int, stderr: str) -> str:

@@ -9,14 +9,19 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from pathlib import Path
 
 from power_bert.errors import UserError
+from power_bert_runtime.cores import available_cores
 
 _BACKENDS = ("tensorflow", "jax")
 # Thread variables of OpenMP, TensorFlow and JAX on CPU, which THREADS sets.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC")
+# Batches that a process predicts at once; `split_threads` sets it.
+BATCHES_AT_ONCE = "POWER_BERT_BATCHES_AT_ONCE"
+# They share the memory of one batch, and a smaller share would be slow.
+_MOST_BATCHES_AT_ONCE = 4
 # With these, Keras silently ends every training early.
 _KERAS_LIMITS = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
 
@@ -45,9 +50,17 @@ def adapt_environment() -> None:
         os.environ["HOME"] = home
 
 
-def one_thread_per_operation() -> None:
-    """Have TensorFlow use one thread per operation, so that batches can run at once; call it before its first one."""
-    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+def split_threads(environment: MutableMapping[str, str]) -> None:
+    """Have TensorFlow give an operation only a share of the threads, so that several batches can run at once.
+
+    Args:
+        environment: Environment variables of a process that has not run an operation yet. Those of `THREAD_VARIABLES`
+            limit the threads of all batches together.
+    """
+    if BATCHES_AT_ONCE not in environment:
+        threads = int(environment.get("TF_NUM_INTRAOP_THREADS") or 0) or available_cores()
+        at_once = min(threads, _MOST_BATCHES_AT_ONCE)
+        environment.update({BATCHES_AT_ONCE: str(at_once), "TF_NUM_INTRAOP_THREADS": str(threads // at_once)})
 
 
 def unknown_settings(environment: Mapping[str, str], settings: Collection[str]) -> dict[str, str]:

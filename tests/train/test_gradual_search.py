@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fixtures.tiny_runs import VOCABULARY
 from power_bert.config.experiment import Experiment, resolve_experiment
+from power_bert.config.values import Schedule
 from power_bert.elimination.allocation import path_targets, stage_targets
 from power_bert.elimination.configuration import KeptUnits
 from power_bert.elimination.flops import EncoderShape, forward_flops
@@ -29,7 +30,7 @@ from power_bert.runs.run_documents import read_configuration
 from power_bert.train import phases
 from power_bert.train.gradual_search import FrontierPoint, GradualSearch
 from power_bert.train.latency_cost import LatencyTable
-from power_bert.train.self_distillation import SEARCH_ALPHA
+from power_bert.train.self_distillation import RETRAIN_ALPHA, SEARCH_ALPHA
 from power_bert.train.sensitivity import Sensitivity
 from power_bert_runtime.encoded_texts import EncodedTexts
 
@@ -200,11 +201,20 @@ class TestLargestLoss:
 class TestRun:
     @pytest.mark.parametrize("fuse", [False, True])
     def test_ends_at_the_target(
-        self, fuse: bool, run_tiny: Callable[..., Any], write_checkpoint: Callable[..., Path], tmp_path: Path
+        self,
+        fuse: bool,
+        run_tiny: Callable[..., Any],
+        write_checkpoint: Callable[..., Path],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        alphas, taught_by = list[Schedule](), phases.taught_by
+        monkeypatch.setattr(phases, "teaches", lambda context: True)
+        monkeypatch.setattr(phases, "taught_by", lambda *given: alphas.append(given[-1]) or taught_by(*given))
         # The units of the usual tiny model, half the heads of a block, are too coarse to come near a target.
         finer = write_checkpoint(tmp_path / "bert", VOCABULARY, 2, 8, 32, 256)
         run = run_tiny(tmp_path / "run", checkpoint_path=str(finer), speedup=2.2, epochs=1, search_epochs=1, fuse=fuse)
+        assert alphas == [SEARCH_ALPHA, RETRAIN_ALPHA] and RETRAIN_ALPHA.end == 1.0
         run_dir = RunDir(run.folder)
         first, model = (load_own_classifier(run_dir.phase(name).model) for name in ("1_fine_tune", "3_retrain"))
         configuration = read_configuration(run_dir.phase("2_search").retention)
@@ -236,6 +246,9 @@ class TestRun:
         """The tiny model takes as long with fewer tokens, so the target is out of reach, and is said to be."""
         table = LatencyTable([1, 64], [1, 2], [32, 64], *[[[1.0, 1.1]] * 2] * 4, ends=[1.0, 1.0])
         monkeypatch.setattr("power_bert.train.latency_cost._measure", lambda *_: table)
+        monkeypatch.setattr(
+            "power_bert.train.latency_cost.measure_in_own_process", lambda function, *arguments: function(*arguments)
+        )
         run = run_tiny(tmp_path / "run", speedup=1.6, speedup_by="latency", epochs=1, search_epochs=1)
         stored = json.loads((run.folder / "2_search" / "stage_1" / "retention.json").read_text())
         assert 1.0 < stored["latency_reduction"] < 1.1 < stored["flops_reduction"]

@@ -9,7 +9,7 @@ Three variants run the same examples:
 `time_single_texts` takes one example at a time instead, with and without elimination in turns.
 
 One timing covers a pass over all batches, compiled, from NumPy arrays to results on the host; tokenization and padding
-are not included. Every timing records its device, its batch size and the threads that the backend is configured to use.
+are not included. Every timing records its device, its batch size, how many batches run at once and the threads of each.
 Compare only timings of one run that agree in these.
 """
 
@@ -41,7 +41,8 @@ class Timing:
         name: Name of the variant.
         batch_size: Number of examples of the largest batch.
         examples: Number of examples of a pass.
-        threads: Threads in use: those of an operation, times the batches that run at once.
+        batches_at_once: Number of batches that run at once.
+        threads: Number of threads of the backend for one operation.
         device: Device as the backend names it, such as "cpu" or "gpu".
         seconds_per_example: Time per example, median over the passes.
         examples_per_second: Throughput, the inverse of `seconds_per_example`.
@@ -51,6 +52,7 @@ class Timing:
     name: str
     batch_size: int
     examples: int
+    batches_at_once: int
     threads: int
     device: str
     seconds_per_example: float
@@ -206,7 +208,8 @@ def _timing(name: str, batches: Sequence[Batch], seconds: Sequence[float]) -> Ti
         name=name,
         batch_size=max(len(batch.rows) for batch in batches),
         examples=examples,
-        threads=threads_in_use(),
+        batches_at_once=batches_at_once(),
+        threads=threads_of_operations(),
         device=device_name(),
         seconds_per_example=median / examples,
         examples_per_second=examples / median,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -59,10 +60,10 @@ def evaluate(
 
         bash run.sh evaluate model.tflite --data-dir tickets.csv
     """
-    from power_bert.process_environment import one_thread_per_operation
+    from power_bert.process_environment import split_threads
     from power_bert.quiet import import_backend
 
-    one_thread_per_operation()
+    split_threads(os.environ)
     import_backend()
     from rich.console import Console
 
@@ -153,7 +154,7 @@ def predict(
     """
     from power_bert.beam_jobs import uses_beam
     from power_bert.errors import UserError
-    from power_bert.process_environment import one_thread_per_operation
+    from power_bert.process_environment import split_threads
     from power_bert.quiet import import_backend
 
     if split and input_file:
@@ -171,7 +172,7 @@ def predict(
     from rich.console import Console
 
     if not is_exported(target):
-        one_thread_per_operation()
+        split_threads(os.environ)
         import_backend()
     from power_bert.predict.prediction_output import predict_raw_texts, predict_split, result_chunks
     from power_bert.text.glue_tasks import get_task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,10 +60,10 @@ def benchmark(
 
         EXTRAS="onnx parity" bash run.sh benchmark checkpoints/runs/mrpc/MRPC-all-MiniLM-L6-v2
     """
-    from power_bert.process_environment import one_thread_per_operation
+    from power_bert.process_environment import split_threads
     from power_bert.quiet import import_backend
 
-    one_thread_per_operation()
+    split_threads(os.environ)
     import_backend()
     from rich.console import Console
 

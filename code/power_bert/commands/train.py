@@ -9,7 +9,7 @@ import typer
 
 from power_bert.commands.shared_options import RUN_VARIABLES, OptionGroup, Wait, takes_settings
 from power_bert.config.experiment import Experiment, RunFlags, resolve_experiment
-from power_bert.process_environment import unknown_settings
+from power_bert.process_environment import split_threads, unknown_settings
 
 
 @takes_settings(
@@ -61,6 +61,7 @@ def run(
     if not given["output_dir"]:
         experiment = choose_folder(experiment, only_existing=only)
     if only:
+        split_threads(os.environ)
         import_backend()
         from power_bert.predict.without_training import use_trained
 

@@ -1,9 +1,9 @@
-"""How a data set uses the CPU cores: several batches at once, each operation with one thread.
+"""How a data set uses the CPU cores: several batches at once, each operation with a share of the threads.
 
-For small encoders that is faster than one batch after the other whose operations share the cores, even if there is
-only one text (`docs/results/elimination.md`). TensorFlow sets the threads of operations once per process, and training
-is faster with all of them, so predicting and measuring set one thread at their start, and a training process measures
-in a process of its own.
+For small encoders that is faster than one batch after the other whose operations use all threads (measured in
+`docs/results/elimination.md`). TensorFlow sets the threads of operations once per process, and training is faster with
+all of them. So commands that predict or measure split the threads at their start, and a training process measures in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 
 from power_bert.child_processes import run_in_child
 from power_bert.predict.forward import Forward
-from power_bert.process_environment import one_thread_per_operation
+from power_bert.process_environment import BATCHES_AT_ONCE, split_threads
+from power_bert.quiet import import_backend
 from power_bert.text.batches import Batch
 from power_bert_runtime.cores import available_cores
 
@@ -37,11 +38,8 @@ def threads_of_operations() -> int:
 
 
 def batches_at_once() -> int:
-    """Return how many batches the cores can run at once: one on a GPU, or if each operation uses all cores."""
-    if keras.backend.backend() != "tensorflow" or keras.distribution.list_devices("gpu"):
-        return 1
-    threads = int(os.environ.get("TF_NUM_INTEROP_THREADS") or available_cores())  # THREADS sets it
-    return max(1, threads // threads_of_operations())
+    """Return how many batches run at once: more than one only with TensorFlow on CPU, after `split_threads`."""
+    return int(os.environ.get(BATCHES_AT_ONCE) or 1) if _on_cpu_with_tensorflow() else 1
 
 
 def forward_all(forward: Forward, batches: Sequence[Batch]) -> list[np.ndarray]:
@@ -53,7 +51,9 @@ def forward_all(forward: Forward, batches: Sequence[Batch]) -> list[np.ndarray]:
 
 
 def measure_in_own_process(function: Callable[..., None], *arguments: Any) -> None:
-    """Call a function that measures, with one thread per operation; on a GPU in this process, which holds its memory.
+    """Call a function that measures, in a process that splits its threads.
+
+    JAX and GPUs have no threads to split, and this process holds the memory of the GPU: there it is called right here.
 
     Args:
         function: Function of a module.
@@ -62,15 +62,18 @@ def measure_in_own_process(function: Callable[..., None], *arguments: Any) -> No
     Raises:
         UserError: The function raised it, or its process ended.
     """
-    if keras.distribution.list_devices("gpu"):
-        function(*arguments)
+    if _on_cpu_with_tensorflow():
+        environment = dict(os.environ)
+        split_threads(environment)
+        run_in_child(_call_quietly, (function, arguments), environment)
     else:
-        run_in_child(_with_one_thread_per_operation, function, *arguments)
+        function(*arguments)
 
 
-def _with_one_thread_per_operation(function: Callable[..., None], *arguments: Any) -> None:
-    from power_bert.quiet import import_backend
-
-    one_thread_per_operation()
+def _call_quietly(function: Callable[..., None], arguments: Sequence[Any]) -> None:
     import_backend()
     function(*arguments)
+
+
+def _on_cpu_with_tensorflow() -> bool:
+    return keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")

@@ -18,8 +18,6 @@ from power_bert.text.examples import Examples
 from power_bert_runtime.encoded_texts import EncodedTexts
 
 EVALUATION_BATCH_SIZE = 64
-# Batches that run at once share the batch size, for the sake of memory, but smaller ones than this are slow.
-_SMALLEST_SHARE = 16
 
 
 class Predictor(ExamplePredictor):
@@ -66,11 +64,10 @@ def check_outputs(outputs: np.ndarray, texts: Sequence[str]) -> None:
 def predict_outputs(forward: Forward, encoded: EncodedTexts, batch_size: int, max_length: int) -> np.ndarray:
     """Return the outputs of a compiled model, (examples, outputs), in the order of `encoded`.
 
-    Batches are length-bucketed. An output does not depend on its batch.
+    Batches are length-bucketed; those that run at once share the batch size. An output does not depend on its batch.
     """
-    at_once = batches_at_once()
-    smaller = min(batch_size, max(batch_size // at_once, _SMALLEST_SHARE))
-    batches = list(evaluation_batches(encoded, smaller, max_length))
+    share = max(1, batch_size // batches_at_once())
+    batches = list(evaluation_batches(encoded, share, max_length))
     outputs = np.concatenate(forward_all(forward, batches))
     ordered = np.empty_like(outputs)
     ordered[np.concatenate([batch.rows for batch in batches])] = outputs

@@ -140,6 +140,12 @@ def _retention_rows(run_dir: RunDir) -> list[SummaryRow]:
     ]
 
 
+def _threads_and_batches(timing: Document) -> str:
+    threads, at_once = int(timing.number("threads")), int(timing.values.get("batches_at_once", 1))
+    shown, batches = f"{threads} thread{'' if threads == 1 else 's'}", f"batches of {timing.number('batch_size'):.0f}"
+    return f"{shown}, {batches}" if at_once == 1 else f"{at_once} {batches} at once, {shown} each"
+
+
 def _cost_rows(run_dir: RunDir) -> list[SummaryRow]:
     document = Document.read(run_dir.timings)
     flops, timings = document.part("flops_per_example"), document.part("timings")
@@ -147,10 +153,9 @@ def _cost_rows(run_dir: RunDir) -> list[SummaryRow]:
     ours = timings.part(BUCKETED_ELIMINATED)
     millions = [f"{flops.number(name) / 1e6:.4g}" for name in (UNPADDED, UNPADDED_ELIMINATED)]
     per_example = f"{' → '.join(millions)} million per example"
-    threads = int(ours.number("threads"))
     conditions = (
         f"{document.values.get('processor', 'unknown processor')}, {ours.values.get('device', 'cpu')}, "
-        f"{threads} thread{'' if threads == 1 else 's'}, batches of {ours.number('batch_size'):.0f}, "
+        f"{_threads_and_batches(ours)}, "
         f"{ours.number('examples'):.0f} dev examples, median of {ours.number('repeats'):.0f} passes"
     )
     speedups = read_speedups(document.path)

@@ -32,8 +32,8 @@ from power_bert_runtime.parsing import parsing
 
 # Weight α of the labels in the search; that of the teacher is 1 − α.
 SEARCH_ALPHA = Schedule.constant(0.1)
-# In re-training the labels take over, so that a teacher that has not converged limits no score (teacher annealing,
-# Clark et al. 2019, BAM!, arXiv 1907.04829).
+# In re-training the labels take over, because a teacher that has not converged would hold the model back (teacher
+# annealing, Clark et al. 2019, BAM!, arXiv 1907.04829). Augmented texts have no label: they only have the teacher.
 RETRAIN_ALPHA = Schedule("linear", 0.1, 1.0)
 # Weight of the [CLS] states of all blocks, relative to that of the teacher's outputs.
 CLS_WEIGHT = 1 / 3
