@@ -108,7 +108,8 @@ def measure_peers_of_run(run_dir: RunDir, console: Console, max_examples: int = 
     examples = read_examples(experiment.task_definition, "dev", experiment.data_dir)
     encoded = _encode(classifier, examples, max_examples, experiment.max_length)
     threads = threads_in_use()
-    console.print(f"measuring {len(encoded)} dev examples in the installed runtimes, THREADS={threads} …", markup=False)
+    measured = f"{len(encoded)} dev examples in the installed runtimes, one batch after the other"
+    console.print(f"measuring {measured}, THREADS={threads} …", markup=False)
 
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
