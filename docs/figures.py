@@ -172,25 +172,28 @@ def devices() -> Figure:
 def targets() -> Figure:
     """Draw what eliminating changes against a model trained as long, with its interval, against speed-up."""
     figure, panel = _one_panel(8, 3.6)
-    runs = [row for row in _table("elimination", "Task, metric | `SPEEDUP`") if row[6] and row[7]]
-    drawn = list[float]()
-    for row, color, marker in zip(runs, COLORS, MARKERS, strict=False):
-        speedup = _number(row[7].split()[0])
+    drawn, styles = list[float](), iter(zip(COLORS, MARKERS, strict=False))
+    for row in _table("elimination", "Task, metric | `SPEEDUP` | Seed"):
+        if "±" in row[3]:  # mean and standard deviation
+            continue
+        is_first = bool(row[1])
+        if is_first:
+            color, marker = next(styles)
+        speedup = _number(row[9].split()[0])
         drawn.append(speedup)
-        name = re.sub(r" \(.*?\)", "", row[0])
-        change, low, high = map(_number, re.findall(r"[+−±]?\d+\.\d+", row[6]))
+        change, low, high = map(_number, re.findall(r"[+−±]?\d+\.\d+", row[7]))
         panel.errorbar(
-            speedup + 0.03 * (drawn.count(speedup) - 1),  # equal ones side by side
+            speedup + 0.015 * (drawn.count(speedup) - 1),  # equal ones side by side
             change,
             [[change - low], [high - change]],
             color=color,
             marker=marker,
             capsize=3,
             linestyle="none",
-            label=f"{name}, target {row[1]}",
+            label=f"{row[0]}, target {row[1]}" if is_first else None,
         )
     panel.axhline(0, color="black", linewidth=1, linestyle="dashed")
-    panel.xaxis.set_major_locator(MultipleLocator(0.5))
+    panel.xaxis.set_major_locator(MultipleLocator(0.2))
     panel.set(
         xlabel="speed-up on length-bucketed batches of 32 (×)",
         ylabel="score − score trained as long\n(points, 95 % interval)",
