@@ -13,6 +13,7 @@ import numpy as np
 from power_bert.config.values import Schedule
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.classifier_building import rebuild_classifier
 from power_bert.model.similarity import SIMILARITIES
 from power_bert.objectives.distiller import Distiller
 from power_bert.objectives.objective import Objective, pack_targets
@@ -80,6 +81,10 @@ def main(output_path: str) -> None:
     for similarity, mode in steps:
         classifier = make_classifier(similarity, mode)
         results |= training_step(classifier, classifier, labels, f"step/{similarity}/{mode}")
+    original = make_classifier("dot", "none")
+    twin = rebuild_classifier(original, **MODES["hard_fraction"])
+    results |= training_step(twin, twin, labels, "step/dot/copy")
+    results["step/dot/copy/original"] = keras.ops.convert_to_numpy(original(inputs))  # the step left its weights alone
     objective = Objective(3, 1, Schedule("constant", 0.5, 0.5), Schedule("constant", 1.0, 1.0), "kl")
     targets = pack_targets(labels.astype("float64"), [np.eye(3)])
     classifier = make_classifier("dot", "soft_threshold")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras import ops
+
 from power_bert.elimination.configuration import KeptUnits
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.preprocessor import PowerBertTextClassifierPreprocessor, PowerBertTokenizer
@@ -42,8 +44,8 @@ def rebuild_classifier(
         classifier.labels,
         classifier.dropout,
     )
-    twin.output_dense.kernel.assign(classifier.output_dense.kernel)
-    twin.output_dense.bias.assign(classifier.output_dense.bias)
+    for weight, value in zip(twin.output_dense.weights, classifier.output_dense.weights, strict=True):
+        weight.assign(ops.copy(value))  # as in `rebuild_backbone`
     return twin
 
 

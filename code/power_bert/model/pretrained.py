@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from power_bert.elimination.configuration import KeptUnits
 from power_bert.elimination.search import SEARCH_WEIGHTS
@@ -222,7 +223,8 @@ def _copy_weights(source: PowerBertBackbone, target: PowerBertBackbone, replaced
         [weight for weight in model.weights if not weight.path.endswith(left_out)] for model in (source, target)
     )
     for weight, value in zip(wanted, stored, strict=True):
-        weight.assign(replaced.get(id(value), value))
+        # Copied, because training on JAX deletes the former values of the weights that it changes.
+        weight.assign(ops.copy(replaced.get(id(value), value)))
 
 
 def check_max_length(max_length: int, backbone: PowerBertBackbone) -> None:
