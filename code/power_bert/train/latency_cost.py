@@ -2,7 +2,7 @@
 
 What a smaller block saves on the clock differs from what it saves in FLOPs: layer norms, softmax and gathers do not get
 narrower, and small matrices run at a lower rate. So attention and feed-forward layer of blocks of several sizes are
-timed once per run, each alone, at several lengths, with one thread as data sets are predicted
+timed once per run, each alone, at several lengths, with the threads that one of several batches has
 (`power_bert.predict.parallel_batches`); sizes between are interpolated.
 """
 
