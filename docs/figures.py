@@ -172,13 +172,11 @@ def devices() -> Figure:
 def targets() -> Figure:
     """Draw what eliminating changes against a model trained as long, with its interval, against speed-up."""
     figure, panel = _one_panel(8, 3.6)
-    drawn, styles = list[float](), iter(zip(COLORS, MARKERS, strict=False))
-    for row in _table("elimination", "Task, metric | `SPEEDUP` | Seed"):
-        if "±" in row[3]:  # mean and standard deviation
-            continue
-        is_first = bool(row[1])
-        if is_first:
-            color, marker = next(styles)
+    rows = [row for row in _table("elimination", "Task, metric | `SPEEDUP` | Seed") if "±" not in row[3]]
+    tasks, targets = (list(dict.fromkeys(row[column] for row in rows if row[column])) for column in (0, 1))
+    drawn, target = list[float](), ""
+    for row in rows:
+        target = row[1] or target
         speedup = _number(row[9].split()[0])
         drawn.append(speedup)
         change, low, high = map(_number, re.findall(r"[+−±]?\d+\.\d+", row[7]))
@@ -186,11 +184,11 @@ def targets() -> Figure:
             speedup + 0.015 * (drawn.count(speedup) - 1),  # equal ones side by side
             change,
             [[change - low], [high - change]],
-            color=color,
-            marker=marker,
+            color=COLORS[tasks.index(row[0])],
+            marker=MARKERS[targets.index(target)],
             capsize=3,
             linestyle="none",
-            label=f"{row[0]}, target {row[1]}" if is_first else None,
+            label=f"{row[0]}, target {target}" if row[1] else None,
         )
     panel.axhline(0, color="black", linewidth=1, linestyle="dashed")
     panel.xaxis.set_major_locator(MultipleLocator(0.2))
