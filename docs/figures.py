@@ -173,7 +173,7 @@ def targets() -> Figure:
     """Draw what eliminating changes against a model trained as long, with its interval, against speed-up."""
     figure, panel = _one_panel(8, 3.6)
     rows = [row for row in _table("elimination", "Task, metric | `SPEEDUP` | Seed") if "±" not in row[3]]
-    tasks, targets = (list(dict.fromkeys(row[column] for row in rows if row[column])) for column in (0, 1))
+    tasks, values = (list(dict.fromkeys(row[column] for row in rows if row[column])) for column in (0, 1))
     drawn, target = list[float](), ""
     for row in rows:
         target = row[1] or target
@@ -185,7 +185,7 @@ def targets() -> Figure:
             change,
             [[change - low], [high - change]],
             color=COLORS[tasks.index(row[0])],
-            marker=MARKERS[targets.index(target)],
+            marker=MARKERS[values.index(target)],
             capsize=3,
             linestyle="none",
             label=f"{row[0]}, target {target}" if row[1] else None,
