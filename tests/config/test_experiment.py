@@ -10,6 +10,8 @@ import pytest
 
 from power_bert.config.experiment import SAMPLE_FOLDER, Experiment, resolve_experiment
 from power_bert.config.settings import declared_settings
+from power_bert.elimination.retention import Retention
+from power_bert.elimination.retention_choice import parse_retention_choice
 from power_bert.errors import UserError
 from power_bert.folders import GLUE_FOLDER, RUNS_FOLDER
 from power_bert.text.glue_tasks import get_task
@@ -146,6 +148,10 @@ def test_a_given_retention_configuration(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(UserError, match=r'retention\.json: expected a JSON file with "tokens"'):
             resolve_experiment({"retention_config": str(path)})
+    path.write_text('{"tokens": [1.0, 0.5, 0.0001], "heads": [2, 1, 1], "neurons": [64, 32, 32]}')
+    with pytest.raises(UserError, match=r"also has heads and neurons.* give RETENTION_CONFIG=1.0,0.5,0.0001; for all"):
+        resolve_experiment({"retention_config": str(path)})
+    assert parse_retention_choice(str(path), 3, 8) == Retention.parse("1.0,0.5,0.0001"), "of a narrowed model"
     path.write_text('{\n"retention": [1.0')
     with pytest.raises(UserError, match=r"retention\.json, line 2: not valid JSON.*Expected a JSON file"):
         resolve_experiment({"retention_config": str(path)})

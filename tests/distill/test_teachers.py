@@ -17,6 +17,7 @@ from power_bert.errors import UserError
 from power_bert.storage.folder_manifest import MANIFEST_FILE
 from power_bert.text.custom_task import make_custom_task
 from power_bert.text.examples import Examples
+from power_bert.text.glue_tasks import TASKS
 
 LABELS = ("bad", "good", "plain")
 TASK = make_custom_task(("text",), "label", LABELS, "accuracy")
@@ -54,6 +55,15 @@ def test_other_classes(labels: tuple[str, ...], message: str, tiny_teacher: Path
     task = make_custom_task(("text",), "label", labels, "accuracy")
     with pytest.raises(UserError, match=message):
         find_teacher(str(tiny_teacher), task, 16).model  # noqa: B018
+
+
+@pytest.mark.parametrize("other", ["rte", "mrpc"])
+def test_a_run_of_another_task(other: str, cola_run: Any) -> None:
+    assert find_teacher(str(cola_run.folder), TASKS["cola"], 16).is_own
+    two_classes = make_custom_task(("text",), "label", ("0", "1"), "accuracy")
+    assert find_teacher(str(cola_run.folder), two_classes, 16).is_own, "one's own data may be of this task"
+    with pytest.raises(UserError, match=f"a run of cola, which has nothing to teach about {other}"):
+        find_teacher(str(cola_run.folder), TASKS[other], 16)
 
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "fine", "nice", "awful", "table", "road", "very"]

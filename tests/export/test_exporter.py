@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.tiny_exports import NARROWED
 from power_bert.errors import UserError
 
 
@@ -47,14 +48,18 @@ def test_tasks_of_every_kind(
     assert "24 dev examples" in said and "wrote" in said
 
 
-@pytest.mark.parametrize("fuse_dropped", [False, True])
+@pytest.mark.parametrize("changes", [{}, {"fuse_dropped": True}, NARROWED], ids=["usual", "fused", "narrowed"])
 @pytest.mark.parametrize("quantize", ["float16", "dynamic", "int8"])
 def test_quantized(
-    make_model: Callable[..., Any], run_export: Callable[..., str], tmp_path: Path, quantize: str, fuse_dropped: bool
+    make_model: Callable[..., Any],
+    run_export: Callable[..., str],
+    tmp_path: Path,
+    quantize: str,
+    changes: dict[str, Any],
 ) -> None:
-    model = make_model(extraction="hard", retention=(0.7, 0.05), fuse_dropped=fuse_dropped)
+    model = make_model(extraction="hard", retention=(0.7, 0.05), **changes)
     said = run_export(model, quantize=quantize)
-    assert settings_of(tmp_path / "model.tflite")["fuse_dropped"] == fuse_dropped
+    assert settings_of(tmp_path / "model.tflite")["fuse_dropped"] == changes.get("fuse_dropped", False)
     assert settings_of(tmp_path / "model.tflite")["quantization"] == quantize
     assert "quantized  " in said
     assert ("calibrated on 30 training examples, seed 0" in said) == (quantize == "int8")

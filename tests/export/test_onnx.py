@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fixtures.tiny_exports import NARROWED
 from fixtures.tiny_models import fusing
 
 onnx = pytest.importorskip("onnx", reason="needs the extra 'onnx'")
@@ -34,9 +35,6 @@ FUSED: dict[str, tuple[int | float, ...]] = {
     "more_tokens_than_words": (40, 4, 2),
 }
 RETENTIONS |= fusing(FUSED)
-
-# What a search with width leaves of blocks with 3 heads of dimension 4.
-NARROWED: dict[str, Any] = {"num_heads": (2, 1), "head_dim": 4, "intermediate_dim": (5, 9)}
 
 
 def inputs_of(batch: int, length: int, vocabulary_size: int) -> dict[str, np.ndarray]:

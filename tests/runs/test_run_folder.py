@@ -46,6 +46,16 @@ def test_other_settings_get_a_folder_of_their_own(base: Path) -> None:
     assert chosen(base) == "data-checkpoint"
 
 
+def test_the_limit_of_the_loss_may_change_until_the_search_is_done(base: Path) -> None:
+    begin(experiment_in(base, max_loss=1.0))
+    assert chosen(base, max_loss=2.0) == "data-checkpoint", "the stages stay as they are"
+    assert chosen(base) == chosen(base, max_loss=1.0, speedup=2.0) == "data-checkpoint-2"
+    search = RunDir(base).phase(PHASES[1])
+    search.path.mkdir()
+    search.mark_done()
+    assert (chosen(base, max_loss=1.0), chosen(base, max_loss=2.0)) == ("data-checkpoint", "data-checkpoint-2")
+
+
 def test_the_rest_of_the_experiment_stays(base: Path) -> None:
     begin(experiment_in(base))
     found = choose_folder(experiment_in(base, epochs=7))

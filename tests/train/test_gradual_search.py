@@ -180,8 +180,16 @@ class TestLargestLoss:
             self.chosen(experiment, tmp_path, {1.4: 0.2, 2.0: 1.1, 2.8: 2.0})
 
     def test_nothing_within(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"MAX_LOSS=1\. The frontier.*Raise MAX_LOSS$"):
+        with pytest.raises(UserError, match=r"MAX_LOSS=1\. The frontier.*Raise MAX_LOSS \(the run then goes on"):
             self.chosen(make_experiment(tmp_path, max_loss=1.0), tmp_path, {1.4: 2.5})
+
+    def test_lost_in_re_training(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+        run_dir = RunDir(tmp_path)
+        write_run_json(run_dir.phase("baseline").metrics, {"scores": {"matthews": 0.5}, "history": [], "warnings": []})
+        context: Any = SimpleNamespace(experiment=make_experiment(tmp_path, max_loss=1.0), run_dir=run_dir)
+        assert list(phases.warn_of_loss(context, {"matthews": 0.495})) == []
+        [warning] = phases.warn_of_loss(context, {"matthews": 0.485})
+        assert warning.startswith("1.50 points below the baseline, more than MAX_LOSS=1")
 
     def test_needs_a_search(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
         with pytest.raises(UserError, match="MAX_LOSS is a target of the search, and RETENTION_CONFIG skips"):
@@ -196,6 +204,25 @@ class TestLargestLoss:
         first, second = (float(row.partition(",")[0]) for row in frontier[1:])
         assert (run.folder / "baseline" / "DONE").exists() and 1.4 <= first < second and second >= 1.96
         assert run.output.index("baseline: done") < run.output.index("2 search, stage 1: 1.4")
+
+
+class TestOneBlock:
+    @pytest.fixture
+    def checkpoint(self, write_checkpoint: Callable[..., Path], tmp_path: Path) -> str:
+        return str(write_checkpoint(tmp_path / "bert", VOCABULARY, 1, 8, 32, 256))
+
+    @pytest.mark.parametrize("settings", [{}, {"speedup": 2.0, "width": False}, {"max_loss": 1.0, "width": False}])
+    def test_has_no_tokens_to_eliminate(
+        self, settings: dict[str, Any], checkpoint: str, run_tiny: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        with pytest.raises(UserError, match=r"one encoder block.*no tokens to eliminate\. SPEEDUP or MAX_LOSS with"):
+            run_tiny(tmp_path / "run", checkpoint_path=checkpoint, **settings)
+        assert not (tmp_path / "run").exists()
+
+    def test_has_heads_and_neurons(self, checkpoint: str, run_tiny: Callable[..., Any], tmp_path: Path) -> None:
+        run = run_tiny(tmp_path / "run", checkpoint_path=checkpoint, speedup=1.3, epochs=1, search_epochs=1)
+        stored = json.loads((run.folder / "2_search" / "stage_1" / "retention.json").read_text())
+        assert stored["flops_reduction"] >= 1.3 and stored["neurons"] < [256]
 
 
 class TestRun:

@@ -1,5 +1,6 @@
 """An interrupted run goes on to exactly the weights that it would have come to."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 
 from power_bert.config.experiment import Experiment
-from power_bert.runs.run_dir import PHASES, RunDir, read_run_json
+from power_bert.runs.run_dir import PHASES, PhaseDir, RunDir, read_run_json, write_run_json
+from power_bert.train import gradual_search, phases, training
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SCORES = ("best_epoch", "scores", "scores_before_training")
@@ -42,7 +44,7 @@ def assert_same_outcome(left: RunDir, right: RunDir) -> None:
         assert [key for key in one if not np.array_equal(one[key], other[key])] == [], f"weights of {name} differ"
         metrics = [read_run_json(run.phase(name).metrics) for run in (left, right)]
         for key in SCORES:
-            np.testing.assert_equal(metrics[0][key], metrics[1][key])
+            np.testing.assert_equal(metrics[0].get(key), metrics[1].get(key))
         losses = [[entry["train_loss"] for entry in values["history"]] for values in metrics]
         assert losses[0] == losses[1]
         for split in ("dev", "test"):
@@ -73,6 +75,41 @@ def test_a_search_that_was_interrupted_in_the_middle_of_an_epoch(
     assert "2 search: resumed after epoch 1 of 3" in output and "fine-tuning: already done" in output
     assert not phase.training_state.exists()
     assert_same_outcome(run_dir, whole)
+
+
+@pytest.mark.slow
+def test_a_search_with_a_target_that_was_interrupted_at_its_worst_moments(
+    run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three kills: the model is kept and its state not yet, a stage is trained and not marked, stage 2 is measured."""
+    settings: dict[str, Any] = {"speedup": 2.2, "epochs": 1, "search_epochs": 2, "self_distill": True}
+    monkeypatch.setattr(phases, "teaches", lambda context: True)
+    whole, killed = (RunDir(tmp_path / name) for name in ("whole", "killed"))
+    run_tiny(whole.path, **settings)
+    killed.path.mkdir()
+    for name in ("config.json", "environment.json", "1_fine_tune"):
+        copy = shutil.copytree if (whole.path / name).is_dir() else shutil.copy
+        copy(whole.path / name, killed.path / name)
+    config = json.loads(killed.config.read_text())
+    write_run_json(killed.config, {**config, "output_dir": str(killed.path)})
+    stages = [killed.phase("2_search").path / f"stage_{number}" for number in (1, 2)]
+    for owner, name, left in (
+        (training, "save_training_state", ["model", "sliced"]),
+        (PhaseDir, "mark_done", ["metrics.json", "model", "sliced", "training_state.npz"]),
+        (gradual_search, "Allocation", ["DONE", "metrics.json", "model"]),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(owner, name, interrupt)
+            run_tiny(killed.path, **settings)
+        assert not stages[1].exists() and set(left) <= {path.name for path in stages[0].iterdir()}
+    output = run_tiny(killed.path, **settings).output
+    assert "stage 1" not in output and "2 search, stage 2 of 2: measuring" in output
+    assert_same_outcome(killed, whole)
+    assert not list(killed.path.rglob("training_state.npz")) and not list(killed.path.rglob("sliced"))
+
+
+def interrupt(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def start(experiment: Experiment) -> subprocess.Popen[str]:

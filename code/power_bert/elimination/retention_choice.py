@@ -12,15 +12,18 @@ from power_bert_runtime.parsing import parse_json
 NO_ELIMINATION = "none"
 
 
-def resolve_retention_text(choice: str) -> str:
+def resolve_retention_text(choice: str, of_model: bool = False) -> str:
     """Return the configuration that a run trains with, as text.
 
     Args:
         choice: "64,48,…" (tokens) or "1.0,0.8,…" (fractions), also with "[CLS]" as it is shown; or the path of a JSON
             file with "tokens".
+        of_model: Whether it is for a model that has been narrowed already, so that "heads" and "neurons" in the file
+            can be ignored.
 
     Raises:
-        UserError: The file is missing or not what the search writes, or `choice` is "none".
+        UserError: The file is missing, not what the search writes, or also has heads and neurons; or `choice` is
+            "none".
     """
     if choice.strip().lower() == NO_ELIMINATION:
         raise UserError(
@@ -45,7 +48,13 @@ def resolve_retention_text(choice: str) -> str:
     numbers = values.get("tokens", values.get("retention")) if isinstance(values, dict) else None
     if not isinstance(numbers, list) or not numbers or not all(type(number) in (int, float) for number in numbers):
         raise UserError(f"{setting}: expected {form}")
-    return str(Retention.of(numbers))
+    tokens = str(Retention.of(numbers))
+    if not of_model and any(values.get(name) for name in ("heads", "neurons")):
+        raise UserError(
+            f"{setting} also has heads and neurons, which only a search removes. For its tokens alone give "
+            f"RETENTION_CONFIG={tokens}; for all of it repeat the run with its SPEEDUP"
+        )
+    return tokens
 
 
 def parse_retention_choice(choice: str, num_blocks: int, max_length: int) -> Retention | None:
@@ -56,4 +65,4 @@ def parse_retention_choice(choice: str, num_blocks: int, max_length: int) -> Ret
     """
     if choice.strip().lower() == NO_ELIMINATION:
         return None
-    return Retention.parse(resolve_retention_text(choice)).checked(num_blocks, max_length)
+    return Retention.parse(resolve_retention_text(choice, of_model=True)).checked(num_blocks, max_length)

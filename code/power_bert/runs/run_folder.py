@@ -213,7 +213,14 @@ def differing_run_settings(
 ) -> dict[str, tuple[Any, Any]]:
     """Return the settings that differ: name → stored and present value; the run directory and `may_move` may differ."""
     stored, present = json.loads(read_settings(run_dir).to_json()), json.loads(settings.to_json())
-    return differing_settings(stored, present, but_for=["output_dir", *may_move])
+    may_change = ["max_loss"] if _is_before_limit(run_dir, stored, present) else []
+    return differing_settings(stored, present, but_for=["output_dir", *may_move, *may_change])
+
+
+def _is_before_limit(run_dir: RunDir, stored: dict[str, Any], present: dict[str, Any]) -> bool:
+    """Return whether MAX_LOSS may still change: it only ends the search, whose stages it does not decide."""
+    has_limit = all(settings.get("max_loss") is not None for settings in (stored, present))
+    return has_limit and not run_dir.phase(_SEARCH).is_done
 
 
 def phases_of(experiment: Experiment) -> tuple[str, ...]:

@@ -5,6 +5,9 @@ the configuration of least loss at the cost of the stage (`elimination.allocatio
 and trains what is left, as gradual structured pruning does (Kurtić et al. 2023, ZipLM). So the next stage measures a
 model that has adapted. The last stage is trained by phase 3.
 
+A killed search goes on to exactly the weights that it would have come to: each stage sets the seed before it ranks and
+before it trains, and the sliced model that its training starts from is kept beside the one that is trained.
+
 With MAX_LOSS every stage is trained, and the search ends where the dev score has fallen too far below that of the
 baseline. Phase 3 trains the fastest stage within the limit.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -156,10 +160,15 @@ class GradualSearch:
             stage = PhaseDir(self.phase_dir.path / f"stage_{number}")
             title = f"{_TITLE}, stage {number}" + (f" of {len(targets)}" if max_loss is None else "")
             if not stage.is_done:
-                self._eliminate(model, stage, target, title)
-                if number < len(targets) or max_loss is not None:
-                    self._train(stage, title, history)
+                is_trained = number < len(targets) or max_loss is not None
+                sliced = PhaseDir(stage.path / "sliced") if is_trained else stage
+                self._eliminate(model, stage, sliced, target, title)
+                if is_trained:
+                    self._train(stage, sliced, title, history)
                 stage.mark_done()
+                stage.training_state.unlink(missing_ok=True)
+                if is_trained:
+                    shutil.rmtree(sliced.path)
             model = load_own_classifier(stage.existing_model())
             if stage.metrics.exists():
                 history += _numbered(read_metrics(stage.metrics)["history"], len(history))
@@ -209,16 +218,19 @@ class GradualSearch:
         if not within:
             asked = f"MAX_LOSS={max_loss:g}" + (f" with SPEEDUP={speedup:g}: not both" if speedup > 1.0 else "")
             raise UserError(
-                f"{asked}. The frontier, against the baseline: {'; '.join(map(str, frontier))}. Raise MAX_LOSS"
-                + (" or lower SPEEDUP" if speedup > 1.0 else "")
+                f"{asked}. The frontier, against the baseline: {'; '.join(map(str, frontier))}. Raise MAX_LOSS "
+                "(the run then goes on from here)" + (", or lower SPEEDUP in a new run" if speedup > 1.0 else "")
             )
         return within[-1].stage
 
-    def _eliminate(self, model: PowerBertTextClassifier, stage: PhaseDir, target: float, title: str) -> None:
-        """Measure, choose and slice; leave the configuration and the model that is not trained yet."""
+    def _eliminate(
+        self, model: PowerBertTextClassifier, stage: PhaseDir, sliced: PhaseDir, target: float, title: str
+    ) -> None:
+        """Measure, choose and slice; leave the configuration in `stage` and the sliced model in `sliced`."""
         if stage.retention.exists():
             return
         context = self.context
+        keras.utils.set_random_seed(context.experiment.seed)
         context.reporter.say(
             f"{title}: measuring what each block can do without, for {target:.2f} times {self.cost.fewer}"
         )
@@ -240,9 +252,9 @@ class GradualSearch:
         narrow = rebuild_classifier(
             model, kept, extraction="hard", retention=configuration.tokens, fuse_dropped=fuse_dropped
         )
-        stage.path.mkdir(parents=True, exist_ok=True)
-        scores = evaluate_dev(context, compiled_forward(narrow), stage)
-        keep_checkpoint(narrow, stage)
+        sliced.path.mkdir(parents=True, exist_ok=True)
+        scores = evaluate_dev(context, compiled_forward(narrow), sliced)
+        keep_checkpoint(narrow, sliced)
         reached = self.whole / cost
         if reached < target * (1 - _ROUNDING):
             context.reporter.say(
@@ -291,8 +303,10 @@ class GradualSearch:
         keras.Model.fit(ranked, data, steps_per_epoch=steps, shuffle=False, verbose=0)
         return recorder.importance(ranked.backbone)
 
-    def _train(self, stage: PhaseDir, title: str, before: Sequence[dict[str, Any]]) -> None:
-        context, model = self.context, load_own_classifier(stage.existing_model())
+    def _train(self, stage: PhaseDir, sliced: PhaseDir, title: str, before: Sequence[dict[str, Any]]) -> None:
+        context = self.context
+        keras.utils.set_random_seed(context.experiment.seed)
+        model = load_own_classifier(sliced.existing_model())
         epochs = context.experiment.search_epochs
         steps = -(-len(context.train.encoded) // context.experiment.batch_size) * epochs
         plan = TrainingPlan(
@@ -308,7 +322,6 @@ class GradualSearch:
         )
         outcome = train_classifier(context, Distiller(model, self.lesson.objective, steps), stage, plan)
         write_run_json(stage.metrics, {"scores": outcome["scores"], "history": outcome["history"]})
-        stage.training_state.unlink(missing_ok=True)
 
     def _finish(
         self, model: PowerBertTextClassifier, last: PhaseDir, history: list[dict[str, Any]], started: float

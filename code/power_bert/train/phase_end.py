@@ -43,6 +43,7 @@ def finish_phase(
     started: float,
     further: Mapping[str, Any],
     is_search: bool = False,
+    warnings: Sequence[str] = (),
 ) -> PhaseResult:
     """Write metrics.json, mark the phase as done and remove the training state.
 
@@ -55,10 +56,14 @@ def finish_phase(
         further: Additional entries of metrics.json.
         is_search: Whether the phase eliminates more from epoch to epoch, so that their scores say nothing of
             convergence.
+        warnings: Further warnings.
     """
     task, labels = context.experiment.task_definition, np.asarray(context.dev.examples.labels)
-    warnings = [] if is_search else list(warn_of_convergence(task, outcome["history"]))
-    warnings += warn_of_constant(task, labels, outcome["scores"])
+    warnings = [
+        *warnings,
+        *([] if is_search else warn_of_convergence(task, outcome["history"])),
+        *warn_of_constant(task, labels, outcome["scores"]),
+    ]
     metrics = {
         "phase": phase_dir.path.name,
         "metric": task.metrics[0],

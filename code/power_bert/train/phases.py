@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -19,6 +19,7 @@ from power_bert.config.experiment import Experiment
 from power_bert.config.values import Schedule
 from power_bert.elimination.configuration import EncoderConfiguration
 from power_bert.elimination.retention import Retention
+from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import build_classifier, plain_tokenizer, rebuild_classifier
 from power_bert.model.int8_weights import dense_kernels, freeze_rounded_embeddings
@@ -57,6 +58,18 @@ def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
     return load_own_classifier(phase_dir.existing_model())
 
 
+def check_blocks(experiment: Experiment, num_layers: int) -> None:
+    """Raise a UserError if there is nothing to search in this number of blocks, or if RETENTION_CONFIG does not fit."""
+    if experiment.retention_config is not None:
+        Retention.parse(experiment.retention_config).checked(num_layers, experiment.max_length)
+    elif num_layers == 1 and not (experiment.has_target and experiment.width):
+        raise UserError(
+            "the BERT has one encoder block, of whose output only [CLS] is used: there are no tokens to eliminate. "
+            "SPEEDUP or MAX_LOSS with WIDTH=1 can remove heads and neurons; `bash run.sh run --fine-tune-only` only "
+            "fine-tunes"
+        )
+
+
 def fine_tune(context: RunContext[Experiment], pretrained: Callable[[], Pretrained]) -> PhaseResult:
     """Phase 1: fine-tune all weights without elimination. `pretrained` is called only if there is work to do."""
     phase_dir = context.run_dir.phase(PHASES[0])
@@ -79,6 +92,7 @@ def search(context: RunContext[Experiment], previous: PhaseResult) -> PhaseResul
         return already_done(context.reporter, phase_dir, "search")
     keras.utils.set_random_seed(experiment.seed)
     fine_tuned = load_model(previous.phase_dir)
+    check_blocks(experiment, fine_tuned.backbone.num_layers)
     lesson = lesson_of_run(context, lambda: fine_tuned, SEARCH_ALPHA)
     if experiment.has_target:
         return GradualSearch(context, fine_tuned, phase_dir, lesson, _phase_names(context)).run()
@@ -172,6 +186,21 @@ def teaches(context: RunContext[Experiment]) -> bool:
     return True
 
 
+def warn_of_loss(context: RunContext[Experiment], scores: Mapping[str, float]) -> Iterator[str]:
+    """Yield a warning if the re-trained model has lost more than MAX_LOSS allows."""
+    experiment = context.experiment
+    if experiment.max_loss is None:
+        return
+    metric = experiment.task_definition.metrics[0]
+    baseline = read_metrics(context.run_dir.phase(BASELINE).metrics)["scores"][metric]
+    loss = 100 * (baseline - scores[metric])
+    if loss > experiment.max_loss:
+        yield (
+            f"{loss:.2f} points below the baseline, more than MAX_LOSS={experiment.max_loss:g}, though the stage that "
+            "it goes on from was within it; try a smaller MAX_LOSS, or more epochs (EPOCH)"
+        )
+
+
 def _phase_names(context: RunContext[Experiment]) -> tuple[str, ...]:
     return (*phases_of(context.experiment), BASELINE)
 
@@ -224,7 +253,8 @@ def _train_phase(
         _write_searched_configuration(context, phase_dir)
     further = score_without_elimination(context, phase_dir, title) if eliminates else {}
     scores = {"scores_before_training": before, **further}
-    return finish_phase(context, phase_dir, title, outcome, started, scores, is_search)
+    warnings = list(warn_of_loss(context, outcome["scores"])) if eliminates else []
+    return finish_phase(context, phase_dir, title, outcome, started, scores, is_search, warnings)
 
 
 def _write_searched_configuration(context: RunContext[Experiment], phase_dir: PhaseDir) -> None:
