@@ -125,8 +125,8 @@ RETENTION_UNIT="${RETENTION_UNIT-fraction}"
 RETENTION_PROFILE="${RETENTION_PROFILE-step}"
 
 # Noise on the significance of tokens during re-training: 0 (none) to 2. int8 quantization can change which tokens are
-# selected; 0.3 makes a model robust to that, for `export --quantize int8`. It can cost a point or more of the score if
-# few tokens are kept. Empty: 0.
+# selected; 0.3 is meant to make a model robust to that, for `export --quantize int8`. Label agreement rose in some runs
+# and fell in others, and it can cost a point or more of the score if few tokens are kept. Empty: 0.
 RETENTION_JITTER="${RETENTION_JITTER-}"
 
 # 1: the tokens that a block drops are fused into one, their mean weighted by significance, which joins the sequence

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from power_bert.config.experiment import Experiment
+from power_bert.errors import UserError
 from power_bert.model.classifier_building import plain_tokenizer
 from power_bert.runs.run_dir import RunDir
 from power_bert.text.examples import read_examples
@@ -76,3 +77,10 @@ def test_a_run_with_augmented_texts(run_tiny: Callable[..., Any], tmp_path: Path
     run = run_tiny(tmp_path / "run", **settings)
     assert "augmented texts, labeled by the fine-tuned model" in run.output
     assert not list(run.folder.glob("*/training_targets.npy")) and (run.folder / "3_retrain" / "DONE").exists()
+
+
+def test_targets_of_other_examples_are_refused(make_context: MakeContext, tmp_path: Path) -> None:
+    path = tmp_path / "targets.npy"
+    np.save(path, np.zeros((3, 19), np.float32))
+    with pytest.raises(UserError, match=r"targets.npy.*3 rows for \d+ training examples\)\. Delete it"):
+        taught_by(pytest.fail, make_context("cola"), path, RETRAIN_ALPHA)  # type: ignore[arg-type]

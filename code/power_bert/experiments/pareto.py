@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -130,7 +131,7 @@ def write_front(folder: Path, runs: Sequence[TargetRun], metric: str, max_loss: 
     text = front_text(frame, metric, max_loss)
     atomic_write_text(folder / "pareto.txt", text)
     atomic_write_text(folder / "pareto.csv", csv_text(frame))
-    atomic_write_bytes(folder / "pareto.png", front_picture(frame, metric))
+    atomic_write_bytes(folder / "pareto.png", front_picture(frame, metric, max_loss))
     return text
 
 
@@ -151,25 +152,33 @@ def front_text(frame: pd.DataFrame, metric: str, max_loss: float) -> str:
     return "\n".join([*text_table(shown), "", *wrap_lines(notes)]) + "\n"
 
 
-def _recommendation(frame: pd.DataFrame, max_loss: float) -> str:
+def _recommended(frame: pd.DataFrame, max_loss: float) -> float | None:
+    """Return the fastest target whose mean loss is within the limit; None if there is none."""
     means = frame.groupby("target")[["change", "speedup_bucketed"]].mean()
     within = means[(100 * means["change"]).round(6) >= -max_loss]
+    return None if within.empty else within["speedup_bucketed"].idxmax()
+
+
+def _recommendation(frame: pd.DataFrame, max_loss: float) -> str:
+    means, best = frame.groupby("target")[["change", "speedup_bucketed"]].mean(), _recommended(frame, max_loss)
     at_most = f"at most {max_loss:g} point{'' if max_loss == 1 else 's'} on average"
-    if within.empty:
-        best = means["change"].idxmax()
+    if best is None:
+        least = means["change"].idxmax()
         return (
-            f"No target loses {at_most}; the least loses SPEEDUP={best:g}, "
-            f"{-100 * means['change'][best]:.2f} points. Try smaller targets or more epochs."
+            f"No target loses {at_most}; the least loses SPEEDUP={least:g}, "
+            f"{-100 * means['change'][least]:.2f} points. Try smaller targets or more epochs."
         )
-    best = within["speedup_bucketed"].idxmax()
     return (
         f"Recommended: SPEEDUP={best:g}, the fastest that loses {at_most}: "
-        f"{within['speedup_bucketed'][best]:.2f} times faster at {100 * within['change'][best]:+.2f} points."
+        f"{means['speedup_bucketed'][best]:.2f} times faster at {100 * means['change'][best]:+.2f} points."
     )
 
 
-def front_picture(frame: pd.DataFrame, metric: str) -> bytes:
-    """Return a PNG: the score against the measured speed-up, with deviations, the Pareto front and the baseline."""
+def front_picture(frame: pd.DataFrame, metric: str, max_loss: float) -> bytes:
+    """Return a PNG: the score against the measured speed-up, with deviations, the Pareto front and the baseline.
+
+    The recommended target has a ring around it.
+    """
     from matplotlib.figure import Figure
 
     canvas = Figure(figsize=(7, 4.5), dpi=DOTS_PER_INCH, layout="constrained")
@@ -184,6 +193,10 @@ def front_picture(frame: pd.DataFrame, metric: str) -> bytes:
     )
     for target, x, y in zip(statistics.index, speed["mean"], score["mean"], strict=True):
         panel.annotate(f"SPEEDUP={target:g}", (x, y), xytext=(6, 6), textcoords="offset points", fontsize="small")
+    best = _recommended(frame, max_loss)
+    if best is not None:
+        ring: dict[str, Any] = {"markersize": 14, "markerfacecolor": "none", "linestyle": "none"}
+        panel.plot(speed["mean"][best], score["mean"][best], "o", color=COLORS[2], label="recommended", **ring)
     baseline = 100 * frame.drop_duplicates("seed")["baseline"].mean()
     panel.axhline(baseline, color=COLORS[4], linestyle="--", label="trained as long, nothing eliminated")
     panel.set_title("Score against measured speed-up")

@@ -19,9 +19,9 @@ _OTHER_INT8 = {
     "dynamic": "--quantize int8 (as small; activation ranges come from the training set, so other labels change)",
     "int8": "--quantize dynamic (as small; each row of activations has its own range, which is often nearer to Keras)",
 }
-_JITTER = (
-    "train again with RETENTION_JITTER=0.3 (makes the model robust to changes of the selected tokens; needs a "
-    "new training and can cost points on some tasks)"
+_TRAIN_AGAIN = (
+    "train again with QUANTIZATION_AWARE=1 (if the run did not have it), or with RETENTION_JITTER=0.3 (noise on the "
+    "choice of tokens: label agreement rises in some runs and falls in others, and it can cost points)"
 )
 
 
@@ -43,7 +43,7 @@ def ways_out(form: str, parities: Mapping[int, Parity], eliminates: bool, forms:
     if form in (*_INT8, "float16"):
         ways.append("--quantize auto (the smallest form that passes)")
     if eliminates and form in _INT8:
-        ways.append(_JITTER)
+        ways.append(_TRAIN_AGAIN)
     # Rounded down, so that the suggested limit accepts what was measured.
     measured = math.floor(1000 * min(_or_zero(parity.dev.share) for parity in parities.values())) / 10
     if measured >= LEAST_AGREEMENT:

@@ -74,7 +74,7 @@ def taught_by(
         alpha: Weight of the labels.
 
     Raises:
-        UserError: The file is damaged.
+        UserError: The file is damaged, or was made for other training examples.
     """
     num_outputs = context.experiment.task_definition.num_outputs
     objective = Objective(num_outputs, 1, alpha, Schedule.constant(1.0), "mse", cls_weight=CLS_WEIGHT)
@@ -83,6 +83,8 @@ def taught_by(
         _write_targets(teacher, context, path)
     with parsing(path, "the targets of a training", "Delete it, and it is made again"):
         targets = np.load(path, mmap_mode="r", allow_pickle=False)
+        if len(targets) != len(context.train.encoded):
+            raise ValueError(f"{len(targets)} rows for {len(context.train.encoded)} training examples")
     return Lesson(objective, targets)
 
 
