@@ -149,7 +149,7 @@ def test_a_given_retention_configuration(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r'retention\.json: expected a JSON file with "tokens"'):
             resolve_experiment({"retention_config": str(path)})
     path.write_text('{"tokens": [1.0, 0.5, 0.0001], "heads": [2, 1, 1], "neurons": [64, 32, 32]}')
-    with pytest.raises(UserError, match=r"also has heads and neurons.* give RETENTION_CONFIG=1.0,0.5,0.0001; for all"):
+    with pytest.raises(UserError, match=r"also has heads and neurons.* give 1.0,0.5,0.0001; for all"):
         resolve_experiment({"retention_config": str(path)})
     assert parse_retention_choice(str(path), 3, 8) == Retention.parse("1.0,0.5,0.0001"), "of a narrowed model"
     path.write_text('{\n"retention": [1.0')

@@ -8,7 +8,7 @@ import pytest
 from power_bert.config.experiment import Experiment, resolve_experiment
 from power_bert.errors import UserError
 from power_bert.runs.run_dir import PHASES, RunDir
-from power_bert.runs.run_folder import choose_folder
+from power_bert.runs.run_folder import check_run_dir, choose_folder
 
 
 @pytest.fixture
@@ -46,14 +46,18 @@ def test_other_settings_get_a_folder_of_their_own(base: Path) -> None:
     assert chosen(base) == "data-checkpoint"
 
 
-def test_the_limit_of_the_loss_may_change_until_the_search_is_done(base: Path) -> None:
+def test_the_limit_of_the_loss_can_be_raised_until_the_search_is_done(base: Path) -> None:
     begin(experiment_in(base, max_loss=1.0))
-    assert chosen(base, max_loss=2.0) == "data-checkpoint", "the stages stay as they are"
-    assert chosen(base) == chosen(base, max_loss=1.0, speedup=2.0) == "data-checkpoint-2"
+    assert chosen(base, max_loss=2.0) == "data-checkpoint-2", "only where the user names the folder"
+    assert check_run_dir(experiment_in(base, max_loss=2.0), resume=True).path == base
+    for settings in ({"max_loss": 0.5}, {}, {"max_loss": 2.0, "speedup": 2.0}):
+        with pytest.raises(UserError, match="holds another run"):
+            check_run_dir(experiment_in(base, **settings), resume=True)
     search = RunDir(base).phase(PHASES[1])
     search.path.mkdir()
     search.mark_done()
-    assert (chosen(base, max_loss=1.0), chosen(base, max_loss=2.0)) == ("data-checkpoint", "data-checkpoint-2")
+    with pytest.raises(UserError, match=r"holds another run \(max_loss: 1.0 there, 2.0 now\)"):
+        check_run_dir(experiment_in(base, max_loss=2.0), resume=True)
 
 
 def test_the_rest_of_the_experiment_stays(base: Path) -> None:

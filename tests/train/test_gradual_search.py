@@ -1,5 +1,6 @@
 """The search for a target: what is measured, its stages, and a run that ends at the target."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -156,7 +157,8 @@ def test_a_constant_answer_teaches_nothing(
 class TestLargestLoss:
     def chosen(self, experiment: Experiment, folder: Path, losses: dict[float, float]) -> Path:
         """Return the stage that is taken from a frontier of FLOPs reduction → loss."""
-        search: Any = SimpleNamespace(context=SimpleNamespace(experiment=experiment), phase_dir=PhaseDir(folder))
+        context = SimpleNamespace(experiment=experiment, run_dir=RunDir(folder))
+        search: Any = SimpleNamespace(context=context, phase_dir=PhaseDir(folder))
         frontier = [
             FrontierPoint(PhaseDir(folder / f"{speed}"), speed, "fewer FLOPs", "matthews", 0.5 - loss / 100, loss)
             for speed, loss in losses.items()
@@ -180,15 +182,15 @@ class TestLargestLoss:
             self.chosen(experiment, tmp_path, {1.4: 0.2, 2.0: 1.1, 2.8: 2.0})
 
     def test_nothing_within(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"MAX_LOSS=1\. The frontier.*Raise MAX_LOSS \(the run then goes on"):
+        with pytest.raises(UserError, match=r"MAX_LOSS=1\. The frontier.*Raise MAX_LOSS with OUTPUT_DIR=.*from here$"):
             self.chosen(make_experiment(tmp_path, max_loss=1.0), tmp_path, {1.4: 2.5})
 
     def test_lost_in_re_training(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
         run_dir = RunDir(tmp_path)
-        write_run_json(run_dir.phase("baseline").metrics, {"scores": {"matthews": 0.5}, "history": [], "warnings": []})
+        write_run_json(run_dir.phase("baseline").metrics, {"scores": {"matthews": 0.9}, "history": [], "warnings": []})
         context: Any = SimpleNamespace(experiment=make_experiment(tmp_path, max_loss=1.0), run_dir=run_dir)
-        assert list(phases.warn_of_loss(context, {"matthews": 0.495})) == []
-        [warning] = phases.warn_of_loss(context, {"matthews": 0.485})
+        assert list(phases.warn_of_loss(context, {"matthews": 0.89})) == [], "exactly the limit"
+        [warning] = phases.warn_of_loss(context, {"matthews": 0.885})
         assert warning.startswith("1.50 points below the baseline, more than MAX_LOSS=1")
 
     def test_needs_a_search(self, make_experiment: Callable[..., Experiment], tmp_path: Path) -> None:
@@ -247,9 +249,10 @@ class TestRun:
         configuration = read_configuration(run_dir.phase("2_search").retention)
         backbone = model.backbone
         assert backbone.fuse_dropped == fuse and not first.backbone.fuse_dropped
-        assert backbone.retention == configuration.tokens and tuple(backbone.num_heads) == configuration.heads
-        lengths = [9, 12, 15]
         whole, narrow = (EncoderShape.of(each.backbone.get_config(), 2) for each in (first, model))
+        assert backbone.retention == configuration.tokens
+        assert narrow == dataclasses.replace(configuration.narrowed(whole), fuse_dropped=fuse)
+        lengths = [9, 12, 15]
         assert forward_flops(narrow, lengths, backbone.retention).total < forward_flops(whole, lengths).total
         stages = [json.loads((run.folder / "2_search" / f"stage_{n}" / "retention.json").read_text()) for n in (1, 2)]
         for stage, target in zip(stages, stage_targets(2.2), strict=True):
@@ -267,6 +270,17 @@ class TestRun:
         timings = json.loads(run_dir.timings.read_text())
         assert timings["flops_speedup"] == pytest.approx(stages[1]["flops_reduction"], rel=0.1)
         assert "feed-forward neurons of block 1 … 2" in run_dir.summary.read_text()
+
+    def test_tokens_alone_learned_from_labels_alone(self, run_tiny: Callable[..., Any], tmp_path: Path) -> None:
+        settings = {"speedup": 1.2, "width": False, "self_distill": False, "epochs": 1, "search_epochs": 1}
+        run = run_tiny(tmp_path / "run", **settings)
+        path = RunDir(run.folder).phase("2_search").retention
+        stored = read_configuration(path)
+        assert stored.heads is None and stored.neurons is None and stored.tokens.values[0] < 1.0
+        assert (
+            not RunDir(run.folder).phase("1_fine_tune").targets.exists() and "computing the outputs" not in run.output
+        )
+        assert resolve_experiment({"retention_config": str(path)}).retention_config == str(stored.tokens)
 
     @pytest.mark.slow
     def test_counts_time(self, run_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,11 @@ def test_a_run_with_augmented_texts(run_tiny: Callable[..., Any], tmp_path: Path
 
 def test_targets_of_other_examples_are_refused(make_context: MakeContext, tmp_path: Path) -> None:
     path = tmp_path / "targets.npy"
-    np.save(path, np.zeros((3, 19), np.float32))
-    with pytest.raises(UserError, match=r"targets.npy.*3 rows for \d+ training examples\)\. Delete it"):
-        taught_by(pytest.fail, make_context("cola"), path, RETRAIN_ALPHA)  # type: ignore[arg-type]
+    context = make_context("cola")
+    labels = np.asarray(context.train.examples.labels, np.float32)
+    for stored in (labels[1:], 1 - labels):
+        np.save(path, np.stack([stored] * 19, axis=1))
+        with pytest.raises(UserError, match=r"targets.npy.*of other examples: \d+ rows for \d+.*Delete it"):
+            taught_by(pytest.fail, context, path, RETRAIN_ALPHA)  # type: ignore[arg-type]
+    np.save(path, np.stack([labels] * 19, axis=1))
+    assert taught_by(pytest.fail, context, path, RETRAIN_ALPHA).targets.shape == (len(labels), 19)  # type: ignore[arg-type]

@@ -23,9 +23,7 @@ from power_bert.predict.predict_texts import Predictor
 from power_bert.runs.resolve_model import StoredPhase, resolve_model
 from power_bert.storage.folder_manifest import MANIFEST_FILE, check_folder
 from power_bert.storage.json_object import read_json_object
-from power_bert.text.custom_task import CUSTOM
 from power_bert.text.examples import Examples
-from power_bert.text.labeled_sets import SAMPLE
 from power_bert.text.task import Task
 from power_bert.text.tokenizer import WordPieceTokenizer
 from power_bert.text.tokenizer_files import read_tokenizer
@@ -190,8 +188,7 @@ def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
     """
     found = resolve_model(given)
     if isinstance(found, StoredPhase):
-        _check_task(found.task, task, given)
-        check_labels(found.task.labels, found.task.num_outputs, task, given)
+        output_order(found.task.class_names, found.task.num_outputs, task, given)
         return Teacher(given, found.model, task, max_length or found.experiment.max_length)
     folder = _find_folder(found)
     check_folder(folder)
@@ -204,16 +201,6 @@ def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
     teacher = Teacher(given, folder, task, max_length or task.defaults.max_length)
     teacher.check()
     return teacher
-
-
-def _check_task(trained_for: Task, task: Task, source: str) -> None:
-    """Raise a UserError if a teacher was trained for another task; data of one's own may be of any."""
-    families = {trained_for.family, task.family}
-    if len(families) == 2 and not families & {CUSTOM, SAMPLE}:
-        raise UserError(
-            f"teacher {source}: a run of {trained_for.name}, which has nothing to teach about {task.name}. Give a run "
-            f"of {task.name}"
-        )
 
 
 def check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> None:

@@ -41,6 +41,11 @@ class EncoderConfiguration:
         heads, neurons = (tuple(stored[name]) if stored.get(name) else None for name in ("heads", "neurons"))
         return cls(Retention.of(stored["tokens"]), heads, neurons)
 
+    def without_whole_widths(self, shape: EncoderShape) -> EncoderConfiguration:
+        """Return the configuration without heads or neurons of which all blocks keep those of `shape`."""
+        heads = None if self.heads == shape.heads else self.heads
+        return EncoderConfiguration(self.tokens, heads, None if self.neurons == shape.neurons else self.neurons)
+
     def __str__(self) -> str:
         widths = {"heads": self.heads, "neurons": self.neurons}
         return "; ".join(

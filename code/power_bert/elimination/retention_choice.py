@@ -51,8 +51,8 @@ def resolve_retention_text(choice: str, of_model: bool = False) -> str:
     tokens = str(Retention.of(numbers))
     if not of_model and any(values.get(name) for name in ("heads", "neurons")):
         raise UserError(
-            f"{setting} also has heads and neurons, which only a search removes. For its tokens alone give "
-            f"RETENTION_CONFIG={tokens}; for all of it repeat the run with its SPEEDUP"
+            f"{setting} also has heads and neurons, which a RETENTION_CONFIG does not set. For its tokens alone give "
+            f"{tokens}; for all of it repeat the run with its SPEEDUP or MAX_LOSS"
         )
     return tokens
 

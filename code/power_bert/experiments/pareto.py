@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -147,20 +146,23 @@ def front_text(frame: pd.DataFrame, metric: str, max_loss: float) -> str:
         f"dev {metric}; mean ± standard deviation over {seeds} seed{'s' if seeds > 1 else ''}; change: against the "
         f"baseline, a model trained as long with nothing eliminated ({100 * baselines.mean():.2f}).",
         "bucketed, padded: measured speed-up over batches of similar length, and over fixed padding; FLOPs: reduction.",
-        _recommendation(frame, max_loss),
+        _recommendation(_means(frame), max_loss),
     ]
     return "\n".join([*text_table(shown), "", *wrap_lines(notes)]) + "\n"
 
 
-def _recommended(frame: pd.DataFrame, max_loss: float) -> float | None:
+def _means(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.groupby("target")[["change", "speedup_bucketed"]].mean()
+
+
+def _fastest_within(means: pd.DataFrame, max_loss: float) -> float | None:
     """Return the fastest target whose mean loss is within the limit; None if there is none."""
-    means = frame.groupby("target")[["change", "speedup_bucketed"]].mean()
     within = means[(100 * means["change"]).round(6) >= -max_loss]
     return None if within.empty else within["speedup_bucketed"].idxmax()
 
 
-def _recommendation(frame: pd.DataFrame, max_loss: float) -> str:
-    means, best = frame.groupby("target")[["change", "speedup_bucketed"]].mean(), _recommended(frame, max_loss)
+def _recommendation(means: pd.DataFrame, max_loss: float) -> str:
+    best = _fastest_within(means, max_loss)
     at_most = f"at most {max_loss:g} point{'' if max_loss == 1 else 's'} on average"
     if best is None:
         least = means["change"].idxmax()
@@ -193,10 +195,10 @@ def front_picture(frame: pd.DataFrame, metric: str, max_loss: float) -> bytes:
     )
     for target, x, y in zip(statistics.index, speed["mean"], score["mean"], strict=True):
         panel.annotate(f"SPEEDUP={target:g}", (x, y), xytext=(6, 6), textcoords="offset points", fontsize="small")
-    best = _recommended(frame, max_loss)
+    best = _fastest_within(_means(frame), max_loss)
     if best is not None:
-        ring: dict[str, Any] = {"markersize": 14, "markerfacecolor": "none", "linestyle": "none"}
-        panel.plot(speed["mean"][best], score["mean"][best], "o", color=COLORS[2], label="recommended", **ring)
+        ring = (speed["mean"][best], score["mean"][best])
+        panel.plot(*ring, "o", markersize=14, fillstyle="none", color=COLORS[2], label="recommended")
     baseline = 100 * frame.drop_duplicates("seed")["baseline"].mean()
     panel.axhline(baseline, color=COLORS[4], linestyle="--", label="trained as long, nothing eliminated")
     panel.set_title("Score against measured speed-up")

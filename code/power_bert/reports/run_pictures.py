@@ -197,7 +197,7 @@ class _Stage:
 def _stages(stored: StoredPhase) -> Iterator[_Stage]:
     metric, run_dir = stored.task.metrics[0], stored.run_dir
     for number in itertools.count(1):
-        stage = PhaseDir(run_dir.phase(_SEARCH).path / f"stage_{number}")
+        stage = run_dir.phase(_SEARCH).stage(number)
         if not stage.retention.exists():
             return
         values = read_object(stage.retention, _STAGE)

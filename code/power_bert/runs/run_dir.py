@@ -7,6 +7,8 @@
     training_state.npz (until the phase is done)
 1_fine_tune also: training_targets.npy, what its model says of the training examples (until 3_retrain is done)
 2_search also: retention.json (3_retrain where it was given, and there is no 2_search then)
+2_search with a target: stage_1/ and so on, like phases, with retention.json, and sliced/ until they are trained;
+    latency.json (SPEEDUP_BY=latency), frontier.csv (MAX_LOSS)
 A phase whose model eliminates also: predictions_dev_nothing_eliminated.tsv, differences.json
 baseline/, where it was asked for, is a phase like the three
 A distilled run has 4_distill in place of the three.
@@ -91,6 +93,19 @@ class PhaseDir:
     @property
     def latency(self) -> Path:
         return self.path / "latency.json"
+
+    @property
+    def frontier(self) -> Path:
+        return self.path / "frontier.csv"
+
+    def stage(self, number: int) -> PhaseDir:
+        """Return the directory of a stage of a search with a target; numbers count from 1."""
+        return PhaseDir(self.path / f"stage_{number}")
+
+    @property
+    def sliced(self) -> PhaseDir:
+        """The model that the training of a stage starts from."""
+        return PhaseDir(self.path / "sliced")
 
     def predictions(self, split: str) -> Path:
         return self.path / f"predictions_{split}.tsv"

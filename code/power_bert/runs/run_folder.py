@@ -191,7 +191,10 @@ def _refuse_other_run(experiment: TrainingSettings, run_dir: RunDir) -> None:
             f"{folder_setting(experiment)} holds a run of another kind (its settings: {run_dir.config}). "
             f"Choose another {folder}, or set {anew} to set that run aside and start anew"
         )
-    if different := differing_run_settings(run_dir, experiment):
+    different = differing_run_settings(run_dir, experiment)
+    if "max_loss" in different and _may_raise_max_loss(run_dir, *different["max_loss"]):
+        del different["max_loss"]
+    if different:
         raise UserError(
             f"{folder_setting(experiment)} holds another run ({list_differences(different)}). Choose another {folder}, "
             f"or set {anew} to set that run aside and start anew"
@@ -213,14 +216,13 @@ def differing_run_settings(
 ) -> dict[str, tuple[Any, Any]]:
     """Return the settings that differ: name → stored and present value; the run directory and `may_move` may differ."""
     stored, present = json.loads(read_settings(run_dir).to_json()), json.loads(settings.to_json())
-    may_change = ["max_loss"] if _is_before_limit(run_dir, stored, present) else []
-    return differing_settings(stored, present, but_for=["output_dir", *may_move, *may_change])
+    return differing_settings(stored, present, but_for=["output_dir", *may_move])
 
 
-def _is_before_limit(run_dir: RunDir, stored: dict[str, Any], present: dict[str, Any]) -> bool:
-    """Return whether MAX_LOSS may still change: it only ends the search, whose stages it does not decide."""
-    has_limit = all(settings.get("max_loss") is not None for settings in (stored, present))
-    return has_limit and not run_dir.phase(_SEARCH).is_done
+def _may_raise_max_loss(run_dir: RunDir, stored: float | None, present: float | None) -> bool:
+    """Return whether the search goes on with a larger MAX_LOSS, which ends it and does not decide its stages."""
+    is_raised = stored is not None and present is not None and present > stored
+    return is_raised and not run_dir.phase(_SEARCH).is_done
 
 
 def phases_of(experiment: Experiment) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import itertools
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -157,18 +157,16 @@ class GradualSearch:
         max_loss = experiment.max_loss
         targets = stage_targets(experiment.speedup or 1.0) if max_loss is None else path_targets(experiment.speedup)
         for number, target in enumerate(targets, start=1):
-            stage = PhaseDir(self.phase_dir.path / f"stage_{number}")
+            stage = self.phase_dir.stage(number)
             title = f"{_TITLE}, stage {number}" + (f" of {len(targets)}" if max_loss is None else "")
             if not stage.is_done:
                 is_trained = number < len(targets) or max_loss is not None
-                sliced = PhaseDir(stage.path / "sliced") if is_trained else stage
-                self._eliminate(model, stage, sliced, target, title)
+                self._eliminate(model, stage, stage.sliced if is_trained else stage, target, title)
                 if is_trained:
-                    self._train(stage, sliced, title, history)
+                    self._train(stage, title, history)
                 stage.mark_done()
-                stage.training_state.unlink(missing_ok=True)
-                if is_trained:
-                    shutil.rmtree(sliced.path)
+            stage.training_state.unlink(missing_ok=True)
+            shutil.rmtree(stage.sliced.path, ignore_errors=True)
             model = load_own_classifier(stage.existing_model())
             if stage.metrics.exists():
                 history += _numbered(read_metrics(stage.metrics)["history"], len(history))
@@ -186,17 +184,9 @@ class GradualSearch:
 
     def _point(self, stage: PhaseDir) -> FrontierPoint:
         """Return the speed and the loss of a trained stage."""
-        metric = self.context.experiment.task_definition.metrics[0]
-        trained, baseline = (
-            read_metrics(phase.metrics)["scores"][metric] for phase in (stage, self.context.run_dir.phase(BASELINE))
-        )
-        if not is_defined(baseline):
-            raise UserError(
-                f"MAX_LOSS: the {metric} of the baseline is undefined, so no loss can be measured; train it better "
-                "(LR_BERT, EPOCH), or give SPEEDUP in place of MAX_LOSS"
-            )
-        loss = 100 * (baseline - trained) if is_defined(trained) else math.inf
-        return FrontierPoint(stage, self._reduction(stage), self.cost.fewer, metric, trained, loss)
+        metric, scores = self.context.experiment.task_definition.metrics[0], read_metrics(stage.metrics)["scores"]
+        loss = points_lost(self.context, scores)
+        return FrontierPoint(stage, self._reduction(stage), self.cost.fewer, metric, scores[metric], loss)
 
     def _reduction(self, stage: PhaseDir) -> float:
         name = _reduction_name(self.context.experiment)
@@ -212,14 +202,15 @@ class GradualSearch:
             }
             for point in frontier
         )
-        atomic_write_text(self.phase_dir.path / "frontier.csv", csv_text(to_frame(rows)))
+        atomic_write_text(self.phase_dir.frontier, csv_text(to_frame(rows)))
         speedup = self.context.experiment.speedup or 1.0
         within = [point for point in frontier if point.loss <= max_loss and point.reduction >= speedup - _ROUNDING]
         if not within:
             asked = f"MAX_LOSS={max_loss:g}" + (f" with SPEEDUP={speedup:g}: not both" if speedup > 1.0 else "")
             raise UserError(
                 f"{asked}. The frontier, against the baseline: {'; '.join(map(str, frontier))}. Raise MAX_LOSS "
-                "(the run then goes on from here)" + (", or lower SPEEDUP in a new run" if speedup > 1.0 else "")
+                f"with OUTPUT_DIR={self.context.run_dir.path}: the run then goes on from here"
+                + ("; or lower SPEEDUP in a new run" if speedup > 1.0 else "")
             )
         return within[-1].stage
 
@@ -227,9 +218,10 @@ class GradualSearch:
         self, model: PowerBertTextClassifier, stage: PhaseDir, sliced: PhaseDir, target: float, title: str
     ) -> None:
         """Measure, choose and slice; leave the configuration in `stage` and the sliced model in `sliced`."""
-        if stage.retention.exists():
+        if stage.retention.exists() and sliced.model.is_dir():
             return
         context = self.context
+        stage.training_state.unlink(missing_ok=True)  # of an earlier version, which kept no sliced model
         keras.utils.set_random_seed(context.experiment.seed)
         context.reporter.say(
             f"{title}: measuring what each block can do without, for {target:.2f} times {self.cost.fewer}"
@@ -249,6 +241,7 @@ class GradualSearch:
                 importance, configuration.heads or (), configuration.neurons or (), strict=True
             )
         ]
+        configuration = configuration.without_whole_widths(self.shape)
         narrow = rebuild_classifier(
             model, kept, extraction="hard", retention=configuration.tokens, fuse_dropped=fuse_dropped
         )
@@ -303,10 +296,10 @@ class GradualSearch:
         keras.Model.fit(ranked, data, steps_per_epoch=steps, shuffle=False, verbose=0)
         return recorder.importance(ranked.backbone)
 
-    def _train(self, stage: PhaseDir, sliced: PhaseDir, title: str, before: Sequence[dict[str, Any]]) -> None:
+    def _train(self, stage: PhaseDir, title: str, before: Sequence[dict[str, Any]]) -> None:
         context = self.context
         keras.utils.set_random_seed(context.experiment.seed)
-        model = load_own_classifier(sliced.existing_model())
+        model = load_own_classifier(stage.sliced.existing_model())
         epochs = context.experiment.search_epochs
         steps = -(-len(context.train.encoded) // context.experiment.batch_size) * epochs
         plan = TrainingPlan(
@@ -333,6 +326,23 @@ class GradualSearch:
         write_run_json(phase_dir.retention, stored.to_json())
         outcome = {"history": history, "best_epoch": len(history), "scores": scores}
         return finish_phase(context, phase_dir, _TITLE, outcome, started, {}, is_search=True)
+
+
+def points_lost(context: RunContext[Experiment], scores: Mapping[str, Any]) -> float:
+    """Return by how many points the baseline has a better dev score; infinite if the score is undefined.
+
+    Raises:
+        UserError: The score of the baseline is undefined.
+    """
+    metric = context.experiment.task_definition.metrics[0]
+    baseline = read_metrics(context.run_dir.phase(BASELINE).metrics)["scores"][metric]
+    if not is_defined(baseline):
+        raise UserError(
+            f"MAX_LOSS: the {metric} of the baseline is undefined, so no loss can be measured; train it better "
+            "(LR_BERT, EPOCH), or give SPEEDUP in place of MAX_LOSS"
+        )
+    # Rounded, so that a difference of exactly the limit is within it.
+    return round(100 * (baseline - scores[metric]), 6) if is_defined(scores[metric]) else math.inf
 
 
 def _reduction_name(experiment: Experiment) -> str:

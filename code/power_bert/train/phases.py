@@ -32,7 +32,7 @@ from power_bert.predict.score_warnings import warn_of_constant
 from power_bert.runs.run_dir import BASELINE, PHASES, PhaseDir, write_run_json
 from power_bert.runs.run_documents import read_configuration, read_metrics
 from power_bert.runs.run_folder import baseline_epochs, phases_of
-from power_bert.train.gradual_search import GradualSearch
+from power_bert.train.gradual_search import GradualSearch, points_lost
 from power_bert.train.phase_end import PhaseResult, already_done, finish_phase, write_metrics_csv
 from power_bert.train.self_distillation import (
     RETRAIN_ALPHA,
@@ -59,10 +59,9 @@ def load_model(phase_dir: PhaseDir) -> PowerBertTextClassifier:
 
 
 def check_blocks(experiment: Experiment, num_layers: int) -> None:
-    """Raise a UserError if there is nothing to search in this number of blocks, or if RETENTION_CONFIG does not fit."""
-    if experiment.retention_config is not None:
-        Retention.parse(experiment.retention_config).checked(num_layers, experiment.max_length)
-    elif num_layers == 1 and not (experiment.has_target and experiment.width):
+    """Raise a UserError if there is nothing to search in this number of blocks."""
+    searches = experiment.retention_config is None
+    if searches and num_layers == 1 and not (experiment.has_target and experiment.width):
         raise UserError(
             "the BERT has one encoder block, of whose output only [CLS] is used: there are no tokens to eliminate. "
             "SPEEDUP or MAX_LOSS with WIDTH=1 can remove heads and neurons; `bash run.sh run --fine-tune-only` only "
@@ -188,15 +187,10 @@ def teaches(context: RunContext[Experiment]) -> bool:
 
 def warn_of_loss(context: RunContext[Experiment], scores: Mapping[str, float]) -> Iterator[str]:
     """Yield a warning if the re-trained model has lost more than MAX_LOSS allows."""
-    experiment = context.experiment
-    if experiment.max_loss is None:
-        return
-    metric = experiment.task_definition.metrics[0]
-    baseline = read_metrics(context.run_dir.phase(BASELINE).metrics)["scores"][metric]
-    loss = 100 * (baseline - scores[metric])
-    if loss > experiment.max_loss:
+    max_loss = context.experiment.max_loss
+    if max_loss is not None and (loss := points_lost(context, scores)) > max_loss:
         yield (
-            f"{loss:.2f} points below the baseline, more than MAX_LOSS={experiment.max_loss:g}, though the stage that "
+            f"{loss:.2f} points below the baseline, more than MAX_LOSS={max_loss:g}, though the stage that "
             "it goes on from was within it; try a smaller MAX_LOSS, or more epochs (EPOCH)"
         )
 

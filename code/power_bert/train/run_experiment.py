@@ -13,6 +13,7 @@ from rich.console import Console
 
 from power_bert.config.experiment import SAMPLE_FOLDER, Experiment
 from power_bert.config.validation import TrainingSettings
+from power_bert.elimination.retention import Retention
 from power_bert.errors import UserError
 from power_bert.folders import DEFAULT_CHECKPOINT
 from power_bert.model.checkpoints.download import fetch_minilm
@@ -87,6 +88,7 @@ def run_experiment(
     else:
         tokenizer = pretrained().tokenizer.word_pieces
         check_max_length(experiment.max_length, pretrained().backbone)
+        check_given_retention(experiment, pretrained().backbone.num_layers)
         if not only_fine_tune:
             check_blocks(experiment, pretrained().backbone.num_layers)
     if len(examples["train"]) > _MANY_EXAMPLES:
@@ -160,6 +162,12 @@ def check_test_data(experiment: TrainingSettings) -> int:
         if other.name != task.name:
             count_examples(other, "test", data_dir)
     return rows
+
+
+def check_given_retention(experiment: Experiment, num_layers: int) -> None:
+    """Raise a UserError if RETENTION_CONFIG does not fit the model."""
+    if experiment.retention_config is not None:
+        Retention.parse(experiment.retention_config).checked(num_layers, experiment.max_length)
 
 
 def prepare_sample(experiment: TrainingSettings, console: Console) -> None:
