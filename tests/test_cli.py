@@ -192,9 +192,9 @@ class TestSettings:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT with 40 positions, random weights."""
+    """A BERT of two blocks with 40 positions, constant weights."""
     folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-    architecture = BertArchitecture(len(VOCABULARY), 1, 2, 4, 6, max_sequence_length=40)
+    architecture = BertArchitecture(len(VOCABULARY), 2, 2, 4, 6, max_sequence_length=40)
     weights = {name: np.ones(shape, np.float32) for name, shape in canonical_shapes(architecture).items()}
     write_hugging_face(folder, Checkpoint("tiny", architecture, weights, vocabulary=VOCABULARY, lowercase=True))
     return folder
