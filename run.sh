@@ -162,7 +162,8 @@ WEIGHT_DECAY="${WEIGHT_DECAY-0.01}"
 DROPOUT="${DROPOUT-}"
 
 # Retention configuration of phase 3: 64,48,… (tokens kept after each block), 1.0,0.8,… (fractions of each example's
-# tokens) or a retention.json of tokens alone. The search (phase 2) is then skipped, and phase 3 starts from the fine-tuned weights.
+# tokens) or a retention.json of tokens alone. The search (phase 2) is then skipped, and phase 3 starts from the
+# fine-tuned weights.
 # With EVAL_ONLY or PREDICT_ONLY: that of the model; none keeps all tokens. Empty: searched, or stored in the model.
 RETENTION_CONFIG="${RETENTION_CONFIG-}"
 

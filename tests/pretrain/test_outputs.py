@@ -117,9 +117,9 @@ def test_each_form_goes_into_the_main_job(
             "data_dir": str(data),
             "checkpoint_path": str(checkpoint),
             "max_length": 11,
+            "retention_config": "0.5",  # there is nothing to search in the one block of this encoder
+            **{"output_dir": str(tmp_path / str(number)), "epochs": 3, "batch_size": 4, "lr_bert": 0.01},
         }
-        # With a given configuration, since there is nothing to search in the one block of this encoder.
-        given |= {"retention_config": "0.5", "batch_size": 4, "lr_bert": 0.01}
-        experiment = resolve_experiment({**given, "output_dir": str(tmp_path / str(number)), "epochs": 3})
+        experiment = resolve_experiment(given)
         run_dir = run_experiment(experiment, console=Console(quiet=True))
         assert json.loads(run_dir.phase("3_retrain").metrics.read_text())["scores"]["matthews"] is not None

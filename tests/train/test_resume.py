@@ -43,7 +43,8 @@ def assert_same_outcome(left: RunDir, right: RunDir) -> None:
         assert one and one.keys() == other.keys()
         assert [key for key in one if not np.array_equal(one[key], other[key])] == [], f"weights of {name} differ"
         metrics = [read_run_json(run.phase(name).metrics) for run in (left, right)]
-        for key in SCORES:
+        assert metrics[0].keys() == metrics[1].keys() >= {"best_epoch", "scores"}
+        for key in SCORES:  # a search has no scores before its training
             np.testing.assert_equal(metrics[0].get(key), metrics[1].get(key))
         losses = [[entry["train_loss"] for entry in values["history"]] for values in metrics]
         assert losses[0] == losses[1]

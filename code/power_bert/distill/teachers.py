@@ -203,7 +203,7 @@ def find_teacher(given: str, task: Task, max_length: int | None) -> Teacher:
     return teacher
 
 
-def check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> None:
+def _check_labels(labels: Sequence[str] | None, num_outputs: int, task: Task, source: str) -> None:
     """Raise a UserError that lists both label sets if a teacher's number of outputs differs from the task's."""
     if num_outputs == task.num_outputs:
         return
@@ -221,7 +221,7 @@ def output_order(labels: Sequence[str] | None, num_outputs: int, task: Task, sou
     Raises:
         UserError: The classes of the teacher differ from the task's; the message lists both.
     """
-    check_labels(labels, num_outputs, task, source)
+    _check_labels(labels, num_outputs, task, source)
     if labels is None or task.labels is None or tuple(labels) in (task.labels, task.class_names):
         return None
     order = class_order(labels, task)
