@@ -112,6 +112,12 @@ class TestSensitivity:
             assert loss == pytest.approx(error, rel=1e-3)
         assert first.tokens[0] == (0.5, pytest.approx(now, rel=1e-3))
         assert max(fraction for fraction, _ in first.tokens) == 0.5
+        head = KeptUnits(most_important(importance[0].heads, 1), np.arange(64))
+        narrow = rebuild_classifier(
+            classifier, [head, KeptUnits(np.arange(2), np.arange(64))], retention=(0.5, CLS_ALONE), **changes
+        )
+        error = np.square(self.logits(narrow, encoded) - logits).mean() / np.var(logits, axis=0).mean()
+        assert first.heads[-1] == (1, pytest.approx(error, rel=1e-3))  # the other head ranks no tokens
 
 
 def test_masks() -> None:

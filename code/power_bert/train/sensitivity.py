@@ -184,7 +184,9 @@ class _MaskedBlock(keras.Model):
         visibility, padding_mask = inputs["visibility"], inputs["padding_mask"]  # (batch, length)
         gates = UnitGates(inputs["head_gates"], inputs["neuron_gates"])
         hidden, _, probabilities = self.block.attend(inputs["hidden"], visibility, padding_mask, head_gates=gates.heads)
-        scores = significance(probabilities, visibility)  # (batch, length)
+        # A head that is removed no longer counts in the ranking either.
+        attention = probabilities * ops.cast(gates.heads, probabilities.dtype)[:, None, None]
+        scores = significance(attention, visibility)  # (batch, length)
         tokens = ops.sum(ops.cast(padding_mask, "float32"), axis=1, keepdims=True)  # (batch, 1)
         kept = ops.maximum(ops.ceil(inputs["fraction"] * tokens - _ROUNDING), 1.0)
         ranked = visibility
