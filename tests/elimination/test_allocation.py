@@ -117,6 +117,27 @@ def test_without_width_only_tokens_go() -> None:
     assert (WHOLE / cost >= 1.5 and configuration.tokens.values[0] < 1.0) or configuration.tokens.values[1] < 1.0
 
 
+def test_a_steep_rise_is_no_reason_to_drop_everything() -> None:
+    """Curves of SST-2 with WIDTH=0: on the convex hull of loss and cost, dropping everything follows a mild choice."""
+    losses = (
+        (0.0424, 0.1106, 0.3962, 0.8279, 1.0016),
+        (0.0424, 0.0609, 0.1443, 0.5970, 1.0016),
+        (0.0424, 0.0479, 0.2012, 0.6722, 1.0013),
+        (0.0424, 0.0493, 0.1916, 0.6044, 0.9864),
+        (0.0424, 0.0450, 0.1631, 0.4794, 0.7185),
+    )
+    whole = ((12, 0.0424),), ((1536, 0.0424),)
+    curves = [
+        LossCurves(tuple(zip((kept, 0.8 * kept, 0.5 * kept, 0.2 * kept, 0.0), each, strict=True)), *whole)
+        for kept, each in zip((1.0, 0.8, 0.5, 0.5, 0.5), losses, strict=True)
+    ]
+    cost = FlopsCost(EncoderShape(384, 32, (12,) * 6, (1536,) * 6, 2), [6, 9, 14, 25, 40])
+    most = whole_cost(cost, cost.shape) / 2
+    configuration, reached = Allocation([*curves, LossCurves(((0.5, 0.0424),), *whole)], cost).best(most)
+    assert 0.98 * most < reached <= most
+    assert configuration.tokens.values[0] > 0.5
+
+
 def test_a_target_out_of_reach_keeps_least() -> None:
     configuration, _ = Allocation(CURVES, FlopsCost(SHAPE, LENGTHS)).best(1.0)
     assert configuration == EncoderConfiguration(Retention("fraction", (0.0001,) * 3), (1,) * 3, (32,) * 3)

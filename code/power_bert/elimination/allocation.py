@@ -8,15 +8,17 @@ Three assumptions make the best combination exact and quick to find:
   fractions f_j, the tokens add Σ_j L_j(f_j) − L_j(f_{j−1}).
 * The cost of a block depends on the tokens that enter it, those that it keeps, and its own heads and neurons.
 
-So loss + λ · cost is a sum over pairs of neighboring blocks, and the Viterbi algorithm minimizes it over all blocks.
-The smallest multiplier λ whose configuration is cheap enough meets the target.
+So loss and cost are sums over pairs of neighboring blocks, and dynamic programming over what is left of the cost finds
+the least loss, as in SPDY. A multiplier λ that weighs cost against loss would not do: it reaches only configurations on
+the convex hull of the two, and with losses that rise steeply and level off (tokens alone, short texts) the next one
+on the hull after a moderate configuration can be that which drops everything.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -35,8 +37,9 @@ _PATH_STAGE, _PATH_END, EXPECTED_STAGES = 1.4, 10.0, 4
 NEURON_MULTIPLE = 32
 # Fractions of tokens that are considered: multiples of this, and [CLS] alone.
 _FRACTION_STEP = 0.025
-_SMALLEST_MULTIPLIER, _LARGEST_MULTIPLIER = 1e-6, 1e6
-_BISECTIONS = 50
+# Steps in which the cost is counted, rounded up for each part of a block: with 12 blocks the result is at most 1.2 %
+# cheaper than it need be.
+_COST_STEPS = 2000
 
 
 def stage_targets(target: float) -> list[float]:
@@ -178,20 +181,37 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Choices:
-    """Configuration as indices: the level of tokens, and the options of heads and neurons, one of each per block."""
+class _Table:
+    """Least loss of the blocks so far and one more part, by the level of tokens that it leaves and the cost.
 
-    levels: list[int]
-    heads: list[int]
-    neurons: list[int]
+    Attributes:
+        loss: (levels, _COST_STEPS + 1); infinite if nothing is as cheap.
+        option: Number of heads or neurons that has this loss, as an index, (levels, _COST_STEPS + 1).
+        steps: Cost of each option, (levels, options).
+    """
 
-    def of_blocks(self) -> Iterator[tuple[int, int, int]]:
-        return zip(self.levels, self.heads, self.neurons, strict=True)
+    loss: np.ndarray
+    option: np.ndarray
+    steps: np.ndarray
 
-    def changed(self, name: str, block: int, index: int) -> _Choices:
-        indices = list(getattr(self, name))
-        indices[block] = index
-        return replace(self, **{name: indices})
+    @classmethod
+    def of(cls, before: np.ndarray, rise: np.ndarray, steps: np.ndarray) -> _Table:
+        """Choose the best option.
+
+        Args:
+            before: Least loss without this part, (levels, _COST_STEPS + 1).
+            rise: What each option adds to the loss, (options,).
+            steps: What it adds to the cost, (levels, options).
+        """
+        loss, option = np.full_like(before, np.inf), np.zeros(before.shape, np.int16)
+        for level, index in np.ndindex(steps.shape):
+            left = before.shape[1] - steps[level, index]
+            if left > 0:
+                candidate = before[level, :left] + rise[index]
+                is_better = candidate <= loss[level, -left:]  # of equal ones the largest, which comes last
+                loss[level, -left:][is_better] = candidate[is_better]
+                option[level, -left:][is_better] = index
+        return cls(loss, option, steps)
 
 
 class Allocation:
@@ -239,97 +259,68 @@ class Allocation:
 
         If none is as cheap, the cheapest one.
         """
-        low, high = np.log(_SMALLEST_MULTIPLIER / target), np.log(_LARGEST_MULTIPLIER / target)
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            if self._cost_of(self._minimize(np.exp(middle))) <= target:
-                high = middle
-            else:
-                low = middle
-        choices = self._spend(self._minimize(np.exp(high)), target)
+        choices = self._least_loss(target) or [(len(self._levels) - 1, 0, 0)] * len(self._blocks)
         return self._configuration(choices), self._cost_of(choices)
 
-    def _minimize(self, multiplier: float) -> _Choices:
-        """Minimize loss + λ · cost by the Viterbi algorithm."""
-        levels = len(self._levels)
-        best = np.full(levels, np.inf)  # of all configurations of the blocks so far that leave this level
-        best[0] = 0.0
+    def _least_loss(self, target: float) -> list[tuple[int, int, int]] | None:
+        """Return the level of tokens and the options of heads and neurons of each block; None if none is as cheap."""
+        levels, step = len(self._levels), (target - self._cost.ends) / _COST_STEPS
+        if step <= 0:
+            return None
+        loss = np.full((levels, _COST_STEPS + 1), np.inf)
+        loss[0] = 0.0
         tables = []
         for number, block in enumerate(self._blocks):
-            of_heads, of_cls = (
-                block.head_loss + multiplier * cost for cost in (block.head_cost, block.head_cost_of_cls)
-            )  # (levels, options)
-            of_neurons = block.neuron_loss + multiplier * block.neuron_cost  # (levels, options)
-            of_tokens = np.maximum(block.token_loss - _finite(block.token_loss)[:, None], 0.0)  # (entering, kept)
-            if number == len(self._blocks) - 1:
-                of_tokens = np.where(np.arange(levels) < levels - 1, np.inf, np.zeros((levels, 1)))
-            of_tokens[np.tril_indices(levels, -1)] = np.inf  # no block keeps more than the one before it
-            attention = np.repeat(of_heads.min(axis=1)[:, None], levels, axis=1)  # (entering, kept)
-            attention[:, -1] = of_cls.min(axis=1)
-            total = best[:, None] + attention + of_tokens + of_neurons.min(axis=1)
-            tables.append(
-                (total.argmin(axis=0), of_heads.argmin(axis=1), of_cls.argmin(axis=1), of_neurons.argmin(axis=1))
+            heads, heads_of_cls = (
+                _Table.of(loss, block.head_loss, np.ceil(cost / step).astype(int))
+                for cost in (block.head_cost, block.head_cost_of_cls)
             )
-            best = total.min(axis=0)
-        choices, level = _Choices([], [], []), levels - 1  # the last block leaves [CLS] alone
-        for entering, heads, heads_of_cls, neurons in reversed(tables):
-            choices.levels.insert(0, level)
-            choices.neurons.insert(0, int(neurons[level]))
-            is_cls_alone, level = level == levels - 1, int(entering[level])
-            choices.heads.insert(0, int((heads_of_cls if is_cls_alone else heads)[level]))
-        return choices
+            of_tokens = self._token_loss(number)  # (entering, kept)
+            entering, left = np.zeros(loss.shape, np.int16), np.full_like(loss, np.inf)
+            for kept in range(levels):
+                attended = heads_of_cls if kept == levels - 1 else heads
+                total = attended.loss + of_tokens[:, kept, None]  # (entering, steps)
+                entering[kept], left[kept] = total.argmin(axis=0), total.min(axis=0)
+            neurons = _Table.of(left, block.neuron_loss, np.ceil(block.neuron_cost / step).astype(int))
+            tables.append((heads, heads_of_cls, entering, neurons))
+            loss = neurons.loss
+        level, budget = levels - 1, _COST_STEPS  # the last block leaves [CLS] alone
+        if not np.isfinite(loss[level, budget]):
+            return None
+        choices = []
+        for heads, heads_of_cls, entering, neurons in reversed(tables):
+            neuron = int(neurons.option[level, budget])
+            budget -= neurons.steps[level, neuron]
+            before, attended = int(entering[level, budget]), heads_of_cls if level == levels - 1 else heads
+            head = int(attended.option[before, budget])
+            budget -= attended.steps[before, head]
+            choices.append((level, head, neuron))
+            level = before
+        return choices[::-1]
 
-    def _spend(self, choices: _Choices, target: float) -> _Choices:
-        """Keep more where it lowers the loss most, as long as the cost stays within the target.
+    def _token_loss(self, number: int) -> np.ndarray:
+        """Return what the tokens that a block drops add to the loss, (entering, kept), infinite if impossible."""
+        levels, losses = len(self._levels), self._blocks[number].token_loss
+        entering = np.where(np.isfinite(losses), losses, 0.0)  # 0 for levels that the block does not have
+        added = np.maximum(losses - entering[:, None], 0.0)
+        if number == len(self._blocks) - 1:
+            added = np.where(np.arange(levels) < levels - 1, np.inf, np.zeros((levels, 1)))
+        added[np.tril_indices(levels, -1)] = np.inf  # no block keeps more than the one before it
+        return added
 
-        The multipliers reach only configurations on the convex hull of loss and cost, which can lie far apart.
-        """
-        loss, cost = self._loss_of(choices), self._cost_of(choices)
-        while True:
-            gains = []
-            for larger in self._larger(choices):
-                less, more = loss - self._loss_of(larger), self._cost_of(larger)
-                if less >= 0 and more <= target:
-                    gains.append((less / max(more - cost, 1e-12 * target), more, larger))
-            if not gains:
-                return choices
-            _, cost, choices = max(gains, key=lambda gain: gain[0])
-            loss = self._loss_of(choices)
-
-    def _larger(self, choices: _Choices) -> Iterator[_Choices]:
-        """Yield the configurations in which one block keeps the next larger number of one thing."""
-        for number, block in enumerate(self._blocks):
-            before, level = choices.levels[number - 1] if number else 0, choices.levels[number]
-            is_last = number == len(self._blocks) - 1
-            if level > before and not is_last and np.isfinite(block.token_loss[level - 1]):
-                yield choices.changed("levels", number, level - 1)
-            for name, sizes in (("heads", block.heads), ("neurons", block.neurons)):
-                index = getattr(choices, name)[number]
-                if index + 1 < len(sizes):
-                    yield choices.changed(name, number, index + 1)
-
-    def _loss_of(self, choices: _Choices) -> float:
-        loss, before = 0.0, 0
-        for number, (block, (level, head, neuron)) in enumerate(zip(self._blocks, choices.of_blocks(), strict=True)):
-            loss += block.head_loss[head] + block.neuron_loss[neuron]
-            if number < len(self._blocks) - 1:
-                loss += max(block.token_loss[level] - _finite(block.token_loss)[before], 0.0)
-            before = level
-        return float(loss)
-
-    def _cost_of(self, choices: _Choices) -> float:
+    def _cost_of(self, choices: Sequence[tuple[int, int, int]]) -> float:
         cost, before = self._cost.ends, 0
-        for block, (level, head, neuron) in zip(self._blocks, choices.of_blocks(), strict=True):
+        for block, (level, head, neuron) in zip(self._blocks, choices, strict=True):
             is_cls_alone = level == len(self._levels) - 1
             cost += (block.head_cost_of_cls if is_cls_alone else block.head_cost)[before, head]
             cost += block.neuron_cost[level, neuron]
             before = level
         return float(cost)
 
-    def _configuration(self, choices: _Choices) -> EncoderConfiguration:
-        blocks = list(zip(self._blocks, choices.of_blocks(), strict=True))
+    def _configuration(self, choices: Sequence[tuple[int, int, int]]) -> EncoderConfiguration:
+        blocks = list(zip(self._blocks, choices, strict=True))
         return EncoderConfiguration(
-            Retention(FRACTION, tuple(round(float(self._levels[level]), 4) for level in choices.levels)),
+            Retention(FRACTION, tuple(round(float(self._levels[level]), 4) for level, *_ in choices)),
             tuple(int(block.heads[head]) for block, (_, head, _) in blocks),
             tuple(int(block.neurons[neuron]) for block, (*_, neuron) in blocks),
         )
@@ -349,8 +340,3 @@ def _rise(curve: Sequence[tuple[float, float]], kept: np.ndarray) -> np.ndarray:
     rise = np.maximum.accumulate(losses - losses[0])
     # Smooth and monotone: between straight lines only the measured points would ever be chosen.
     return PchipInterpolator(points[::-1], rise[::-1])(np.clip(kept, points[-1], points[0]))
-
-
-def _finite(losses: np.ndarray) -> np.ndarray:
-    """Replace infinite losses, of levels that the block does not have, by 0."""
-    return np.where(np.isfinite(losses), losses, 0.0)
