@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
@@ -10,7 +9,7 @@ from power_bert.elimination.configuration import KeptUnits
 from power_bert.model.backbone import PowerBertBackbone
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.encoder_block import UnitGates
-from power_bert.model.importance import ImportanceRecorder, mask_of, most_important
+from power_bert.model.importance import GatedClassifier, mask_of, most_important
 from power_bert.model.pretrained import rebuild_backbone
 
 KEPT = (KeptUnits(np.array([0, 2]), np.array([1, 4, 5])), KeptUnits(np.array([1]), np.arange(17)))
@@ -65,32 +64,43 @@ def test_heads_of_different_numbers_need_their_dimension(make_backbone: Any) -> 
 
 
 class TestImportance:
-    def test_is_the_gradient_of_the_gates(self, make_backbone: Any) -> None:
+    @pytest.mark.parametrize("classes", [1, 2])
+    @pytest.mark.parametrize("retention", [None, (0.5, 0.01)])
+    def test_adds_up_the_gradient_of_the_gates_of_each_example(
+        self, make_backbone: Any, classes: int, retention: Any
+    ) -> None:
         tf = pytest.importorskip("tensorflow")
-        backbone, rng = make_backbone(dropout=0.0, attention_dropout=0.0), np.random.default_rng(0)
-        classifier = PowerBertTextClassifier(backbone, 2, dropout=0.0)
-        inputs = {name: rng.integers(1, 9, (4, 6)).astype("int32") for name in ("token_ids",)}
-        inputs |= {"segment_ids": np.zeros((4, 6), "int32"), "padding_mask": np.ones((4, 6), "int32")}
-        labels = np.array([0, 1, 1, 0])
-        recorder = ImportanceRecorder(backbone)
+        extraction = {} if retention is None else {"extraction": "hard", "retention": retention}
+        backbone, rng = make_backbone(**extraction), np.random.default_rng(0)
+        classifier = PowerBertTextClassifier(backbone, classes)
+        inputs = {
+            "token_ids": rng.integers(1, 9, (5, 6)).astype("int32"),
+            "segment_ids": np.zeros((5, 6), "int32"),
+            "padding_mask": np.ones((5, 6), "int32"),
+        }
+        labels = np.array([0, 1, 1, 0, 1])
         before = [np.array(weight) for weight in classifier.weights]
-        classifier.compile(optimizer=recorder, metrics=[])
-        keras.Model.fit(classifier, inputs, labels, batch_size=4, verbose=0)
+        gated = GatedClassifier(classifier, 3)
+        gated.fit(inputs, labels, batch_size=3, verbose=0)  # a batch of 3 and one of 2
         for weight, value in zip(classifier.weights, before, strict=True):
-            if "seed" not in weight.path:
-                np.testing.assert_array_equal(np.array(weight), value)
+            np.testing.assert_array_equal(np.array(weight), value)
 
-        gates = [UnitGates(tf.Variable(tf.ones(3)), tf.Variable(tf.ones(17))) for _ in backbone.blocks]
-        with tf.GradientTape() as tape:
-            hidden = backbone.embeddings(inputs["token_ids"], inputs["segment_ids"])
-            visibility = tf.ones((4, 6))
-            for block, gate in zip(backbone.blocks, gates, strict=True):
-                hidden, visibility, _ = block.encode(hidden, visibility, inputs["padding_mask"], gates=gate)
-            logits = classifier.logits_of(backbone.pooler(hidden[:, 0, :]))
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
-        for of_block, gradient in zip(recorder.importance(backbone), tape.gradient(loss, gates), strict=True):
-            np.testing.assert_allclose(of_block.heads, np.abs(gradient.heads), rtol=1e-3, atol=1e-6)
-            np.testing.assert_allclose(of_block.neurons, np.abs(gradient.neurons), rtol=1e-3, atol=1e-6)
+        expected = [np.zeros(units) for _ in backbone.blocks for units in (3, 17)]
+        for row, label in enumerate(labels):
+            gates = [UnitGates(tf.Variable(tf.ones(3)), tf.Variable(tf.ones(17))) for _ in backbone.blocks]
+            one = {name: array[row : row + 1] for name, array in inputs.items()}
+            with tf.GradientTape() as tape:
+                hidden, visibility = backbone.embeddings(one["token_ids"], one["segment_ids"]), tf.ones((1, 6))
+                for block, gate in zip(backbone.blocks, gates, strict=True):
+                    hidden, visibility, _ = block.encode(hidden, visibility, one["padding_mask"], gates=gate)
+                logits = classifier.logits_of(backbone.pooler(hidden[:, 0, :]))[0]
+                loss = (logits[0] - label) ** 2 if classes == 1 else -tf.nn.log_softmax(logits)[label]
+            for sums, gradient in zip(expected, tape.gradient(loss, sum(gates, ())), strict=True):
+                sums += np.abs(gradient)
+        recorded = [units for each in gated.importance() for units in (each.heads, each.neurons)]
+        for found, sums in zip(recorded, expected, strict=True):
+            assert sums.max() > 0
+            np.testing.assert_allclose(found, sums, rtol=1e-3, atol=1e-6)
 
     def test_the_most_important_keep_their_order(self) -> None:
         importance = np.array([0.1, 0.9, 0.3, 0.9])

@@ -98,7 +98,7 @@ class SimilarityAttention(keras.layers.Layer):
             key_bias: Bias added to the scores of each key, (batch, length): 0 for a visible token,
                 `HIDDEN_KEY_BIAS` for padding, log r for a token that soft extraction fades.
             queries: Hidden states of the tokens that attend, (batch, query, hidden); all of them by default.
-            head_gates: Factor on the output of each head, (heads,).
+            head_gates: Factor on the output of each head, (heads,) or (batch, heads).
             training: Whether dropout is active.
 
         Returns:
@@ -118,7 +118,7 @@ class SimilarityAttention(keras.layers.Layer):
         probabilities = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
         context = ops.matmul(self.dropout(probabilities, training=training), value)  # (batch, heads, query, head_dim)
         if head_gates is not None:
-            context = context * ops.cast(head_gates, context.dtype)[None, :, None, None]
+            context = context * ops.reshape(ops.cast(head_gates, context.dtype), (-1, self.num_heads, 1, 1))
         batch, query_length, _ = ops.shape(queries)
         context = ops.transpose(context, (0, 2, 1, 3))  # (batch, query, heads, head_dim)
         context = ops.reshape(context, (batch, query_length, self.num_heads * self.head_dim))

@@ -45,8 +45,8 @@ class UnitGates(NamedTuple):
     """Factors on the outputs of the units of a block: 0 removes one.
 
     Attributes:
-        heads: Factor of each attention head, (heads,).
-        neurons: Factor of each feed-forward neuron, (neurons,).
+        heads: Factor of each attention head, (heads,) or (batch, heads).
+        neurons: Factor of each feed-forward neuron, (neurons,) or (batch, neurons).
     """
 
     heads: Tensor
@@ -210,7 +210,8 @@ class EncoderBlock(keras.layers.Layer):
         """Compute the second half of `encode`: the feed-forward layer and its layer norm, (batch, kept, hidden)."""
         transformed = self.intermediate(hidden_states)  # (batch, kept, intermediate)
         if neuron_gates is not None:
-            transformed = transformed * ops.cast(neuron_gates, transformed.dtype)
+            gates = ops.cast(neuron_gates, transformed.dtype)
+            transformed = transformed * ops.reshape(gates, (-1, 1, self.intermediate_dim))
         transformed = self.dropout(self.output_projection(transformed), training=training)  # (batch, kept, hidden)
         return self.output_norm(hidden_states + transformed)
 

@@ -1,4 +1,4 @@
-"""How important each attention head and feed-forward neuron is: the gradient of its gate over training batches."""
+"""How important each attention head and feed-forward neuron is: the gradient of its gate over training examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from power_bert.model.backbone import PowerBertBackbone
+from power_bert.model.classifier import PowerBertTextClassifier
+from power_bert.model.encoder_block import UnitGates
 
 Tensor = Any
 
@@ -27,52 +28,77 @@ class Importance:
     neurons: np.ndarray
 
 
-class ImportanceRecorder(keras.optimizers.Optimizer):
-    """Optimizer that changes no weight and adds up |∂loss/∂gate| of heads and neurons over training steps.
+class GatedClassifier(keras.Model):
+    """Classifier that `fit` leaves unchanged, while it adds up how important the units of each block are.
 
-    The gate multiplies the output of a unit, so its gradient is Σ activation · ∂loss/∂activation (Michel et al. 2019,
-    section 5): the sum of weight · gradient over the row of the next kernel that the unit feeds.
+    The importance of a unit is Σ |∂loss/∂gate| over the examples (Michel et al. 2019, section 5), where the gate, which
+    is 1, multiplies the output of the unit. The absolute value is that of each example: every example has gates of its
+    own, and they are all that the gradient is computed of. Over 512 examples this ranks better than the gradients of
+    2,000 summed up by batches: what is left without the last units has a loss that is lower by about a tenth.
 
     Args:
-        backbone: Encoder that is ranked.
+        classifier: Classifier, with or without token elimination; its weights are frozen.
+        batch_size: Most examples in a batch.
     """
 
-    def __init__(self, backbone: PowerBertBackbone) -> None:
-        super().__init__(learning_rate=1.0)
-        self._rows_per_unit = {
-            variable.path: rows
-            for block in backbone.blocks
-            for variable, rows in (
-                (block.attention.output_projection.kernel, block.attention.head_dim),
-                (block.output_projection.kernel, 1),
+    def __init__(self, classifier: PowerBertTextClassifier, batch_size: int) -> None:
+        super().__init__(name="gated_classifier")
+        classifier.trainable = False
+        self.classifier = classifier
+        # Of block 1 those of the heads, then of the neurons, and so on, (batch size, units) each.
+        self._gates = [
+            self.add_weight((batch_size, units), "ones", name=f"gates_{units}")
+            for block in classifier.backbone.blocks
+            for units in (block.num_heads, block.intermediate_dim)
+        ]
+        self._recorder = GradientRecorder()
+        if classifier.num_classes == 1:
+            loss = keras.losses.MeanSquaredError(reduction="sum")
+        else:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+        self.compile(optimizer=self._recorder, loss=loss)
+        self.built = True
+
+    def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
+        """Return logits, (batch, classes), always without dropout."""
+        backbone, padding_mask = self.classifier.backbone, inputs["padding_mask"]
+        gates = [gate[: ops.shape(padding_mask)[0]] for gate in self._gates]  # (batch, units) each
+        hidden = backbone.embeddings(inputs["token_ids"], inputs["segment_ids"], training=False)
+        visibility = ops.cast(padding_mask, hidden.dtype)
+        for block, heads, neurons in zip(backbone.blocks, gates[::2], gates[1::2], strict=True):
+            is_last = block is backbone.blocks[-1]
+            # (batch, kept, hidden) and (batch, kept)
+            hidden, visibility, _ = block.encode(
+                hidden, visibility, padding_mask, is_last, UnitGates(heads, neurons), training=False
             )
-        }
-        self._sums: dict[int, keras.Variable] = {}
+        return self.classifier.logits_of(backbone.pooler(hidden[:, 0, :]), training=False)
+
+    def importance(self) -> list[Importance]:
+        """Return what has been recorded, for each block."""
+        recorded = self._recorder.recorded()
+        return [Importance(heads, neurons) for heads, neurons in zip(recorded[::2], recorded[1::2], strict=True)]
+
+
+class GradientRecorder(keras.optimizers.Optimizer):
+    """Optimizer that changes no variable, and adds up the absolute values of the gradients over their first axis."""
+
+    def __init__(self) -> None:
+        super().__init__(learning_rate=1.0)
 
     def build(self, variables: list[keras.Variable]) -> None:
         super().build(variables)
-        for index, variable in enumerate(variables):
-            if rows := self._rows_per_unit.get(variable.path):
-                self._sums[index] = self.add_variable((variable.shape[0] // rows,), name="importance", dtype="float32")
-
-    def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
-        """Add the gradient of the gates that one kernel tells; `variable` is Keras' or the backend's."""
-        sums = self._sums.get(self._get_variable_index(variable))
-        if sums is not None:
-            weighted = ops.cast(gradient, "float32") * ops.cast(variable, "float32")  # (rows, outputs)
-            of_units = ops.sum(ops.reshape(weighted, (sums.shape[0], -1)), axis=1)  # (units,)
-            sums.assign_add(ops.abs(of_units))
-
-    def importance(self, backbone: PowerBertBackbone) -> list[Importance]:
-        """Return what has been recorded, for each block."""
-        return [
-            Importance(self._recorded(block.attention.output_projection), self._recorded(block.output_projection))
-            for block in backbone.blocks
+        self._sums = [
+            self.add_variable(variable.shape[1:], name="absolute_gradients", dtype="float32") for variable in variables
         ]
 
-    def _recorded(self, layer: keras.layers.Dense) -> np.ndarray:
-        recorded: np.ndarray = ops.convert_to_numpy(self._sums[self._get_variable_index(layer.kernel)])
-        return recorded
+    def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
+        """Add a gradient; `variable` is Keras' or the backend's."""
+        sums = self._sums[self._get_variable_index(variable)]
+        sums.assign_add(ops.sum(ops.abs(ops.cast(gradient, "float32")), axis=0))
+
+    def recorded(self) -> list[np.ndarray]:
+        """Return the sums, in the order of the variables."""
+        return [ops.convert_to_numpy(each) for each in self._sums]
 
 
 def most_important(importance: np.ndarray, kept: int) -> np.ndarray:

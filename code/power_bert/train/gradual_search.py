@@ -41,7 +41,7 @@ from power_bert.elimination.flops import EncoderShape, forward_flops
 from power_bert.errors import UserError
 from power_bert.model.classifier import PowerBertTextClassifier
 from power_bert.model.classifier_building import plain_tokenizer, rebuild_classifier
-from power_bert.model.importance import Importance, ImportanceRecorder, most_important
+from power_bert.model.importance import GatedClassifier, Importance, most_important
 from power_bert.model.trained_classifier import load_own_classifier
 from power_bert.objectives.distiller import Distiller
 from power_bert.predict.forward import compiled_forward
@@ -73,8 +73,8 @@ _TITLE = "2 search"
 _ROUNDING = 1e-6
 # Points of score that re-training may win back, so that the search goes on beyond MAX_LOSS by so much.
 _WON_BACK = 1.0
-# Training batches on which heads and neurons are ranked.
-_RANKING_STEPS = 60
+# Training examples on which heads and neurons are ranked, rounded up to whole batches.
+_RANKING_EXAMPLES = 512
 # Tokens of the training examples on which the loss is measured; at least and at most so many examples.
 _MEASURED_TOKENS, _FEWEST_EXAMPLES, _MOST_EXAMPLES = 10_000, 64, 1024
 
@@ -282,19 +282,17 @@ class GradualSearch:
         return encoded, predict_outputs(forward, encoded, EVALUATION_BATCH_SIZE, max_length)
 
     def _importance(self, model: PowerBertTextClassifier) -> list[Importance]:
-        """Rank the heads and neurons of each block by their importance to the loss of training batches."""
+        """Rank the heads and neurons of each block by their importance to the loss of training examples."""
         experiment, train = self.context.experiment, self.context.train
         batches = TrainingBatches(
             train.encoded, train.examples.labels, experiment.batch_size, experiment.max_length, experiment.seed
         )
-        steps = min(_RANKING_STEPS, batches.steps_per_epoch)
-        ranked = rebuild_classifier(model)
-        recorder = ImportanceRecorder(ranked.backbone)
-        ranked.compile(optimizer=recorder, metrics=[])
+        steps = min(-(-_RANKING_EXAMPLES // experiment.batch_size), batches.steps_per_epoch)
+        gated = GatedClassifier(rebuild_classifier(model), experiment.batch_size)
         labels_dtype = "float32" if experiment.task_definition.is_regression else "int64"
         data = feed_training(lambda: itertools.islice(batches.epoch(0), steps), steps, labels_dtype)
-        keras.Model.fit(ranked, data, steps_per_epoch=steps, shuffle=False, verbose=0)
-        return recorder.importance(ranked.backbone)
+        gated.fit(data, steps_per_epoch=steps, shuffle=False, verbose=0)
+        return gated.importance()
 
     def _train(self, stage: PhaseDir, title: str, before: Sequence[dict[str, Any]]) -> None:
         context = self.context
