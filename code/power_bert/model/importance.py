@@ -33,8 +33,8 @@ class GatedClassifier(keras.Model):
 
     The importance of a unit is Σ |∂loss/∂gate| over the examples (Michel et al. 2019, section 5), where the gate, which
     is 1, multiplies the output of the unit. The absolute value is that of each example: every example has gates of its
-    own, and they are all that the gradient is computed of. For neurons, 512 examples rank better than gradients that are
-    summed over each of 60 batches of 32 (docs/results/elimination.md).
+    own, and they are all that the gradient is computed of. For neurons, 512 examples rank better than gradients summed
+    over each of 60 batches of 32 (docs/results/elimination.md).
 
     Args:
         classifier: Classifier, with or without token elimination; its weights are frozen.
