@@ -40,6 +40,15 @@ def test_labels_and_one_teacher() -> None:
     np.testing.assert_allclose(value(objective(1), FIRST), expected, rtol=1e-5)
 
 
+def test_a_conditional_teacher_counts_where_it_is_correct() -> None:
+    """A wrongly labeled example is learned from its label, one without a label from the teacher."""
+    right, wrong = np.array([0, 0, 9], "float32"), np.array([0, 9, 0], "float32")
+    teacher = np.stack([right, wrong, wrong, wrong])  # of the labels 2, none, 0 and 1
+    result = value(objective(1, conditional=True), teacher)
+    mixed = 0.3 * hard() + 0.7 * soft(teacher)
+    np.testing.assert_allclose(result, [mixed[0], soft(teacher)[1], hard()[2], mixed[3]], rtol=1e-5)
+
+
 def test_no_teacher() -> None:
     labeled = LABELS >= 0
     np.testing.assert_allclose(value(objective(0))[labeled], hard()[labeled], rtol=1e-5)

@@ -5,7 +5,8 @@ For each example, with α, T and all weights at their current value:
     loss = α · hard + (1 − α) · (Σ_t w_t · soft_t + β_cls · cls)
            +  β_hidden · hidden + β_cosine · cosine + β_attention · attention
 
-An example without a label has α = 0. Without a teacher α = 1. The weights w_t of the teachers sum to one.
+An example without a label has α = 0. Without a teacher, or if a teacher of `Objective.conditional` labels the example
+wrongly, α = 1. The weights w_t of the teachers sum to one.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class Objective:
         given_weights: One weight per teacher, for weighting "given".
         inner: Objective on intermediate representations; None compares only outputs.
         cls_weight: Weight β_cls of the squared error of the ``[CLS]`` states, which then are part of the targets.
+        conditional: Whether the only teacher of a classifier counts just for the examples that it labels correctly, and
+            for those without a label (conditional teacher-student learning, Meng et al. 2019, arXiv 1904.12399).
     """
 
     num_outputs: int
@@ -83,6 +86,7 @@ class Objective:
     given_weights: tuple[float, ...] = field(default=())
     inner: InnerObjective | None = None
     cls_weight: float = 0.0
+    conditional: bool = False
 
     @property
     def is_regression(self) -> bool:
@@ -134,6 +138,9 @@ def output_loss(
     if states is not None:
         taught = taught + objective.cls_weight * _cls_loss(objective, states, targets)
     alpha = scheduled(objective.alpha, progress) * ops.cast(is_labeled, taught.dtype)
+    if objective.conditional:
+        is_correct = ops.equal(ops.cast(ops.argmax(teachers[:, 0], axis=-1), labels.dtype), labels)  # (batch,)
+        alpha = ops.where(ops.logical_or(is_correct, ops.logical_not(is_labeled)), alpha, ops.ones_like(alpha))
     return alpha * hard + (1.0 - alpha) * taught
 
 

@@ -67,6 +67,9 @@ def taught_by(
 ) -> Lesson:
     """Return the objective and targets with a teacher: its logits, and its ``[CLS]`` states after each block.
 
+    A class that it predicts wrongly is not learned from it: a teacher that has not converged would hold the model back
+    (docs/results/elimination.md).
+
     Args:
         teacher: Fine-tuned model that eliminates nothing.
         context: Context of the run.
@@ -76,8 +79,16 @@ def taught_by(
     Raises:
         UserError: The file is damaged, or was made for other training examples.
     """
-    num_outputs = context.experiment.task_definition.num_outputs
-    objective = Objective(num_outputs, 1, alpha, Schedule.constant(1.0), "mse", cls_weight=CLS_WEIGHT)
+    task = context.experiment.task_definition
+    objective = Objective(
+        task.num_outputs,
+        1,
+        alpha,
+        Schedule.constant(1.0),
+        "mse",
+        cls_weight=CLS_WEIGHT,
+        conditional=not task.is_regression,
+    )
     if not path.exists():
         context.reporter.say("computing the outputs of the fine-tuned model on the training examples")
         _write_targets(teacher, context, path)
