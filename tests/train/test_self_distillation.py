@@ -79,6 +79,16 @@ def test_a_run_with_augmented_texts(run_tiny: Callable[..., Any], tmp_path: Path
     assert not list(run.folder.glob("*/training_targets.npy")) and (run.folder / "3_retrain" / "DONE").exists()
 
 
+@pytest.mark.parametrize(("task", "conditional"), [("cola", True), ("sts-b", False)])
+def test_a_wrong_class_is_not_learned_from_the_teacher(
+    make_context: MakeContext, tmp_path: Path, task: str, conditional: bool
+) -> None:
+    """A predicted score is never simply wrong."""
+    context, path = make_context(task), tmp_path / "targets.npy"
+    np.save(path, np.stack([np.asarray(context.train.examples.labels, np.float32)] * 19, axis=1))
+    assert taught_by(pytest.fail, context, path, RETRAIN_ALPHA).objective.conditional == conditional  # type: ignore[arg-type]
+
+
 def test_targets_of_other_examples_are_refused(make_context: MakeContext, tmp_path: Path) -> None:
     path = tmp_path / "targets.npy"
     context = make_context("cola")
