@@ -30,7 +30,7 @@ def test_slicing_is_a_factor_of_0(make_backbone: Any, make_inputs: Any, similari
     narrow = rebuild_backbone(backbone, KEPT)
     assert (narrow.num_heads, narrow.intermediate_dim, narrow.head_dim) == ((2, 1), (3, 17), 4)
     assert narrow.count_params() < backbone.count_params()
-    np.testing.assert_allclose(narrow(inputs)["pooled_output"], gated_outputs(backbone, inputs), atol=2e-6)
+    np.testing.assert_allclose(narrow(inputs)["pooled_output"], gated_outputs(backbone, inputs), atol=1e-5)
 
 
 def test_a_narrow_encoder_is_saved_and_rebuilt(make_backbone: Any, make_inputs: Any, tmp_path: Any) -> None:
@@ -55,7 +55,7 @@ def test_cls_alone_is_the_first_of_all_tokens(make_backbone: Any, make_inputs: A
         backbone, inputs = make_backbone(**mode), make_inputs()
         outputs = backbone(inputs)
         expected = backbone.pooler(outputs["sequence_output"][:, 0, :])
-        np.testing.assert_allclose(outputs["pooled_output"], expected, atol=1e-6)
+        np.testing.assert_allclose(outputs["pooled_output"], expected, atol=1e-5)
 
 
 def test_heads_of_different_numbers_need_their_dimension(make_backbone: Any) -> None:
